@@ -1,0 +1,258 @@
+// One disk of a storage node, as the rest of the node sees it. The engine
+// behind this interface is services/storage/store; a fake is in
+// services/storage/core/testing.
+//
+//   Put ───────────────┐                     one write, at most one sync
+//   StartUpload ▸ Write ▸ Finish ──▶ committer ────────────────────────▶ done
+//   Delete ────────────┘             (group commit)
+//
+// Names are FileIdParts::name and opaque here. All of it is thread-safe. Try…()
+// calls never wait for the disk and may run on a gRPC thread; what may block
+// says so and belongs on io().
+
+#ifndef CAIRN_SERVICES_STORAGE_CORE_STORE_PATH_H_
+#define CAIRN_SERVICES_STORAGE_CORE_STORE_PATH_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "lib/base/executor.h"
+#include "lib/base/uuid.h"
+
+namespace cairn {
+namespace storage {
+
+// A run of content that has one CRC-32C on disk.
+inline constexpr int64_t kBlockBytes = 256 << 10;
+
+// What an acknowledgement survives: a killed process; a power cut.
+enum class Durability { kCached, kSynced };
+
+enum class FileKind { kNormal = 1, kAppender = 2, kDerived = 3 };
+
+// Orders the changes of one file, alike on every member: hybrid logical clock
+// (milliseconds in the upper 48 bits, a counter in the lower 16), then the
+// number of the node that took the change.
+struct Version {
+  uint64_t clock = 0;
+  uint32_t node = 0;
+
+  friend bool operator==(const Version& a, const Version& b) {
+    return a.clock == b.clock && a.node == b.node;
+  }
+  friend bool operator<(const Version& a, const Version& b) {
+    return a.clock != b.clock ? a.clock < b.clock : a.node < b.node;
+  }
+};
+
+// What is known of a file.
+struct FileInfo {
+  std::string name;
+  int64_t size_bytes = 0;
+  uint32_t crc32c = 0;  // Of the whole content.
+  FileKind kind = FileKind::kNormal;
+  int64_t create_unix_seconds = 0;
+  Version version;
+  uint32_t origin_node = 0;  // Number of the node that took the upload.
+};
+
+// The answer to a change.
+struct Committed {
+  FileInfo file;
+  Durability reached = Durability::kCached;
+  bool replayed = false;  // An earlier call with the request_id did it.
+};
+
+// Runs exactly once, on the path's committer thread or inside the call; must
+// not block. Errors of every change:
+//
+//   FAILED_PRECONDITION  STORE_PATH_READ_ONLY. Nothing was changed.
+//   RESOURCE_EXHAUSTED   DISK_FULL or OVERLOADED. Nothing was changed.
+//   ALREADY_EXISTS       REQUEST_ID_REUSED: the id did something else before.
+//                        Nothing was changed.
+//   UNAVAILABLE          SHUTTING_DOWN. Nothing was changed.
+//   ABORTED              WRITE_FAILED. The outcome is unknown until the path is
+//                        opened again; the path is read-only from now on.
+using CommitDone = absl::AnyInvocable<void(absl::StatusOr<Committed>)>;
+
+// A new small file in one piece.
+struct PutRequest {
+  // Nil if the call cannot be repeated.
+  Uuid request_id;
+
+  // Not used before on any path of the group.
+  std::string name;
+
+  // 0 bytes to StorePath::small_file_bytes_max(). Referenced, not copied, until
+  // `done` has run.
+  absl::Cord content;
+
+  // CRC-32C of `content`; the caller has checked that it is.
+  uint32_t crc32c = 0;
+
+  FileKind kind = FileKind::kNormal;
+  int64_t create_unix_seconds = 0;
+  uint32_t origin_node = 0;
+  Durability durability = Durability::kSynced;
+};
+
+struct DeleteRequest {
+  // Nil if the call cannot be repeated.
+  Uuid request_id;
+  std::string name;
+  Durability durability = Durability::kSynced;
+};
+
+// A file on its way into a segment of its own. Not thread-safe: one call at a
+// time. Destroying it before Finish() removes what was written.
+class Upload {
+ public:
+  virtual ~Upload() = default;
+
+  // Appends `data` (referenced until it returns). Blocks: call it on io().
+  //   RESOURCE_EXHAUSTED   DISK_FULL. The upload is over; destroy it.
+  //   ABORTED              WRITE_FAILED. The same.
+  virtual absl::Status Write(const absl::Cord& data) = 0;
+
+  // Of everything that was written, so that a name can be made.
+  virtual int64_t size_bytes() const = 0;
+  virtual uint32_t crc32c() const = 0;
+
+  struct FinishRequest {
+    Uuid request_id;
+    std::string name;
+    FileKind kind = FileKind::kNormal;
+    int64_t create_unix_seconds = 0;
+    uint32_t origin_node = 0;
+    Durability durability = Durability::kSynced;
+  };
+
+  // Syncs the content if asked to, and commits. Blocks while it syncs: call it
+  // on io(). The upload may be destroyed once `done` has run.
+  virtual void Finish(FinishRequest request, CommitDone done) = 0;
+};
+
+// A file that is open for reading; its bytes stay readable whatever is deleted
+// or compacted meanwhile. Thread-safe.
+class OpenFile {
+ public:
+  virtual ~OpenFile() = default;
+
+  virtual const FileInfo& info() const = 0;
+
+  // Reads exactly `length` bytes at `offset`; the range must lie inside the
+  // file. Every block it touches is checked against its CRC. Blocks: call it on
+  // io(). Reading whole blocks (kBlockBytes, aligned) costs least.
+  //   DATA_LOSS    CONTENT_DAMAGED: a block does not match. Nothing is
+  //   returned. UNAVAILABLE  READ_FAILED: the disk refused.
+  virtual absl::StatusOr<absl::Cord> Read(int64_t offset, int64_t length) = 0;
+
+  // As Read(), but nullopt if it would have to wait for the disk.
+  virtual absl::optional<absl::StatusOr<absl::Cord>> TryRead(
+      int64_t offset, int64_t length) = 0;
+};
+
+enum class StorePathState { kActive, kFull, kReadOnly, kOffline };
+
+// For people, metrics and trackers. Sizes in bytes.
+struct StorePathStatus {
+  StorePathState state = StorePathState::kActive;
+  std::string detail;  // Why it is not active and what to do.
+  std::string directory;
+  Uuid incarnation;
+  uint32_t epoch = 0;
+  uint64_t last_sequence = 0;
+  int64_t total_bytes = 0;
+  int64_t free_bytes = 0;
+  int64_t reserve_bytes = 0;
+  int64_t files = 0;
+  int64_t live_bytes = 0;
+  int64_t dead_bytes = 0;
+  int64_t segments = 0;
+  int64_t index_bytes = 0;
+  int64_t damaged_records = 0;
+};
+
+// How far long work is. Filled by whoever works, read by whoever asks.
+struct JobProgress {
+  int64_t done_bytes = 0;
+  int64_t total_bytes = 0;
+};
+
+class StorePath {
+ public:
+  virtual ~StorePath() = default;
+
+  // Queues a small file. The caller looks at writable() first; a burst that is
+  // queued together is committed together.
+  virtual void Put(PutRequest request, CommitDone done) = 0;
+
+  // Queues a deletion. Errors besides those of every change:
+  //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED.
+  virtual void Delete(DeleteRequest request, CommitDone done) = 0;
+
+  // Begins a large file, or one whose size is not known. Blocks: call it on
+  // io(). `size_bytes`, if known, is checked against the free space at once.
+  //   RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNAVAILABLE  as of every change.
+  virtual absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
+      absl::optional<int64_t> size_bytes) = 0;
+
+  // What is known of a file.
+  //   NOT_FOUND    FILE_NOT_FOUND, FILE_DELETED.
+  //   UNAVAILABLE  READ_FAILED; SHUTTING_DOWN.
+  //   DATA_LOSS    CONTENT_DAMAGED: the index is damaged there.
+  // The first may block; the second gives nullopt instead.
+  virtual absl::StatusOr<FileInfo> Stat(absl::string_view name) = 0;
+  virtual absl::optional<absl::StatusOr<FileInfo>> TryStat(
+      absl::string_view name) = 0;
+
+  // Opens a file for reading. Errors as Stat().
+  virtual absl::StatusOr<std::unique_ptr<OpenFile>> Open(
+      absl::string_view name) = 0;
+  virtual absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> TryOpen(
+      absl::string_view name) = 0;
+
+  // What an earlier change with this id answered, if there was one and it is
+  // not older than 24 hours: Committed::replayed is true. May block.
+  virtual absl::StatusOr<absl::optional<Committed>> FindRequest(
+      const Uuid& request_id) = 0;
+
+  // OK if a change of `bytes` would be taken now, else the error that it would
+  // get. Cheap; for admission before a body is received.
+  virtual absl::Status Writable(int64_t bytes) = 0;
+
+  // Cheap enough for once a second.
+  virtual StorePathStatus Status() = 0;
+
+  // The newest FileInfo::create_unix_seconds that was ever committed here by
+  // this node, or 0: new IDs must be younger, so that none is made twice.
+  virtual int64_t newest_create_unix_seconds() = 0;
+
+  // Compacts segments with at least this share of dead bytes, 0..1. Blocks for
+  // long; stops early with OK when Stop() is called. `progress` may be called
+  // often, on the same thread.
+  virtual absl::Status Compact(
+      double dead_share_min,
+      absl::AnyInvocable<void(const JobProgress&)> progress) = 0;
+
+  // Answers what is queued, syncs, writes a clean end to the journal and
+  // closes. After it returns nothing runs; every call answers SHUTTING_DOWN.
+  virtual void Stop() = 0;
+
+  // The pool for calls on this path that block. Lives as long as the path.
+  virtual Executor* io() = 0;
+
+  virtual int64_t small_file_bytes_max() const = 0;
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_CORE_STORE_PATH_H_
