@@ -47,6 +47,7 @@ constexpr NamedReason kNames[] = {
     {ErrorReason::kJobRunning, "JOB_RUNNING"},
     {ErrorReason::kReadFailed, "READ_FAILED"},
     {ErrorReason::kInternal, "INTERNAL"},
+    {ErrorReason::kNoReadableNode, "NO_READABLE_NODE"},
 };
 
 std::vector<std::string> PayloadOf(const absl::Status& status) {

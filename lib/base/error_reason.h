@@ -50,6 +50,7 @@ enum class ErrorReason : int {
   kJobRunning = 29,
   kReadFailed = 30,
   kInternal = 31,
+  kNoReadableNode = 32,
 };
 
 // `DISK_FULL` for kDiskFull. "UNSPECIFIED" for a number that is none.

@@ -1,0 +1,393 @@
+#include "lib/placement/placer.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+
+namespace cairn {
+namespace {
+
+// SplitMix64: small, fast, and the same everywhere, which the standard's
+// distributions are not.
+uint64_t Mix(uint64_t x) {
+  x += 0x9e3779b97f4a7c15;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return x ^ (x >> 31);
+}
+
+// Where `key` stands among those that were never chosen: another order for
+// another seed, so that many short-lived clients do not all begin at one node.
+uint64_t Rank(uint64_t seed, absl::string_view key) {
+  uint64_t hash = Mix(seed);
+  for (const char c : key) hash = Mix(hash ^ static_cast<uint8_t>(c));
+  return hash;
+}
+
+// A file of unknown size needs at least a byte.
+bool HasRoom(const StorePathModel& path, const UploadQuery& query) {
+  return path.usable_bytes() >= query.size_bytes.value_or(1);
+}
+
+enum class Verdict {
+  kTakes,
+  kFull,         // Would take it if there were room.
+  kExcluded,     // By the caller.
+  kOffline,      // Or stopping.
+  kRole,         // Read-only, draining or standby.
+  kNotWritable,  // No store path takes writes, though there may be room.
+};
+constexpr size_t kVerdicts = 6;
+
+Verdict Judge(const NodeModel& node, const UploadQuery& query) {
+  if (node.role != NodeRole::kReadWrite) return Verdict::kRole;
+  if (node.state == NodeState::kOffline || node.stopping) {
+    return Verdict::kOffline;
+  }
+  for (const std::string& excluded : query.excluded_nodes) {
+    if (node.uuid == excluded) return Verdict::kExcluded;
+  }
+  bool full = false;
+  for (const StorePathModel& path : node.store_paths) {
+    const bool room = HasRoom(path, query);
+    if (path.writable && room) return Verdict::kTakes;
+    // A path below its reserve reports that it is not writable. It is still
+    // "full" and not "gone" for a caller who asks what to do.
+    if (path.readable && !room) full = true;
+  }
+  return full ? Verdict::kFull : Verdict::kNotWritable;
+}
+
+absl::Status UnknownGroup(absl::string_view group, absl::string_view whose,
+                          const ClusterModel& model) {
+  std::vector<absl::string_view> names;
+  for (const GroupModel& known : model.groups()) {
+    if (names.size() == 10) break;
+    names.push_back(known.name);
+  }
+  return ErrorWithReason(
+      absl::StatusCode::kNotFound, ErrorReason::kUnknownGroup,
+      absl::StrCat(
+          whose, " `", group, "` is not known; ",
+          names.empty()
+              ? "no node has joined the cluster yet"
+              : absl::StrCat(
+                    "known groups: ", absl::StrJoin(names, ", "),
+                    model.groups().size() > names.size() ? ", …" : "")));
+}
+
+// Why nothing takes the upload, from what was said of each node.
+absl::Status NoWritableNode(absl::string_view where,
+                            const size_t (&counts)[kVerdicts]) {
+  const auto count = [&](Verdict verdict) {
+    return counts[static_cast<size_t>(verdict)];
+  };
+  std::vector<std::string> parts;
+  const auto add = [&](Verdict verdict, absl::string_view what) {
+    if (count(verdict) > 0) {
+      parts.push_back(absl::StrCat(count(verdict), " ", what));
+    }
+  };
+  add(Verdict::kFull, "full");
+  add(Verdict::kOffline, "offline or stopping");
+  add(Verdict::kRole, "read-only, draining or standby");
+  add(Verdict::kNotWritable, "without a writable store path");
+  add(Verdict::kExcluded, "excluded by the caller");
+  // An excluded node failed the caller a moment ago and may be back soon, so
+  // that waiting makes sense although all the others are full.
+  const bool full = count(Verdict::kFull) > 0 && count(Verdict::kExcluded) == 0;
+  return ErrorWithReason(
+      full ? absl::StatusCode::kResourceExhausted
+           : absl::StatusCode::kUnavailable,
+      ErrorReason::kNoWritableNode,
+      absl::StrCat("no node of ", where, " takes uploads now: ",
+                   parts.empty() ? "there is none" : absl::StrJoin(parts, ", "),
+                   full ? "; free space or add a node" : ""));
+}
+
+uint32_t WeightOf(const PlacementPolicy& policy, const GroupModel& group) {
+  const auto found = policy.group_weights.find(group.name);
+  return found == policy.group_weights.end() ? kDefaultWeight : found->second;
+}
+
+}  // namespace
+
+Placer::Placer(uint64_t seed) : seed_(seed), random_state_(Mix(seed)) {}
+
+uint64_t Placer::Draw(uint64_t limit) {
+  CAIRN_CHECK(limit >= 1);
+  random_state_ += 0x9e3779b97f4a7c15;
+  // The bias of the multiplication is below limit / 2^64.
+  return static_cast<uint64_t>(
+      (static_cast<unsigned __int128>(Mix(random_state_)) * limit) >> 64);
+}
+
+absl::StatusOr<UploadPlace> Placer::PlaceUpload(const ClusterModel& model,
+                                                const UploadQuery& query) {
+  const PlacementPolicy& policy = model.policy();
+
+  // The groups that may be asked at all.
+  std::vector<const GroupModel*> allowed;
+  std::string where = "the cluster";
+  const bool fixed = policy.group_policy == GroupPolicy::kFixed;
+  if (!query.group.empty() || fixed) {
+    const absl::string_view name = query.group.empty()
+                                       ? absl::string_view(policy.fixed_group)
+                                       : query.group;
+    const GroupModel* group = model.FindGroup(name);
+    if (group == nullptr) {
+      return UnknownGroup(
+          name, query.group.empty() ? "the policy's fixed_group" : "group",
+          model);
+    }
+    allowed.push_back(group);
+    where = absl::StrCat("group `", name, "`");
+  } else {
+    for (const GroupModel& group : model.groups()) {
+      if (policy.group_policy == GroupPolicy::kWeighted &&
+          WeightOf(policy, group) == 0) {
+        continue;
+      }
+      allowed.push_back(&group);
+    }
+  }
+
+  size_t counts[kVerdicts] = {};
+  for (const NodeState state : {NodeState::kActive, NodeState::kSuspect}) {
+    std::vector<const GroupModel*> groups;
+    for (const GroupModel* group : allowed) {
+      bool takes = false;
+      for (const size_t member : group->members) {
+        const NodeModel& node = model.nodes()[member];
+        const Verdict verdict = Judge(node, query);
+        if (state == NodeState::kActive) ++counts[static_cast<size_t>(verdict)];
+        if (verdict == Verdict::kTakes && node.state == state) takes = true;
+      }
+      if (takes) groups.push_back(group);
+    }
+    if (groups.empty()) continue;
+
+    MutexLock lock(&mu_);
+    ++now_;
+    const GroupModel* group = ChooseGroup(model, std::move(groups));
+    std::vector<const NodeModel*> nodes;
+    for (const size_t member : group->members) {
+      const NodeModel& node = model.nodes()[member];
+      if (node.state == state && Judge(node, query) == Verdict::kTakes) {
+        nodes.push_back(&node);
+      }
+    }
+    const NodeModel* node = ChooseNode(model, query, std::move(nodes));
+    UploadPlace place{node, ChoosePath(model, query, *node)};
+    group_turns_[group->name] = now_;
+    NodeTurns& turns = node_turns_[node->uuid];
+    turns.node = now_;
+    turns.store_paths.resize(node->store_paths.size());
+    for (size_t i = 0; i < node->store_paths.size(); ++i) {
+      if (node->store_paths[i].index == place.store_path) {
+        turns.store_paths[i] = now_;
+      }
+    }
+    return place;
+  }
+  return NoWritableNode(where, counts);
+}
+
+const GroupModel* Placer::ChooseGroup(const ClusterModel& model,
+                                      std::vector<const GroupModel*> groups) {
+  if (groups.size() == 1) return groups.front();
+  const auto turn = [&](const GroupModel* group) {
+    const auto found = group_turns_.find(group->name);
+    return std::make_pair(found == group_turns_.end() ? 0 : found->second,
+                          Rank(seed_, group->name));
+  };
+  switch (model.policy().group_policy) {
+    case GroupPolicy::kMostFree: {
+      int64_t most = -1;
+      for (const GroupModel* group : groups) {
+        most = std::max(most, group->free_bytes);
+      }
+      groups.erase(std::remove_if(groups.begin(), groups.end(),
+                                  [&](const GroupModel* group) {
+                                    return group->free_bytes < most;
+                                  }),
+                   groups.end());
+      break;  // In turn among equals.
+    }
+    case GroupPolicy::kWeighted: {
+      uint64_t sum = 0;
+      for (const GroupModel* group : groups) {
+        sum += WeightOf(model.policy(), *group);
+      }
+      uint64_t lot = Draw(sum);
+      for (const GroupModel* group : groups) {
+        const uint64_t weight = WeightOf(model.policy(), *group);
+        if (lot < weight) return group;
+        lot -= weight;
+      }
+      break;
+    }
+    case GroupPolicy::kRoundRobin:
+    case GroupPolicy::kFixed:
+      break;
+  }
+  return *std::min_element(groups.begin(), groups.end(),
+                           [&](const GroupModel* a, const GroupModel* b) {
+                             return turn(a) < turn(b);
+                           });
+}
+
+const NodeModel* Placer::NextNode(const std::vector<const NodeModel*>& nodes) {
+  const auto turn = [&](const NodeModel* node) {
+    const auto found = node_turns_.find(node->uuid);
+    return std::make_pair(found == node_turns_.end() ? 0 : found->second.node,
+                          Rank(seed_, node->uuid));
+  };
+  return *std::min_element(nodes.begin(), nodes.end(),
+                           [&](const NodeModel* a, const NodeModel* b) {
+                             return turn(a) < turn(b);
+                           });
+}
+
+const NodeModel* Placer::ChooseNode(const ClusterModel& model,
+                                    const UploadQuery& query,
+                                    std::vector<const NodeModel*> nodes) {
+  if (nodes.size() == 1) return nodes.front();
+  switch (model.policy().node_policy) {
+    case NodePolicy::kWeighted: {
+      uint64_t sum = 0;
+      for (const NodeModel* node : nodes) sum += node->weight;
+      // A model may say 0 for all of them; then they are alike.
+      if (sum == 0) break;
+      uint64_t lot = Draw(sum);
+      for (const NodeModel* node : nodes) {
+        if (lot < node->weight) return node;
+        lot -= node->weight;
+      }
+      break;
+    }
+    case NodePolicy::kPriority: {
+      uint32_t lowest = nodes.front()->priority;
+      for (const NodeModel* node : nodes) {
+        lowest = std::min(lowest, node->priority);
+      }
+      nodes.erase(std::remove_if(nodes.begin(), nodes.end(),
+                                 [&](const NodeModel* node) {
+                                   return node->priority != lowest;
+                                 }),
+                  nodes.end());
+      break;
+    }
+    case NodePolicy::kSameZone: {
+      std::vector<const NodeModel*> near;
+      for (const NodeModel* node : nodes) {
+        if (!query.zone.empty() && node->zone == query.zone) {
+          near.push_back(node);
+        }
+      }
+      if (!near.empty()) return NextNode(near);
+      break;
+    }
+    case NodePolicy::kRoundRobin:
+      break;
+  }
+  return NextNode(nodes);
+}
+
+uint32_t Placer::ChoosePath(const ClusterModel& model, const UploadQuery& query,
+                            const NodeModel& node) {
+  const auto turns = node_turns_.find(node.uuid);
+  const auto turn = [&](size_t i) {
+    const bool known =
+        turns != node_turns_.end() && i < turns->second.store_paths.size();
+    return known ? turns->second.store_paths[i] : 0;
+  };
+  const bool most_free = model.policy().path_policy == PathPolicy::kMostFree;
+  absl::optional<size_t> best;
+  for (size_t i = 0; i < node.store_paths.size(); ++i) {
+    const StorePathModel& path = node.store_paths[i];
+    if (!path.writable || !HasRoom(path, query)) continue;
+    if (!best.has_value()) {
+      best = i;
+      continue;
+    }
+    const int64_t more =
+        most_free ? path.usable_bytes() - node.store_paths[*best].usable_bytes()
+                  : 0;
+    if (more > 0 || (more == 0 && turn(i) < turn(*best))) best = i;
+  }
+  CAIRN_CHECK(best.has_value());  // Judge() said that there is one.
+  return node.store_paths[*best].index;
+}
+
+absl::StatusOr<std::vector<const NodeModel*>> Placer::ReadOrder(
+    const ClusterModel& model, const ReadQuery& query) {
+  const GroupModel* group = model.FindGroup(query.group);
+  if (group == nullptr) return UnknownGroup(query.group, "group", model);
+
+  const ReadPolicy policy = model.policy().read_policy;
+  // Lower is better; the order among equals is drawn.
+  const auto distance = [&](const NodeModel& node) {
+    if (node.state != NodeState::kActive || node.stopping) return 3;
+    if (query.store_path.has_value()) {
+      for (const StorePathModel& path : node.store_paths) {
+        if (path.index == *query.store_path && !path.readable) return 2;
+      }
+    }
+    switch (policy) {
+      case ReadPolicy::kOriginFirst:
+        return node.number == query.origin_node ? 0 : 1;
+      case ReadPolicy::kSameZone:
+        return !query.zone.empty() && node.zone == query.zone ? 0 : 1;
+      case ReadPolicy::kSpread:
+        break;
+    }
+    return 1;
+  };
+
+  std::vector<std::pair<int, const NodeModel*>> order;
+  order.reserve(group->members.size());
+  for (const size_t member : group->members) {
+    const NodeModel& node = model.nodes()[member];
+    if (node.state == NodeState::kOffline || node.role == NodeRole::kStandby) {
+      continue;
+    }
+    order.emplace_back(distance(node), &node);
+  }
+  if (order.empty()) {
+    return ErrorWithReason(
+        absl::StatusCode::kUnavailable, ErrorReason::kNoReadableNode,
+        absl::StrCat("none of the ", group->members.size(), " nodes of group `",
+                     query.group, "` can be read now"));
+  }
+  if (order.size() > 1) {
+    {
+      MutexLock lock(&mu_);
+      for (size_t i = order.size() - 1; i > 0; --i) {
+        std::swap(order[i], order[Draw(i + 1)]);
+      }
+    }
+    std::stable_sort(
+        order.begin(), order.end(),
+        [](const auto& a, const auto& b) { return a.first < b.first; });
+  }
+  std::vector<const NodeModel*> nodes;
+  nodes.reserve(order.size());
+  for (const auto& [unused, node] : order) nodes.push_back(node);
+  return nodes;
+}
+
+bool GroupTakesUploads(const ClusterModel& model, const GroupModel& group) {
+  const UploadQuery query;
+  return std::any_of(
+      group.members.begin(), group.members.end(), [&](size_t member) {
+        return Judge(model.nodes()[member], query) == Verdict::kTakes;
+      });
+}
+
+}  // namespace cairn
