@@ -1,0 +1,52 @@
+#include "lib/rpc/cluster_auth.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/check.h"
+#include "lib/base/uuid.h"
+
+namespace cairn {
+namespace rpc {
+namespace {
+
+std::string Hmac(absl::string_view secret, absl::string_view text) {
+  std::string out(kProofBytes, '\0');
+  unsigned int length = 0;
+  const unsigned char* const done =
+      HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
+           reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+           reinterpret_cast<unsigned char*>(&out[0]), &length);
+  CAIRN_CHECK(done != nullptr && length == kProofBytes);
+  return out;
+}
+
+}  // namespace
+
+std::string MakeNonce() {
+  std::string out(kNonceBytes, '\0');
+  RandomBytes(&out[0], out.size());
+  return out;
+}
+
+std::string NodeProof(absl::string_view secret, absl::string_view tracker_nonce,
+                      absl::string_view node_nonce, absl::string_view node_uuid,
+                      absl::string_view cluster_id) {
+  return Hmac(secret, absl::StrCat("cairn attach node v1\n", tracker_nonce,
+                                   node_nonce, node_uuid, cluster_id));
+}
+
+std::string TrackerProof(absl::string_view secret,
+                         absl::string_view node_nonce) {
+  return Hmac(secret, absl::StrCat("cairn attach tracker v1\n", node_nonce));
+}
+
+bool SameProof(absl::string_view a, absl::string_view b) {
+  return a.size() == b.size() &&
+         CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+}  // namespace rpc
+}  // namespace cairn
