@@ -48,6 +48,7 @@ constexpr NamedReason kNames[] = {
     {ErrorReason::kReadFailed, "READ_FAILED"},
     {ErrorReason::kInternal, "INTERNAL"},
     {ErrorReason::kNoReadableNode, "NO_READABLE_NODE"},
+    {ErrorReason::kRequestInProgress, "REQUEST_IN_PROGRESS"},
 };
 
 std::vector<std::string> PayloadOf(const absl::Status& status) {

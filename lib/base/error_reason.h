@@ -51,6 +51,7 @@ enum class ErrorReason : int {
   kReadFailed = 30,
   kInternal = 31,
   kNoReadableNode = 32,
+  kRequestInProgress = 33,
 };
 
 // `DISK_FULL` for kDiskFull. "UNSPECIFIED" for a number that is none.

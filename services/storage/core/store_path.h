@@ -224,6 +224,10 @@ class StorePath {
   virtual absl::StatusOr<absl::optional<Committed>> FindRequest(
       const Uuid& request_id) = 0;
 
+  // As FindRequest(), but nullopt if it would have to wait for the disk.
+  virtual absl::optional<absl::StatusOr<absl::optional<Committed>>>
+  TryFindRequest(const Uuid& request_id) = 0;
+
   // OK if a change of `bytes` would be taken now, else the error that it would
   // get. Cheap; for admission before a body is received.
   virtual absl::Status Writable(int64_t bytes) = 0;

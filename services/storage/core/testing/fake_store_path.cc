@@ -1,0 +1,353 @@
+#include "services/storage/core/testing/fake_store_path.h"
+
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/status_macros.h"
+#include "lib/checksum/crc32c.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+absl::Status Stopping() {
+  return ErrorWithReason(absl::StatusCode::kUnavailable,
+                         ErrorReason::kShuttingDown, "the path is stopping");
+}
+
+}  // namespace
+
+class FakeUpload : public Upload {
+ public:
+  explicit FakeUpload(FakeStorePath* path) : path_(path) {
+    MutexLock lock(&path_->mu_);
+    ++path_->uploads_in_progress_;
+  }
+  ~FakeUpload() override {
+    MutexLock lock(&path_->mu_);
+    --path_->uploads_in_progress_;
+  }
+
+  absl::Status Write(const absl::Cord& data) override {
+    {
+      MutexLock lock(&path_->mu_);
+      CAIRN_RETURN_IF_ERROR(path_->refusal_);
+    }
+    content_ += std::string(data);
+    return absl::OkStatus();
+  }
+  int64_t size_bytes() const override {
+    return static_cast<int64_t>(content_.size());
+  }
+  uint32_t crc32c() const override { return Crc32c(content_); }
+
+  void Finish(FinishRequest request, CommitDone done) override {
+    FileInfo info;
+    info.name = request.name;
+    info.size_bytes = size_bytes();
+    info.crc32c = crc32c();
+    info.kind = request.kind;
+    info.create_unix_seconds = request.create_unix_seconds;
+    info.origin_node = request.origin_node;
+    path_->Store(request.request_id, info, std::move(content_),
+                 request.durability, std::move(done));
+  }
+
+ private:
+  FakeStorePath* const path_;
+  std::string content_;
+};
+
+class FakeOpenFile : public OpenFile {
+ public:
+  FakeOpenFile(FakeStorePath* path, const FakeStorePath::StoredFile& file)
+      : path_(path),
+        info_(file.info),
+        content_(file.content),
+        damaged_from_(file.damaged_from) {}
+
+  const FileInfo& info() const override { return info_; }
+
+  absl::StatusOr<absl::Cord> Read(int64_t offset, int64_t length) override {
+    CAIRN_CHECK(offset >= 0 && length >= 0 &&
+                offset + length <= info_.size_bytes);
+    if (damaged_from_ >= 0 && offset + length > damaged_from_) {
+      return ErrorWithReason(absl::StatusCode::kDataLoss,
+                             ErrorReason::kContentDamaged, "a damaged block");
+    }
+    return absl::Cord(content_->substr(static_cast<size_t>(offset),
+                                       static_cast<size_t>(length)));
+  }
+  absl::optional<absl::StatusOr<absl::Cord>> TryRead(int64_t offset,
+                                                     int64_t length) override {
+    if (path_->cold()) return absl::nullopt;
+    return Read(offset, length);
+  }
+
+ private:
+  FakeStorePath* const path_;
+  const FileInfo info_;
+  const std::shared_ptr<const std::string> content_;
+  const int64_t damaged_from_;
+};
+
+FakeStorePath::FakeStorePath() : io_("fake-io", 2, 1000) {}
+FakeStorePath::~FakeStorePath() { Stop(); }
+
+void FakeStorePath::set_cold(bool cold) {
+  MutexLock lock(&mu_);
+  cold_ = cold;
+}
+bool FakeStorePath::cold() const {
+  MutexLock lock(&mu_);
+  return cold_;
+}
+void FakeStorePath::set_refusal(absl::Status refusal) {
+  MutexLock lock(&mu_);
+  refusal_ = std::move(refusal);
+}
+void FakeStorePath::DamageContent(absl::string_view name, int64_t from_offset) {
+  MutexLock lock(&mu_);
+  stored_.at(std::string(name)).damaged_from = from_offset;
+}
+void FakeStorePath::HoldCommits() {
+  MutexLock lock(&mu_);
+  holding_ = true;
+}
+void FakeStorePath::ReleaseCommits() {
+  std::vector<std::pair<absl::StatusOr<Committed>, CommitDone>> held;
+  {
+    MutexLock lock(&mu_);
+    holding_ = false;
+    held.swap(held_);
+  }
+  for (auto& [outcome, done] : held) done(std::move(outcome));
+}
+int FakeStorePath::held_commits() const {
+  MutexLock lock(&mu_);
+  return static_cast<int>(held_.size());
+}
+void FakeStorePath::set_newest_create_unix_seconds(int64_t seconds) {
+  MutexLock lock(&mu_);
+  newest_create_unix_seconds_ = seconds;
+}
+void FakeStorePath::set_free_bytes(int64_t bytes) {
+  MutexLock lock(&mu_);
+  free_bytes_ = bytes;
+}
+void FakeStorePath::set_small_file_bytes_max(int64_t bytes) {
+  MutexLock lock(&mu_);
+  small_file_bytes_max_ = bytes;
+}
+int64_t FakeStorePath::files() const {
+  MutexLock lock(&mu_);
+  int64_t files = 0;
+  for (const auto& [name, file] : stored_) files += file.deleted ? 0 : 1;
+  return files;
+}
+int FakeStorePath::uploads_in_progress() const {
+  MutexLock lock(&mu_);
+  return uploads_in_progress_;
+}
+std::string FakeStorePath::ContentOf(absl::string_view name) const {
+  MutexLock lock(&mu_);
+  return *stored_.at(std::string(name)).content;
+}
+
+void FakeStorePath::Put(PutRequest request, CommitDone done) {
+  CAIRN_CHECK(Crc32c(request.content) == request.crc32c);
+  FileInfo info;
+  info.name = request.name;
+  info.size_bytes = static_cast<int64_t>(request.content.size());
+  info.crc32c = request.crc32c;
+  info.kind = request.kind;
+  info.create_unix_seconds = request.create_unix_seconds;
+  info.origin_node = request.origin_node;
+  Store(request.request_id, info, std::string(request.content),
+        request.durability, std::move(done));
+}
+
+void FakeStorePath::Store(const Uuid& request_id, const FileInfo& info,
+                          std::string content, Durability durability,
+                          CommitDone done) {
+  absl::StatusOr<Committed> outcome = absl::InternalError("not run");
+  {
+    MutexLock lock(&mu_);
+    outcome = CommitLocked(request_id, info, std::move(content), durability);
+  }
+  Answer(std::move(outcome), std::move(done));
+}
+
+absl::StatusOr<Committed> FakeStorePath::CommitLocked(const Uuid& request_id,
+                                                      const FileInfo& info,
+                                                      std::string content,
+                                                      Durability durability) {
+  if (stopped_) return Stopping();
+  CAIRN_RETURN_IF_ERROR(refusal_);
+  const auto earlier = requests_.find(request_id);
+  if (!request_id.is_nil() && earlier != requests_.end()) {
+    Committed replayed = earlier->second;
+    replayed.replayed = true;
+    return replayed;
+  }
+  CAIRN_CHECK(stored_.count(info.name) == 0);
+  Committed committed;
+  committed.file = info;
+  committed.file.version = {++sequence_, info.origin_node};
+  committed.reached = durability;
+  StoredFile& file = stored_[info.name];
+  file.info = committed.file;
+  file.content = std::make_shared<const std::string>(std::move(content));
+  if (!request_id.is_nil()) requests_[request_id] = committed;
+  return committed;
+}
+
+void FakeStorePath::Answer(absl::StatusOr<Committed> outcome, CommitDone done) {
+  {
+    MutexLock lock(&mu_);
+    if (holding_) {
+      held_.emplace_back(std::move(outcome), std::move(done));
+      return;
+    }
+  }
+  done(std::move(outcome));
+}
+
+void FakeStorePath::Delete(DeleteRequest request, CommitDone done) {
+  absl::StatusOr<Committed> outcome = absl::InternalError("not run");
+  {
+    MutexLock lock(&mu_);
+    const auto earlier = requests_.find(request.request_id);
+    const auto found = FindLocked(request.name);
+    if (stopped_) {
+      outcome = Stopping();
+    } else if (!refusal_.ok()) {
+      outcome = refusal_;
+    } else if (!request.request_id.is_nil() && earlier != requests_.end()) {
+      outcome = earlier->second;
+      outcome->replayed = true;
+    } else if (!found.ok()) {
+      outcome = found.status();
+    } else {
+      StoredFile& file = stored_.at(request.name);
+      file.deleted = true;
+      Committed committed;
+      committed.file = file.info;
+      committed.reached = request.durability;
+      if (!request.request_id.is_nil()) {
+        requests_[request.request_id] = committed;
+      }
+      outcome = committed;
+    }
+  }
+  Answer(std::move(outcome), std::move(done));
+}
+
+absl::StatusOr<std::unique_ptr<Upload>> FakeStorePath::StartUpload(
+    absl::optional<int64_t> size_bytes) {
+  CAIRN_RETURN_IF_ERROR(Writable(size_bytes.value_or(0)));
+  return std::unique_ptr<Upload>(std::make_unique<FakeUpload>(this));
+}
+
+absl::StatusOr<const FakeStorePath::StoredFile*> FakeStorePath::FindLocked(
+    absl::string_view name) const {
+  if (stopped_) return Stopping();
+  const auto found = stored_.find(std::string(name));
+  if (found == stored_.end()) {
+    return ErrorWithReason(absl::StatusCode::kNotFound,
+                           ErrorReason::kFileNotFound, "no such file");
+  }
+  if (found->second.deleted) {
+    return ErrorWithReason(absl::StatusCode::kNotFound,
+                           ErrorReason::kFileDeleted, "the file was deleted");
+  }
+  return &found->second;
+}
+
+absl::StatusOr<FileInfo> FakeStorePath::Stat(absl::string_view name) {
+  MutexLock lock(&mu_);
+  CAIRN_ASSIGN_OR_RETURN(const StoredFile* const file, FindLocked(name));
+  return file->info;
+}
+
+absl::optional<absl::StatusOr<FileInfo>> FakeStorePath::TryStat(
+    absl::string_view name) {
+  if (cold()) return absl::nullopt;
+  return Stat(name);
+}
+
+absl::StatusOr<std::unique_ptr<OpenFile>> FakeStorePath::Open(
+    absl::string_view name) {
+  MutexLock lock(&mu_);
+  CAIRN_ASSIGN_OR_RETURN(const StoredFile* const file, FindLocked(name));
+  return std::unique_ptr<OpenFile>(std::make_unique<FakeOpenFile>(this, *file));
+}
+
+absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>>
+FakeStorePath::TryOpen(absl::string_view name) {
+  if (cold()) return absl::nullopt;
+  return Open(name);
+}
+
+absl::StatusOr<absl::optional<Committed>> FakeStorePath::FindRequest(
+    const Uuid& request_id) {
+  MutexLock lock(&mu_);
+  if (stopped_) return Stopping();
+  const auto found = requests_.find(request_id);
+  if (found == requests_.end()) return absl::optional<Committed>();
+  Committed committed = found->second;
+  committed.replayed = true;
+  return absl::optional<Committed>(committed);
+}
+
+absl::optional<absl::StatusOr<absl::optional<Committed>>>
+FakeStorePath::TryFindRequest(const Uuid& request_id) {
+  if (cold()) return absl::nullopt;
+  return FindRequest(request_id);
+}
+
+absl::Status FakeStorePath::Writable(int64_t bytes) {
+  MutexLock lock(&mu_);
+  if (stopped_) return Stopping();
+  CAIRN_RETURN_IF_ERROR(refusal_);
+  if (bytes > free_bytes_) {
+    return ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                           ErrorReason::kDiskFull, "the disk is full");
+  }
+  return absl::OkStatus();
+}
+
+StorePathStatus FakeStorePath::Status() {
+  StorePathStatus status;
+  status.directory = "fake";
+  status.files = files();
+  MutexLock lock(&mu_);
+  status.free_bytes = free_bytes_;
+  status.last_sequence = sequence_;
+  return status;
+}
+
+int64_t FakeStorePath::newest_create_unix_seconds() {
+  MutexLock lock(&mu_);
+  return newest_create_unix_seconds_;
+}
+
+absl::Status FakeStorePath::Compact(
+    double /*dead_share_min*/,
+    absl::AnyInvocable<void(const JobProgress&)> progress) {
+  progress({1, 1});
+  return absl::OkStatus();
+}
+
+void FakeStorePath::Stop() {
+  ReleaseCommits();
+  MutexLock lock(&mu_);
+  stopped_ = true;
+}
+
+int64_t FakeStorePath::small_file_bytes_max() const {
+  MutexLock lock(&mu_);
+  return small_file_bytes_max_;
+}
+
+}  // namespace storage
+}  // namespace cairn
