@@ -33,6 +33,8 @@ void ParseSeedFlag(int* argc, char** argv) {
   *argc = kept;
 }
 
+bool HasSeedFlag() { return SeedFlag().has_value(); }
+
 uint64_t TestSeed(uint64_t fallback) {
   const uint64_t seed = SeedFlag().value_or(fallback);
   std::printf("rerun with --seed=%llu\n",

@@ -14,6 +14,9 @@ void ParseSeedFlag(int* argc, char** argv);
 // repeatable; long runs pass their own. Prints what it returns.
 uint64_t TestSeed(uint64_t fallback);
 
+// Whether --seed=N was given.
+bool HasSeedFlag();
+
 }  // namespace cairn
 
 #endif  // CAIRN_LIB_TESTING_SEED_H_
