@@ -1,0 +1,515 @@
+#include "lib/rpc/batch_wire.h"
+
+#include "cairn/common/v1/file.pb.h"
+#include "cairn/storage/v1/batch_service.pb.h"
+#include "google/protobuf/timestamp.pb.h"
+#include "google/rpc/status.pb.h"
+#include "lib/base/error_reason.h"
+#include "lib/rpc/grpc_status.h"
+
+namespace cairn {
+namespace rpc {
+namespace {
+
+// For the field numbers alone.
+namespace pb = ::cairn::storage::v1;
+namespace common = ::cairn::common::v1;
+
+constexpr uint32_t kItemsField = pb::RunRequest::kItemsFieldNumber;
+constexpr uint32_t kAnswersField = pb::RunResponse::kAnswersFieldNumber;
+
+void ReadDurability(WireReader* reader, BatchDurability* out) {
+  const size_t outer = reader->Enter();
+  while (reader->Next()) {
+    switch (reader->field()) {
+      case common::Durability::kLevelFieldNumber:
+        out->level = reader->ReadUint32();
+        break;
+      case common::Durability::kReplicasFieldNumber:
+        out->replicas = reader->ReadUint32();
+        break;
+      case common::Durability::kPolicyFieldNumber:
+        out->policy = reader->ReadUint32();
+        break;
+      default:
+        reader->Skip();
+    }
+  }
+  reader->Leave(outer);
+}
+
+void WriteDurability(const BatchDurability& durability, uint32_t field,
+                     SmallMessage* out) {
+  SmallMessage inner;
+  inner.VarintIfSet(common::Durability::kLevelFieldNumber, durability.level);
+  inner.VarintIfSet(common::Durability::kReplicasFieldNumber,
+                    durability.replicas);
+  inner.VarintIfSet(common::Durability::kPolicyFieldNumber, durability.policy);
+  if (inner.size() > 0) out->Bytes(field, inner.view());
+}
+
+void WriteInfo(const BatchFileInfo& info, uint32_t field, SmallMessage* out) {
+  SmallMessage time;
+  time.VarintIfSet(google::protobuf::Timestamp::kSecondsFieldNumber,
+                   static_cast<uint64_t>(info.create_unix_seconds));
+  SmallMessage version;
+  version.VarintIfSet(common::FileVersion::kClockFieldNumber,
+                      info.version_clock);
+  version.VarintIfSet(common::FileVersion::kNodeFieldNumber, info.version_node);
+
+  SmallMessage inner;
+  inner.Bytes(common::FileInfo::kFileIdFieldNumber, info.id_prefix,
+              info.id_rest);
+  inner.VarintIfSet(common::FileInfo::kSizeBytesFieldNumber,
+                    static_cast<uint64_t>(info.size_bytes));
+  inner.Fixed32IfSet(common::FileInfo::kCrc32CFieldNumber, info.crc32c);
+  inner.VarintIfSet(common::FileInfo::kKindFieldNumber,
+                    static_cast<uint64_t>(info.kind));
+  inner.Bytes(common::FileInfo::kCreateTimeFieldNumber, time.view());
+  inner.Bytes(common::FileInfo::kVersionFieldNumber, version.view());
+  inner.VarintIfSet(common::FileInfo::kOriginNodeFieldNumber, info.origin_node);
+  out->Bytes(field, inner.view());
+}
+
+void ReadInfo(WireReader* reader, std::string* scratch, BatchFileInfo* out) {
+  const size_t outer = reader->Enter();
+  while (reader->Next()) {
+    switch (reader->field()) {
+      case common::FileInfo::kFileIdFieldNumber:
+        out->id_rest = reader->ReadBytes(scratch);
+        break;
+      case common::FileInfo::kSizeBytesFieldNumber:
+        out->size_bytes = reader->ReadInt64();
+        break;
+      case common::FileInfo::kCrc32CFieldNumber:
+        out->crc32c = reader->ReadFixed32();
+        break;
+      case common::FileInfo::kKindFieldNumber:
+        out->kind = reader->ReadInt32();
+        break;
+      case common::FileInfo::kCreateTimeFieldNumber: {
+        const size_t time = reader->Enter();
+        while (reader->Next()) {
+          if (reader->field() ==
+              google::protobuf::Timestamp::kSecondsFieldNumber) {
+            out->create_unix_seconds = reader->ReadInt64();
+          } else {
+            reader->Skip();
+          }
+        }
+        reader->Leave(time);
+        break;
+      }
+      case common::FileInfo::kVersionFieldNumber: {
+        const size_t version = reader->Enter();
+        while (reader->Next()) {
+          switch (reader->field()) {
+            case common::FileVersion::kClockFieldNumber:
+              out->version_clock = reader->ReadVarint();
+              break;
+            case common::FileVersion::kNodeFieldNumber:
+              out->version_node = reader->ReadUint32();
+              break;
+            default:
+              reader->Skip();
+          }
+        }
+        reader->Leave(version);
+        break;
+      }
+      case common::FileInfo::kOriginNodeFieldNumber:
+        out->origin_node = reader->ReadUint32();
+        break;
+      default:
+        reader->Skip();
+    }
+  }
+  reader->Leave(outer);
+}
+
+void WriteReached(uint32_t level, uint32_t replicas, uint32_t field,
+                  SmallMessage* out) {
+  SmallMessage inner;
+  inner.VarintIfSet(common::DurabilityReached::kLevelFieldNumber, level);
+  inner.VarintIfSet(common::DurabilityReached::kReplicasFieldNumber, replicas);
+  out->Bytes(field, inner.view());
+}
+
+void ReadReached(WireReader* reader, BatchAnswer* out) {
+  const size_t outer = reader->Enter();
+  while (reader->Next()) {
+    switch (reader->field()) {
+      case common::DurabilityReached::kLevelFieldNumber:
+        out->reached_level = reader->ReadUint32();
+        break;
+      case common::DurabilityReached::kReplicasFieldNumber:
+        out->reached_replicas = reader->ReadUint32();
+        break;
+      default:
+        reader->Skip();
+    }
+  }
+  reader->Leave(outer);
+}
+
+// Of a oneof the last one counts: what another operation set is forgotten.
+void ChangeOperation(BatchOperation operation, BatchItem* item) {
+  if (item->operation == operation) return;
+  const uint64_t item_id = item->item_id;
+  *item = BatchItem();
+  item->item_id = item_id;
+  item->operation = operation;
+}
+
+void ChangeOperation(BatchOperation operation, BatchAnswer* answer) {
+  if (answer->operation == operation && answer->error.ok()) return;
+  const uint64_t item_id = answer->item_id;
+  *answer = BatchAnswer();
+  answer->item_id = item_id;
+  answer->operation = operation;
+}
+
+}  // namespace
+
+bool BatchRequestReader::Next(BatchItem* item) {
+  if (!reader_.NextOf(kItemsField)) return false;
+  *item = BatchItem();
+  const size_t message_end = reader_.Enter();
+  while (reader_.Next()) {
+    const uint32_t field = reader_.field();
+    if (field == pb::BatchItem::kItemIdFieldNumber) {
+      item->item_id = reader_.ReadVarint();
+    } else if (field == pb::BatchItem::kPutFieldNumber) {
+      ChangeOperation(BatchOperation::kPut, item);
+      const size_t outer = reader_.Enter();
+      while (reader_.Next()) {
+        switch (reader_.field()) {
+          case pb::PutOperation::kRequestIdFieldNumber:
+            item->request_id = reader_.ReadBytes(&scratch_[0]);
+            break;
+          case pb::PutOperation::kStorePathFieldNumber:
+            item->store_path = reader_.ReadUint32();
+            break;
+          case pb::PutOperation::kExtensionFieldNumber:
+            item->extension = reader_.ReadBytes(&scratch_[1]);
+            break;
+          case pb::PutOperation::kDurabilityFieldNumber:
+            ReadDurability(&reader_, &item->durability);
+            break;
+          case pb::PutOperation::kCrc32CFieldNumber:
+            item->crc32c = reader_.ReadFixed32();
+            break;
+          case pb::PutOperation::kContentFieldNumber:
+            item->content = reader_.ReadCord();
+            break;
+          default:
+            reader_.Skip();
+        }
+      }
+      reader_.Leave(outer);
+    } else if (field == pb::BatchItem::kGetFieldNumber) {
+      ChangeOperation(BatchOperation::kGet, item);
+      const size_t outer = reader_.Enter();
+      while (reader_.Next()) {
+        switch (reader_.field()) {
+          case pb::GetOperation::kFileIdFieldNumber:
+            item->file_id = reader_.ReadBytes(&scratch_[2]);
+            break;
+          case pb::GetOperation::kOffsetFieldNumber:
+            item->offset = reader_.ReadInt64();
+            break;
+          case pb::GetOperation::kLengthFieldNumber:
+            item->length = reader_.ReadInt64();
+            break;
+          default:
+            reader_.Skip();
+        }
+      }
+      reader_.Leave(outer);
+    } else if (field == pb::BatchItem::kStatFieldNumber) {
+      ChangeOperation(BatchOperation::kStat, item);
+      const size_t outer = reader_.Enter();
+      while (reader_.Next()) {
+        if (reader_.field() == pb::StatOperation::kFileIdFieldNumber) {
+          item->file_id = reader_.ReadBytes(&scratch_[2]);
+        } else {
+          reader_.Skip();
+        }
+      }
+      reader_.Leave(outer);
+    } else if (field == pb::BatchItem::kDeleteFieldNumber) {
+      ChangeOperation(BatchOperation::kDelete, item);
+      const size_t outer = reader_.Enter();
+      while (reader_.Next()) {
+        switch (reader_.field()) {
+          case pb::DeleteOperation::kRequestIdFieldNumber:
+            item->request_id = reader_.ReadBytes(&scratch_[0]);
+            break;
+          case pb::DeleteOperation::kFileIdFieldNumber:
+            item->file_id = reader_.ReadBytes(&scratch_[2]);
+            break;
+          case pb::DeleteOperation::kDurabilityFieldNumber:
+            ReadDurability(&reader_, &item->durability);
+            break;
+          default:
+            reader_.Skip();
+        }
+      }
+      reader_.Leave(outer);
+    } else {
+      reader_.Skip();
+    }
+  }
+  reader_.Leave(message_end);
+  return reader_.ok();
+}
+
+absl::Status BatchRequestReader::status() const {
+  if (reader_.ok()) return absl::OkStatus();
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
+      "the bytes are no RunRequest message", {{"field", "items"}});
+}
+
+void BatchRequestWriter::Add(const BatchItem& in) {
+  BatchItem item = in;
+  for (absl::string_view* text :
+       {&item.file_id, &item.request_id, &item.extension}) {
+    *text = text->substr(0, kBatchTextBytesMax);
+  }
+  SmallMessage operation;
+  uint32_t field = 0;
+  absl::Cord content;
+  switch (item.operation) {
+    case BatchOperation::kNone:
+      break;
+    case BatchOperation::kPut:
+      field = pb::BatchItem::kPutFieldNumber;
+      operation.BytesIfSet(pb::PutOperation::kRequestIdFieldNumber,
+                           item.request_id);
+      if (item.store_path.has_value()) {
+        operation.Varint(pb::PutOperation::kStorePathFieldNumber,
+                         *item.store_path);
+      }
+      operation.BytesIfSet(pb::PutOperation::kExtensionFieldNumber,
+                           item.extension);
+      WriteDurability(item.durability, pb::PutOperation::kDurabilityFieldNumber,
+                      &operation);
+      operation.Fixed32IfSet(pb::PutOperation::kCrc32CFieldNumber, item.crc32c);
+      if (!item.content.empty()) {
+        content = item.content;
+        operation.Header(pb::PutOperation::kContentFieldNumber, content.size());
+      }
+      break;
+    case BatchOperation::kGet:
+      field = pb::BatchItem::kGetFieldNumber;
+      operation.BytesIfSet(pb::GetOperation::kFileIdFieldNumber, item.file_id);
+      operation.VarintIfSet(pb::GetOperation::kOffsetFieldNumber,
+                            static_cast<uint64_t>(item.offset));
+      if (item.length.has_value()) {
+        operation.Varint(pb::GetOperation::kLengthFieldNumber,
+                         static_cast<uint64_t>(*item.length));
+      }
+      break;
+    case BatchOperation::kStat:
+      field = pb::BatchItem::kStatFieldNumber;
+      operation.BytesIfSet(pb::StatOperation::kFileIdFieldNumber, item.file_id);
+      break;
+    case BatchOperation::kDelete:
+      field = pb::BatchItem::kDeleteFieldNumber;
+      operation.BytesIfSet(pb::DeleteOperation::kRequestIdFieldNumber,
+                           item.request_id);
+      operation.BytesIfSet(pb::DeleteOperation::kFileIdFieldNumber,
+                           item.file_id);
+      WriteDurability(item.durability,
+                      pb::DeleteOperation::kDurabilityFieldNumber, &operation);
+      break;
+  }
+  SmallMessage fields;
+  fields.VarintIfSet(pb::BatchItem::kItemIdFieldNumber, item.item_id);
+  if (field != 0) fields.Header(field, operation.size() + content.size());
+
+  SmallMessage header;
+  header.Header(kItemsField, fields.size() + operation.size() + content.size());
+  out_.Append(header);
+  out_.Append(fields);
+  out_.Append(operation);
+  out_.AppendContent(content);
+}
+
+bool BatchResponseReader::Next(BatchAnswer* answer) {
+  if (!reader_.NextOf(kAnswersField)) return false;
+  *answer = BatchAnswer();
+  const size_t message_end = reader_.Enter();
+  while (reader_.Next()) {
+    switch (reader_.field()) {
+      case pb::BatchAnswer::kItemIdFieldNumber:
+        answer->item_id = reader_.ReadVarint();
+        break;
+      case pb::BatchAnswer::kErrorFieldNumber: {
+        google::rpc::Status status;
+        reader_.ReadMessage(&status);
+        ChangeOperation(BatchOperation::kNone, answer);
+        answer->error = FromRpcStatus(status);
+        break;
+      }
+      case pb::BatchAnswer::kPutFieldNumber: {
+        ChangeOperation(BatchOperation::kPut, answer);
+        const size_t outer = reader_.Enter();
+        while (reader_.Next()) {
+          switch (reader_.field()) {
+            case pb::PutOutcome::kInfoFieldNumber:
+              ReadInfo(&reader_, &scratch_, &answer->info);
+              break;
+            case pb::PutOutcome::kReachedFieldNumber:
+              ReadReached(&reader_, answer);
+              break;
+            case pb::PutOutcome::kReplayedFieldNumber:
+              answer->replayed = reader_.ReadVarint() != 0;
+              break;
+            default:
+              reader_.Skip();
+          }
+        }
+        reader_.Leave(outer);
+        break;
+      }
+      case pb::BatchAnswer::kGetFieldNumber: {
+        ChangeOperation(BatchOperation::kGet, answer);
+        const size_t outer = reader_.Enter();
+        while (reader_.Next()) {
+          switch (reader_.field()) {
+            case pb::GetOutcome::kInfoFieldNumber:
+              ReadInfo(&reader_, &scratch_, &answer->info);
+              break;
+            case pb::GetOutcome::kOffsetFieldNumber:
+              answer->offset = reader_.ReadInt64();
+              break;
+            case pb::GetOutcome::kCrc32CFieldNumber:
+              answer->crc32c = reader_.ReadFixed32();
+              break;
+            case pb::GetOutcome::kContentFieldNumber:
+              answer->content = reader_.ReadCord();
+              break;
+            default:
+              reader_.Skip();
+          }
+        }
+        reader_.Leave(outer);
+        break;
+      }
+      case pb::BatchAnswer::kStatFieldNumber: {
+        ChangeOperation(BatchOperation::kStat, answer);
+        const size_t outer = reader_.Enter();
+        while (reader_.Next()) {
+          if (reader_.field() == pb::StatOutcome::kInfoFieldNumber) {
+            ReadInfo(&reader_, &scratch_, &answer->info);
+          } else {
+            reader_.Skip();
+          }
+        }
+        reader_.Leave(outer);
+        break;
+      }
+      case pb::BatchAnswer::kDeleteFieldNumber: {
+        ChangeOperation(BatchOperation::kDelete, answer);
+        const size_t outer = reader_.Enter();
+        while (reader_.Next()) {
+          switch (reader_.field()) {
+            case pb::DeleteOutcome::kReachedFieldNumber:
+              ReadReached(&reader_, answer);
+              break;
+            case pb::DeleteOutcome::kReplayedFieldNumber:
+              answer->replayed = reader_.ReadVarint() != 0;
+              break;
+            default:
+              reader_.Skip();
+          }
+        }
+        reader_.Leave(outer);
+        break;
+      }
+      default:
+        reader_.Skip();
+    }
+  }
+  reader_.Leave(message_end);
+  return reader_.ok();
+}
+
+absl::Status BatchResponseReader::status() const {
+  if (reader_.ok()) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kInternal, ErrorReason::kInternal,
+                         "the bytes are no RunResponse message");
+}
+
+void BatchResponseWriter::Add(uint64_t item_id, uint32_t field,
+                              const SmallMessage& outcome,
+                              const absl::Cord& content) {
+  SmallMessage fields;
+  fields.VarintIfSet(pb::BatchAnswer::kItemIdFieldNumber, item_id);
+  fields.Header(field, outcome.size() + content.size());
+  SmallMessage header;
+  header.Header(kAnswersField, fields.size() + outcome.size() + content.size());
+  out_.Append(header);
+  out_.Append(fields);
+  out_.Append(outcome);
+  out_.AppendContent(content);
+}
+
+void BatchResponseWriter::AddError(uint64_t item_id,
+                                   const absl::Status& error) {
+  const std::string status = ToRpcStatus(error).SerializeAsString();
+  SmallMessage fields;
+  fields.VarintIfSet(pb::BatchAnswer::kItemIdFieldNumber, item_id);
+  fields.Header(pb::BatchAnswer::kErrorFieldNumber, status.size());
+  SmallMessage header;
+  header.Header(kAnswersField, fields.size() + status.size());
+  out_.Append(header);
+  out_.Append(fields);
+  out_.Append(status);
+}
+
+void BatchResponseWriter::AddPut(uint64_t item_id, const BatchFileInfo& info,
+                                 uint32_t reached_level,
+                                 uint32_t reached_replicas, bool replayed) {
+  SmallMessage outcome;
+  WriteInfo(info, pb::PutOutcome::kInfoFieldNumber, &outcome);
+  WriteReached(reached_level, reached_replicas,
+               pb::PutOutcome::kReachedFieldNumber, &outcome);
+  outcome.VarintIfSet(pb::PutOutcome::kReplayedFieldNumber, replayed ? 1 : 0);
+  Add(item_id, pb::BatchAnswer::kPutFieldNumber, outcome, absl::Cord());
+}
+
+void BatchResponseWriter::AddGet(uint64_t item_id, const BatchFileInfo& info,
+                                 int64_t offset, uint32_t crc32c,
+                                 const absl::Cord& content) {
+  SmallMessage outcome;
+  WriteInfo(info, pb::GetOutcome::kInfoFieldNumber, &outcome);
+  outcome.VarintIfSet(pb::GetOutcome::kOffsetFieldNumber,
+                      static_cast<uint64_t>(offset));
+  outcome.Fixed32IfSet(pb::GetOutcome::kCrc32CFieldNumber, crc32c);
+  if (!content.empty()) {
+    outcome.Header(pb::GetOutcome::kContentFieldNumber, content.size());
+  }
+  Add(item_id, pb::BatchAnswer::kGetFieldNumber, outcome, content);
+}
+
+void BatchResponseWriter::AddStat(uint64_t item_id, const BatchFileInfo& info) {
+  SmallMessage outcome;
+  WriteInfo(info, pb::StatOutcome::kInfoFieldNumber, &outcome);
+  Add(item_id, pb::BatchAnswer::kStatFieldNumber, outcome, absl::Cord());
+}
+
+void BatchResponseWriter::AddDelete(uint64_t item_id, uint32_t reached_level,
+                                    uint32_t reached_replicas, bool replayed) {
+  SmallMessage outcome;
+  WriteReached(reached_level, reached_replicas,
+               pb::DeleteOutcome::kReachedFieldNumber, &outcome);
+  outcome.VarintIfSet(pb::DeleteOutcome::kReplayedFieldNumber,
+                      replayed ? 1 : 0);
+  Add(item_id, pb::BatchAnswer::kDeleteFieldNumber, outcome, absl::Cord());
+}
+
+}  // namespace rpc
+}  // namespace cairn

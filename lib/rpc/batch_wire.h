@@ -1,0 +1,180 @@
+// The messages of BatchService, laid out and read by hand: they carry most of
+// the small files of a cluster, many to a message, and generated code would
+// allocate for every field and copy every content.
+//
+//   client  BatchRequestWriter  ──▶  RunRequest   ──▶  BatchRequestReader
+//   server client  BatchResponseReader ◀──  RunResponse  ◀──
+//   BatchResponseWriter server
+//
+// Not thread-safe.
+
+#ifndef CAIRN_LIB_RPC_BATCH_WIRE_H_
+#define CAIRN_LIB_RPC_BATCH_WIRE_H_
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "lib/rpc/wire.h"
+
+namespace cairn {
+namespace rpc {
+
+// A message of the stream holds at most this much.
+inline constexpr size_t kBatchMessageBytesMax = 4 << 20;
+
+// What a put or get in a batch may carry.
+inline constexpr int64_t kBatchContentBytesMax = 1 << 20;
+
+// Longer than any file ID, request_id or extension that is valid.
+inline constexpr size_t kBatchTextBytesMax = 150;
+
+enum class BatchOperation { kNone, kPut, kGet, kStat, kDelete };
+
+// cairn.common.v1.Durability; the numbers are those of the enums there.
+struct BatchDurability {
+  uint32_t level = 0;
+  uint32_t replicas = 0;
+  uint32_t policy = 0;
+};
+
+// cairn.storage.v1.BatchItem. Which of the fields mean something depends on
+// the operation. Views last until the next call of Next(), Cords for as long
+// as they are kept.
+struct BatchItem {
+  uint64_t item_id = 0;
+  BatchOperation operation = BatchOperation::kNone;
+
+  absl::string_view file_id;     // Get, stat, delete.
+  absl::string_view request_id;  // Put, delete.
+  BatchDurability durability;    // Put, delete.
+
+  // Put.
+  absl::optional<uint32_t> store_path;
+  absl::string_view extension;
+  uint32_t crc32c = 0;
+  absl::Cord content;
+
+  // Get.
+  int64_t offset = 0;
+  absl::optional<int64_t> length;
+};
+
+// cairn.common.v1.FileInfo, as it is sent. The ID is `id_prefix` + `id_rest`,
+// so that a server need not put it together.
+struct BatchFileInfo {
+  absl::string_view id_prefix;
+  absl::string_view id_rest;
+  int64_t size_bytes = 0;
+  uint32_t crc32c = 0;
+  int kind = 0;  // cairn.common.v1.FileKind.
+  int64_t create_unix_seconds = 0;
+  uint64_t version_clock = 0;
+  uint32_t version_node = 0;
+  uint32_t origin_node = 0;
+};
+
+// cairn.storage.v1.BatchAnswer. `operation` says which outcome it carries;
+// kNone with an error that is not OK. Views last until the next Next().
+struct BatchAnswer {
+  uint64_t item_id = 0;
+  BatchOperation operation = BatchOperation::kNone;
+  absl::Status error;  // As FromRpcStatus().
+
+  BatchFileInfo info;          // Put, get, stat; the whole ID in `id_rest`.
+  uint32_t reached_level = 0;  // Put, delete: cairn.common.v1.DurabilityLevel.
+  uint32_t reached_replicas = 0;
+  bool replayed = false;
+
+  // Get.
+  int64_t offset = 0;
+  uint32_t crc32c = 0;
+  absl::Cord content;
+};
+
+// Takes a RunRequest apart.
+class BatchRequestReader {
+ public:
+  explicit BatchRequestReader(const grpc::ByteBuffer& buffer)
+      : reader_(buffer) {}
+
+  // False after the last item, or if the message is malformed.
+  bool Next(BatchItem* item);
+
+  //   INVALID_ARGUMENT (INVALID_FIELD)  the bytes are no RunRequest.
+  absl::Status status() const;
+
+ private:
+  WireReader reader_;
+  std::string scratch_[3];
+};
+
+// Puts a RunRequest together.
+class BatchRequestWriter {
+ public:
+  // The fields of `item` that its operation has. Texts of more than
+  // kBatchTextBytesMax are cut; the server refuses them either way.
+  void Add(const BatchItem& item);
+
+  size_t size() const { return out_.size(); }
+  bool empty() const { return out_.empty(); }
+
+  // Refers to the contents of 8 KiB and more until gRPC has sent it.
+  grpc::ByteBuffer Finish() { return out_.Finish(); }
+
+ private:
+  WireWriter out_;
+};
+
+// Takes a RunResponse apart.
+class BatchResponseReader {
+ public:
+  explicit BatchResponseReader(const grpc::ByteBuffer& buffer)
+      : reader_(buffer) {}
+
+  // False after the last answer, or if the message is malformed.
+  bool Next(BatchAnswer* answer);
+
+  //   INTERNAL  the bytes are no RunResponse.
+  absl::Status status() const;
+
+ private:
+  WireReader reader_;
+  std::string scratch_;
+};
+
+// Puts a RunResponse together.
+class BatchResponseWriter {
+ public:
+  void AddError(uint64_t item_id, const absl::Status& error);
+  void AddPut(uint64_t item_id, const BatchFileInfo& info,
+              uint32_t reached_level, uint32_t reached_replicas, bool replayed);
+  // The content's CRC-32C is `crc32c`.
+  void AddGet(uint64_t item_id, const BatchFileInfo& info, int64_t offset,
+              uint32_t crc32c, const absl::Cord& content);
+  void AddStat(uint64_t item_id, const BatchFileInfo& info);
+  void AddDelete(uint64_t item_id, uint32_t reached_level,
+                 uint32_t reached_replicas, bool replayed);
+
+  size_t size() const { return out_.size(); }
+  bool empty() const { return out_.empty(); }
+  grpc::ByteBuffer Finish() { return out_.Finish(); }
+
+ private:
+  // An answer whose outcome is `outcome` followed by `content`.
+  void Add(uint64_t item_id, uint32_t field, const SmallMessage& outcome,
+           const absl::Cord& content);
+
+  WireWriter out_;
+};
+
+}  // namespace rpc
+}  // namespace cairn
+
+#endif  // CAIRN_LIB_RPC_BATCH_WIRE_H_

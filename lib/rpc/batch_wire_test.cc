@@ -1,0 +1,270 @@
+#include "lib/rpc/batch_wire.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/cord.h"
+#include "cairn/storage/v1/batch_service.pb.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/error_reason.h"
+#include "lib/testing/status_matchers.h"
+
+namespace cairn {
+namespace rpc {
+namespace {
+
+using storage::v1::RunRequest;
+using storage::v1::RunResponse;
+
+template <typename Message>
+Message Generated(const grpc::ByteBuffer& buffer) {
+  Message message;
+  EXPECT_TRUE(FromByteBuffer(buffer, &message));
+  return message;
+}
+
+// The same bytes, a few in each slice.
+grpc::ByteBuffer Sliced(const grpc::ByteBuffer& buffer, size_t size) {
+  grpc::Slice all;
+  EXPECT_TRUE(buffer.DumpToSingleSlice(&all).ok());
+  std::vector<grpc::Slice> slices;
+  for (size_t i = 0; i < all.size(); i += size) {
+    slices.emplace_back(all.begin() + i, std::min(size, all.size() - i));
+  }
+  return grpc::ByteBuffer(slices.data(), slices.size());
+}
+
+const char kId[] = "group1/M00/3F/A2/abcdefghijklmnopqrstuvwxyz0123456789ABCD";
+
+std::vector<BatchItem> SomeItems() {
+  std::vector<BatchItem> items(5);
+  items[0].item_id = 1;
+  items[0].operation = BatchOperation::kPut;
+  items[0].request_id = "0123456789abcdef";
+  items[0].store_path = 0;
+  items[0].extension = "tar.gz";
+  items[0].durability = {2, 3, 1};
+  items[0].crc32c = 0xe3069283;
+  items[0].content = absl::Cord(std::string(100000, 'a'));
+  items[1].item_id = uint64_t{1} << 63;
+  items[1].operation = BatchOperation::kGet;
+  items[1].file_id = kId;
+  items[1].offset = 4096;
+  items[1].length = 0;
+  items[2].operation = BatchOperation::kStat;
+  items[2].file_id = kId;
+  items[3].item_id = 4;
+  items[3].operation = BatchOperation::kDelete;
+  items[3].file_id = kId;
+  items[3].request_id = "fedcba9876543210";
+  items[3].durability.level = 1;
+  items[4].item_id = 5;
+  items[4].operation = BatchOperation::kPut;
+  items[4].content = absl::Cord("small");
+  return items;
+}
+
+void ExpectSame(const BatchItem& a, const BatchItem& b) {
+  EXPECT_EQ(a.item_id, b.item_id);
+  EXPECT_EQ(a.operation, b.operation);
+  EXPECT_EQ(a.file_id, b.file_id);
+  EXPECT_EQ(a.request_id, b.request_id);
+  EXPECT_EQ(a.durability.level, b.durability.level);
+  EXPECT_EQ(a.durability.replicas, b.durability.replicas);
+  EXPECT_EQ(a.durability.policy, b.durability.policy);
+  EXPECT_EQ(a.store_path, b.store_path);
+  EXPECT_EQ(a.extension, b.extension);
+  EXPECT_EQ(a.crc32c, b.crc32c);
+  EXPECT_EQ(a.content, b.content);
+  EXPECT_EQ(a.offset, b.offset);
+  EXPECT_EQ(a.length, b.length);
+}
+
+TEST(BatchWireTest, RequestsAreWhatGeneratedCodeReads) {
+  BatchRequestWriter writer;
+  EXPECT_TRUE(writer.empty());
+  for (const BatchItem& item : SomeItems()) writer.Add(item);
+  const size_t size = writer.size();
+  const grpc::ByteBuffer buffer = writer.Finish();
+  EXPECT_EQ(buffer.Length(), size);
+  EXPECT_TRUE(writer.empty());
+
+  const RunRequest request = Generated<RunRequest>(buffer);
+  ASSERT_EQ(request.items_size(), 5);
+  EXPECT_EQ(request.items(0).item_id(), 1u);
+  EXPECT_EQ(request.items(0).put().request_id(), "0123456789abcdef");
+  EXPECT_TRUE(request.items(0).put().has_store_path());
+  EXPECT_EQ(request.items(0).put().extension(), "tar.gz");
+  EXPECT_EQ(request.items(0).put().durability().level(), 2);
+  EXPECT_EQ(request.items(0).put().durability().replicas(), 3u);
+  EXPECT_EQ(request.items(0).put().durability().policy(), 1);
+  EXPECT_EQ(request.items(0).put().crc32c(), 0xe3069283u);
+  EXPECT_EQ(request.items(0).put().content(), std::string(100000, 'a'));
+  EXPECT_EQ(request.items(1).item_id(), uint64_t{1} << 63);
+  EXPECT_EQ(request.items(1).get().file_id(), kId);
+  EXPECT_EQ(request.items(1).get().offset(), 4096);
+  EXPECT_TRUE(request.items(1).get().has_length());
+  EXPECT_EQ(request.items(2).stat().file_id(), kId);
+  EXPECT_EQ(request.items(3).delete_().request_id(), "fedcba9876543210");
+  EXPECT_EQ(request.items(3).delete_().durability().level(), 1);
+  EXPECT_FALSE(request.items(4).put().has_store_path());
+  EXPECT_FALSE(request.items(4).put().has_durability());
+  EXPECT_EQ(request.items(4).put().content(), "small");
+}
+
+TEST(BatchWireTest, RequestsSurviveTheWayHoweverTheyAreSliced) {
+  const std::vector<BatchItem> items = SomeItems();
+  BatchRequestWriter writer;
+  for (const BatchItem& item : items) writer.Add(item);
+  const grpc::ByteBuffer buffer = writer.Finish();
+  for (const size_t size : {1, 7, 700, 16384, 1 << 20}) {
+    BatchRequestReader reader(Sliced(buffer, size));
+    BatchItem item;
+    for (const BatchItem& expected : items) {
+      ASSERT_TRUE(reader.Next(&item));
+      ExpectSame(item, expected);
+    }
+    EXPECT_FALSE(reader.Next(&item));
+    EXPECT_THAT(reader.status(), IsOk());
+  }
+}
+
+TEST(BatchWireTest, ReadsWhatGeneratedCodeWrites) {
+  RunRequest request;
+  request.add_items();  // No operation at all.
+  request.add_items()->mutable_get()->set_file_id(kId);
+  request.add_items()->mutable_put();
+  BatchRequestReader reader(ToByteBuffer(request));
+  BatchItem item;
+  ASSERT_TRUE(reader.Next(&item));
+  EXPECT_EQ(item.operation, BatchOperation::kNone);
+  ASSERT_TRUE(reader.Next(&item));
+  EXPECT_EQ(item.operation, BatchOperation::kGet);
+  EXPECT_EQ(item.file_id, kId);
+  EXPECT_FALSE(item.length.has_value());
+  ASSERT_TRUE(reader.Next(&item));
+  EXPECT_EQ(item.operation, BatchOperation::kPut);
+  EXPECT_FALSE(reader.Next(&item));
+  EXPECT_THAT(reader.status(), IsOk());
+}
+
+TEST(BatchWireTest, AMalformedItemEndsTheMessageAfterThoseBefore) {
+  RunRequest request;
+  request.add_items()->mutable_get()->set_file_id(kId);
+  std::string bytes = request.SerializeAsString();
+  bytes += "\x0a\x7f";  // An item that is cut off.
+  BatchRequestReader reader(ToByteBuffer(bytes));
+  BatchItem item;
+  EXPECT_TRUE(reader.Next(&item));
+  EXPECT_FALSE(reader.Next(&item));
+  EXPECT_THAT(reader.status(), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(ReasonOf(reader.status()), ErrorReason::kInvalidField);
+
+  // The tag alone.
+  BatchRequestReader tag(ToByteBuffer("\x0a"));
+  EXPECT_FALSE(tag.Next(&item));
+  EXPECT_FALSE(tag.status().ok());
+}
+
+TEST(BatchWireTest, TextsThatAreTooLongAreCut) {
+  BatchItem item;
+  item.operation = BatchOperation::kDelete;
+  const std::string text(100000, 'x');
+  item.file_id = item.request_id = text;
+  BatchRequestWriter writer;
+  writer.Add(item);
+  const RunRequest request = Generated<RunRequest>(writer.Finish());
+  EXPECT_EQ(request.items(0).delete_().file_id().size(), kBatchTextBytesMax);
+}
+
+BatchFileInfo SomeInfo() {
+  BatchFileInfo info;
+  info.id_prefix = "group1/M00/";
+  info.id_rest = "3F/A2/name.jpg";
+  info.size_bytes = int64_t{1} << 50;
+  info.crc32c = 0xfedcba98;
+  info.kind = 1;
+  info.create_unix_seconds = 1800000000;
+  info.version_clock = 0xfedcba9876543210;
+  info.version_node = 0xfffffff0;
+  info.origin_node = 0xfffffff1;
+  return info;
+}
+
+TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {
+  BatchResponseWriter writer;
+  const absl::Cord content(std::string(20000, 'b'));
+  writer.AddError(
+      9, ErrorWithReason(absl::StatusCode::kNotFound, ErrorReason::kFileDeleted,
+                         "the file was deleted"));
+  writer.AddPut(1, SomeInfo(), 2, 1, true);
+  writer.AddGet(2, SomeInfo(), 77, 0x12345678, content);
+  writer.AddGet(6, SomeInfo(), 0, 0, absl::Cord());
+  writer.AddStat(3, SomeInfo());
+  writer.AddDelete(4, 1, 32, false);
+  const grpc::ByteBuffer buffer = writer.Finish();
+
+  const RunResponse response = Generated<RunResponse>(buffer);
+  ASSERT_EQ(response.answers_size(), 6);
+  EXPECT_EQ(response.answers(0).error().code(), 5);
+  const auto& info = response.answers(1).put().info();
+  EXPECT_EQ(info.file_id(), "group1/M00/3F/A2/name.jpg");
+  EXPECT_EQ(info.size_bytes(), int64_t{1} << 50);
+  EXPECT_EQ(info.crc32c(), 0xfedcba98u);
+  EXPECT_EQ(info.kind(), common::v1::FILE_KIND_NORMAL);
+  EXPECT_EQ(info.create_time().seconds(), 1800000000);
+  EXPECT_EQ(info.version().clock(), 0xfedcba9876543210u);
+  EXPECT_EQ(info.version().node(), 0xfffffff0u);
+  EXPECT_EQ(info.origin_node(), 0xfffffff1u);
+  EXPECT_TRUE(response.answers(1).put().replayed());
+  EXPECT_EQ(response.answers(1).put().reached().replicas(), 1u);
+  EXPECT_EQ(response.answers(2).get().content(), std::string(content));
+  EXPECT_EQ(response.answers(4).stat().info().file_id(), info.file_id());
+  EXPECT_EQ(response.answers(5).delete_().reached().replicas(), 32u);
+
+  for (const size_t size : {1, 7, 700, 16384, 1 << 20}) {
+    BatchResponseReader reader(Sliced(buffer, size));
+    BatchAnswer answer;
+    ASSERT_TRUE(reader.Next(&answer));
+    EXPECT_EQ(answer.item_id, 9u);
+    EXPECT_EQ(answer.operation, BatchOperation::kNone);
+    EXPECT_THAT(answer.error, StatusIs(absl::StatusCode::kNotFound));
+    EXPECT_EQ(ReasonOf(answer.error), ErrorReason::kFileDeleted);
+    ASSERT_TRUE(reader.Next(&answer));
+    EXPECT_EQ(answer.item_id, 1u);
+    EXPECT_EQ(answer.operation, BatchOperation::kPut);
+    EXPECT_THAT(answer.error, IsOk());
+    EXPECT_EQ(answer.info.id_rest, "group1/M00/3F/A2/name.jpg");
+    EXPECT_EQ(answer.info.size_bytes, int64_t{1} << 50);
+    EXPECT_EQ(answer.info.crc32c, 0xfedcba98u);
+    EXPECT_EQ(answer.info.create_unix_seconds, 1800000000);
+    EXPECT_EQ(answer.info.version_clock, 0xfedcba9876543210u);
+    EXPECT_EQ(answer.info.version_node, 0xfffffff0u);
+    EXPECT_EQ(answer.info.origin_node, 0xfffffff1u);
+    EXPECT_EQ(answer.reached_level, 2u);
+    EXPECT_EQ(answer.reached_replicas, 1u);
+    EXPECT_TRUE(answer.replayed);
+    ASSERT_TRUE(reader.Next(&answer));
+    EXPECT_EQ(answer.operation, BatchOperation::kGet);
+    EXPECT_EQ(answer.offset, 77);
+    EXPECT_EQ(answer.crc32c, 0x12345678u);
+    EXPECT_EQ(answer.content, content);
+    ASSERT_TRUE(reader.Next(&answer));
+    EXPECT_TRUE(answer.content.empty());
+    ASSERT_TRUE(reader.Next(&answer));
+    EXPECT_EQ(answer.operation, BatchOperation::kStat);
+    ASSERT_TRUE(reader.Next(&answer));
+    EXPECT_EQ(answer.operation, BatchOperation::kDelete);
+    EXPECT_EQ(answer.reached_replicas, 32u);
+    EXPECT_FALSE(answer.replayed);
+    EXPECT_FALSE(reader.Next(&answer));
+    EXPECT_THAT(reader.status(), IsOk());
+  }
+}
+
+}  // namespace
+}  // namespace rpc
+}  // namespace cairn
