@@ -1,0 +1,243 @@
+#include "services/storage/api/node_service.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/status_macros.h"
+#include "lib/rpc/grpc_status.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+void SetTimestamp(absl::Time time, google::protobuf::Timestamp* out) {
+  out->set_seconds(absl::ToUnixSeconds(time));
+  out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(
+      time - absl::FromUnixSeconds(absl::ToUnixSeconds(time)))));
+}
+
+absl::Duration ProcessCpuTime() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return absl::DurationFromTimeval(usage.ru_utime) +
+         absl::DurationFromTimeval(usage.ru_stime);
+}
+
+// 0 where /proc is not there.
+int64_t ResidentBytes() {
+  std::FILE* const statm = std::fopen("/proc/self/statm", "re");
+  if (statm == nullptr) return 0;
+  long long total_pages = 0;
+  long long resident_pages = 0;
+  const int read =
+      std::fscanf(statm, "%lld %lld", &total_pages, &resident_pages);
+  std::fclose(statm);
+  return read == 2 ? resident_pages * sysconf(_SC_PAGESIZE) : 0;
+}
+
+v1::StorePathState ToProto(StorePathState state) {
+  switch (state) {
+    case StorePathState::kActive:
+      return v1::STORE_PATH_STATE_ACTIVE;
+    case StorePathState::kFull:
+      return v1::STORE_PATH_STATE_FULL;
+    case StorePathState::kReadOnly:
+      return v1::STORE_PATH_STATE_READ_ONLY;
+    case StorePathState::kOffline:
+      return v1::STORE_PATH_STATE_OFFLINE;
+  }
+  return v1::STORE_PATH_STATE_UNSPECIFIED;
+}
+
+void ToProto(const StorePathStatus& status, v1::StorePathStatus* out) {
+  out->set_directory(status.directory);
+  out->set_state(ToProto(status.state));
+  out->set_detail(status.detail);
+  if (!status.incarnation.is_nil()) {
+    out->set_incarnation(status.incarnation.ToString());
+  }
+  out->set_epoch(status.epoch);
+  out->set_last_sequence(status.last_sequence);
+  out->set_total_bytes(status.total_bytes);
+  out->set_free_bytes(status.free_bytes);
+  out->set_reserve_bytes(status.reserve_bytes);
+  out->set_files(status.files);
+  out->set_live_bytes(status.live_bytes);
+  out->set_dead_bytes(status.dead_bytes);
+  out->set_segments(status.segments);
+  out->set_index_bytes(status.index_bytes);
+  out->set_damaged_records(status.damaged_records);
+}
+
+v1::JobKind ToProto(JobKind kind) {
+  switch (kind) {
+    case JobKind::kCompaction:
+      return v1::JOB_KIND_COMPACTION;
+    case JobKind::kRebuildIndex:
+      return v1::JOB_KIND_REBUILD_INDEX;
+  }
+  return v1::JOB_KIND_UNSPECIFIED;
+}
+
+v1::JobState ToProto(JobState state) {
+  switch (state) {
+    case JobState::kRunning:
+      return v1::JOB_STATE_RUNNING;
+    case JobState::kSucceeded:
+      return v1::JOB_STATE_SUCCEEDED;
+    case JobState::kFailed:
+      return v1::JOB_STATE_FAILED;
+  }
+  return v1::JOB_STATE_UNSPECIFIED;
+}
+
+void ToProto(const Job& job, v1::Job* out) {
+  out->set_job_id(job.id);
+  out->set_kind(ToProto(job.kind));
+  out->set_store_path(job.store_path);
+  out->set_state(ToProto(job.state));
+  out->set_detail(job.detail);
+  out->set_done_bytes(job.progress.done_bytes);
+  out->set_total_bytes(job.progress.total_bytes);
+  SetTimestamp(job.start_time, out->mutable_start_time());
+  if (job.state != JobState::kRunning) {
+    SetTimestamp(job.end_time, out->mutable_end_time());
+  }
+}
+
+// Runs `handler` on `background` and finishes the call with what it returns.
+template <typename Handler>
+grpc::ServerUnaryReactor* HandOver(grpc::CallbackServerContext* context,
+                                   Executor* background, Handler handler) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  const bool queued =
+      background->TrySubmit([reactor, handler = std::move(handler)] {
+        reactor->Finish(rpc::ToGrpcStatus(handler()));
+      });
+  if (!queued) {
+    reactor->Finish(rpc::ToGrpcStatus(ErrorWithReason(
+        absl::StatusCode::kResourceExhausted, ErrorReason::kOverloaded,
+        "too many administrative calls wait")));
+  }
+  return reactor;
+}
+
+}  // namespace
+
+NodeServiceImpl::NodeServiceImpl(NodeServiceOptions options, StorageNode* node,
+                                 JobList* jobs, Executor* background)
+    : options_(std::move(options)),
+      node_(node),
+      jobs_(jobs),
+      background_(background) {}
+
+grpc::ServerUnaryReactor* NodeServiceImpl::GetState(
+    grpc::CallbackServerContext* context,
+    const v1::GetStateRequest* /*request*/, v1::GetStateResponse* response) {
+  return HandOver(context, background_, [this, response] {
+    FillState(response);
+    return absl::OkStatus();
+  });
+}
+
+grpc::ServerUnaryReactor* NodeServiceImpl::Compact(
+    grpc::CallbackServerContext* context, const v1::CompactRequest* request,
+    v1::CompactResponse* response) {
+  return HandOver(context, background_, [this, request, response] {
+    return StartCompaction(*request, response->mutable_job());
+  });
+}
+
+grpc::ServerUnaryReactor* NodeServiceImpl::RebuildIndex(
+    grpc::CallbackServerContext* context,
+    const v1::RebuildIndexRequest* request,
+    v1::RebuildIndexResponse* response) {
+  return HandOver(context, background_, [this, request, response] {
+    return StartRebuild(*request, response->mutable_job());
+  });
+}
+
+grpc::ServerUnaryReactor* NodeServiceImpl::ListJobs(
+    grpc::CallbackServerContext* context,
+    const v1::ListJobsRequest* /*request*/, v1::ListJobsResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  for (const Job& job : jobs_->List()) ToProto(job, response->add_jobs());
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+void NodeServiceImpl::FillState(v1::GetStateResponse* response) const {
+  const NodeIdentity& identity = node_->identity();
+  response->set_name(identity.name);
+  response->set_node_uuid(identity.node_uuid.ToString());
+  response->set_node_number(identity.node_number);
+  response->set_group(identity.group);
+  response->set_cluster_id(identity.cluster_id.ToString());
+  response->set_version(options_.version);
+  SetTimestamp(options_.start_time, response->mutable_start_time());
+  const absl::Duration cpu_time = ProcessCpuTime();
+  const int64_t cpu_seconds = absl::ToInt64Seconds(cpu_time);
+  response->mutable_cpu_time()->set_seconds(cpu_seconds);
+  response->mutable_cpu_time()->set_nanos(static_cast<int32_t>(
+      absl::ToInt64Nanoseconds(cpu_time - absl::Seconds(cpu_seconds))));
+  response->set_resident_bytes(ResidentBytes());
+  uint32_t index = 0;
+  for (const StorePathStatus& status : node_->Status()) {
+    v1::StorePathStatus* const path = response->add_store_paths();
+    ToProto(status, path);
+    path->set_index(index++);
+  }
+}
+
+absl::Status NodeServiceImpl::StartCompaction(const v1::CompactRequest& request,
+                                              v1::Job* job) {
+  const double dead_share_min = request.has_dead_share_min()
+                                    ? request.dead_share_min()
+                                    : options_.dead_share_min;
+  if (!(dead_share_min >= 0 && dead_share_min <= 1)) {
+    return ErrorWithReason(
+        absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
+        absl::StrCat("dead_share_min must be 0 to 1, not ", dead_share_min),
+        {{"field", "dead_share_min"}});
+  }
+  CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<StorePath> path,
+                         node_->Path(request.store_path()));
+  const StorePathStatus status = path->Status();
+  if (status.state == StorePathState::kReadOnly) {
+    return ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, ErrorReason::kStorePathReadOnly,
+        absl::StrCat("the store path is read-only: ", status.detail),
+        {{"path", absl::StrCat(request.store_path())}});
+  }
+  CAIRN_ASSIGN_OR_RETURN(
+      const Job started,
+      jobs_->Start(JobKind::kCompaction, request.store_path(),
+                   [path, dead_share_min](const JobList::Report& report) {
+                     return path->Compact(dead_share_min, report);
+                   }));
+  ToProto(started, job);
+  return absl::OkStatus();
+}
+
+absl::Status NodeServiceImpl::StartRebuild(
+    const v1::RebuildIndexRequest& request, v1::Job* job) {
+  const uint32_t index = request.store_path();
+  if (index >= node_->path_count()) return node_->Path(index).status();
+  CAIRN_ASSIGN_OR_RETURN(
+      const Job started,
+      jobs_->Start(JobKind::kRebuildIndex, index,
+                   [this, index](const JobList::Report& report) {
+                     return node_->RebuildIndex(index, report);
+                   }));
+  ToProto(started, job);
+  return absl::OkStatus();
+}
+
+}  // namespace storage
+}  // namespace cairn

@@ -1,0 +1,63 @@
+// NodeService of proto/cairn/storage/v1: what a node is, how its disks are, and
+// the work on them.
+
+#ifndef CAIRN_SERVICES_STORAGE_API_NODE_SERVICE_H_
+#define CAIRN_SERVICES_STORAGE_API_NODE_SERVICE_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "cairn/storage/v1/node_service.grpc.pb.h"
+#include "lib/base/executor.h"
+#include "services/storage/core/job_list.h"
+#include "services/storage/core/storage_node.h"
+
+namespace cairn {
+namespace storage {
+
+struct NodeServiceOptions {
+  std::string version;
+  absl::Time start_time;
+
+  // For a CompactRequest that says nothing.
+  double dead_share_min = 0.5;
+};
+
+// Handlers run on gRPC threads and hand over to `background`.
+class NodeServiceImpl : public v1::NodeService::CallbackService {
+ public:
+  // All borrowed for the service's life.
+  NodeServiceImpl(NodeServiceOptions options, StorageNode* node, JobList* jobs,
+                  Executor* background);
+
+  grpc::ServerUnaryReactor* GetState(grpc::CallbackServerContext* context,
+                                     const v1::GetStateRequest* request,
+                                     v1::GetStateResponse* response) override;
+  grpc::ServerUnaryReactor* Compact(grpc::CallbackServerContext* context,
+                                    const v1::CompactRequest* request,
+                                    v1::CompactResponse* response) override;
+  grpc::ServerUnaryReactor* RebuildIndex(
+      grpc::CallbackServerContext* context,
+      const v1::RebuildIndexRequest* request,
+      v1::RebuildIndexResponse* response) override;
+  grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context,
+                                     const v1::ListJobsRequest* request,
+                                     v1::ListJobsResponse* response) override;
+
+ private:
+  void FillState(v1::GetStateResponse* response) const;
+  absl::Status StartCompaction(const v1::CompactRequest& request, v1::Job* job);
+  absl::Status StartRebuild(const v1::RebuildIndexRequest& request,
+                            v1::Job* job);
+
+  const NodeServiceOptions options_;
+  StorageNode* const node_;
+  JobList* const jobs_;
+  Executor* const background_;
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_API_NODE_SERVICE_H_
