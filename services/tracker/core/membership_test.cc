@@ -1,0 +1,340 @@
+// Nodes that attach, report, fall silent and come back, under a clock that the
+// test turns. No network: the streams are numbers here.
+
+#include "services/tracker/core/membership.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/uuid.h"
+#include "lib/placement/cluster_model.h"
+#include "lib/testing/fake_clock.h"
+#include "lib/testing/status_matchers.h"
+#include "services/tracker/core/node_record.h"
+
+namespace cairn {
+namespace tracker {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr char kCluster[] = "11111111-2222-4333-8444-555555555555";
+
+std::string UuidOf(int i) {
+  return absl::StrCat("aaaaaaaa-0000-4000-8000-00000000000", i);
+}
+
+NodeIdentity Identity(int i, const std::string& group = "g1") {
+  NodeIdentity identity;
+  identity.node_uuid = UuidOf(i);
+  identity.node_number = 100 + i;
+  identity.name = absl::StrCat("n", i);
+  identity.group = group;
+  identity.cluster_id = kCluster;
+  identity.address = absl::StrCat("127.0.0.1:", 20000 + i);
+  return identity;
+}
+
+NodeStatus Status(int64_t free_bytes = 500) {
+  NodeStatus status;
+  StorePathStatus path;
+  path.space.total_bytes = 1000;
+  path.space.free_bytes = free_bytes;
+  status.store_paths.push_back(path);
+  return status;
+}
+
+class CountingObserver : public MembershipObserver {
+ public:
+  void OnChange() override { ++changes; }
+  int changes = 0;
+};
+
+class MembershipTest : public ::testing::Test {
+ protected:
+  static MembershipOptions Options() {
+    MembershipOptions options;
+    options.cluster_id = kCluster;
+    options.change_log_max = 4;
+    options.nodes_max = 5;
+    return options;
+  }
+
+  MembershipTest() { membership_.SetObserver(&observer_); }
+
+  uint64_t Attach(int i) {
+    const auto attached = membership_.Attach(Identity(i), Status());
+    EXPECT_THAT(attached, IsOk());
+    return attached.ok() ? attached->attachment : 0;
+  }
+
+  NodeState StateOf(int i) {
+    return membership_.Model()->FindNode(UuidOf(i))->state;
+  }
+
+  FakeClock clock_;
+  CountingObserver observer_;
+  Membership membership_{Options(), {}, {}, &clock_};
+};
+
+TEST_F(MembershipTest, ANodeIsSuspectThenOfflineBySilenceAndActiveByAReport) {
+  const uint64_t attachment = Attach(1);
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+
+  clock_.Advance(absl::Seconds(3) - absl::Milliseconds(1));
+  EXPECT_THAT(membership_.Tick(), IsEmpty());
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+  clock_.Advance(absl::Milliseconds(1));
+  EXPECT_THAT(membership_.Tick(), IsEmpty());
+  EXPECT_EQ(StateOf(1), NodeState::kSuspect);
+
+  ASSERT_THAT(membership_.Report(attachment, Status()), IsOk());
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+
+  clock_.Advance(absl::Seconds(10) - absl::Milliseconds(1));
+  EXPECT_THAT(membership_.Tick(), IsEmpty());
+  EXPECT_EQ(StateOf(1), NodeState::kSuspect);
+  clock_.Advance(absl::Milliseconds(1));
+  EXPECT_THAT(membership_.Tick(), ElementsAre(attachment));
+  EXPECT_EQ(StateOf(1), NodeState::kOffline);
+  // Said once; the stream's end is no news.
+  EXPECT_THAT(membership_.Tick(), IsEmpty());
+  const uint64_t revision = membership_.revision();
+  membership_.Detach(attachment);
+  EXPECT_EQ(membership_.revision(), revision);
+}
+
+TEST_F(MembershipTest, TheWallClockDecidesNothing) {
+  Attach(1);
+  clock_.JumpTo(absl::FromUnixSeconds(4000000000));
+  membership_.Tick();
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+  clock_.JumpTo(absl::FromUnixSeconds(0));
+  clock_.Advance(absl::Seconds(3));
+  membership_.Tick();
+  EXPECT_EQ(StateOf(1), NodeState::kSuspect);
+}
+
+TEST_F(MembershipTest, ABrokenStreamMakesSuspectAtOnceAndOfflineInTime) {
+  membership_.Detach(Attach(1));
+  EXPECT_EQ(StateOf(1), NodeState::kSuspect);
+  clock_.Advance(absl::Seconds(4));
+  membership_.Tick();
+  EXPECT_EQ(StateOf(1), NodeState::kSuspect);
+  clock_.Advance(absl::Seconds(6));
+  membership_.Tick();
+  EXPECT_EQ(StateOf(1), NodeState::kOffline);
+  Attach(1);
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+}
+
+TEST_F(MembershipTest, ANodeThatSaidItStopsIsOfflineWhenItsStreamEnds) {
+  const uint64_t attachment = Attach(1);
+  NodeStatus stopping = Status();
+  stopping.stopping = true;
+  ASSERT_THAT(membership_.Report(attachment, stopping), IsOk());
+  EXPECT_TRUE(membership_.Model()->FindNode(UuidOf(1))->stopping);
+  membership_.Detach(attachment);
+  EXPECT_EQ(StateOf(1), NodeState::kOffline);
+}
+
+TEST_F(MembershipTest, TheNewerAttachmentOfANodeStays) {
+  const uint64_t older = Attach(1);
+  const auto newer = membership_.Attach(Identity(1), Status());
+  ASSERT_THAT(newer, IsOk());
+  EXPECT_EQ(newer->displaced, older);
+  EXPECT_THAT(membership_.Report(older, Status()),
+              StatusIs(absl::StatusCode::kAborted));
+  membership_.Detach(older);
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+  EXPECT_THAT(membership_.Report(newer->attachment, Status()), IsOk());
+  EXPECT_EQ(membership_.Counts().attached, 1u);
+}
+
+TEST_F(MembershipTest, RevisionsCountChangesAndTheObserverHearsOfEach) {
+  const uint64_t start = membership_.revision();
+  const uint64_t attachment = Attach(1);
+  EXPECT_EQ(membership_.revision(), start + 1);
+  ASSERT_THAT(membership_.Report(attachment, Status()), IsOk());
+  membership_.Tick();
+  EXPECT_EQ(membership_.revision(), start + 1) << "a report without news";
+  NodeStatus read_only = Status();
+  read_only.role = NodeRole::kReadOnly;
+  ASSERT_THAT(membership_.Report(attachment, read_only), IsOk());
+  EXPECT_EQ(membership_.revision(), start + 2);
+  EXPECT_EQ(observer_.changes, 2);
+
+  const auto changes = membership_.ChangesSince(start, 100);
+  ASSERT_TRUE(changes.has_value());
+  ASSERT_EQ(changes->size(), 2u);
+  EXPECT_EQ((*changes)[0]->revision, start + 1);
+  EXPECT_EQ((*changes)[1]->revision, start + 2);
+  EXPECT_EQ((*changes)[1]->changed[0].status.role, NodeRole::kReadOnly);
+  EXPECT_EQ(membership_.ChangesSince(start, 1)->size(), 1u);
+  EXPECT_THAT(*membership_.ChangesSince(start + 2, 100), IsEmpty());
+}
+
+TEST_F(MembershipTest, AWatcherThatIsTooSlowMustTakeASnapshot) {
+  const uint64_t start = membership_.revision();
+  for (int i = 1; i <= 4; ++i) Attach(i);
+  EXPECT_TRUE(membership_.ChangesSince(start, 100).has_value());
+  Attach(5);
+  EXPECT_FALSE(membership_.ChangesSince(start, 100).has_value());
+  EXPECT_TRUE(membership_.ChangesSince(start + 1, 100).has_value());
+  const ClusterSnapshot snapshot = membership_.Snapshot();
+  EXPECT_EQ(snapshot.revision, membership_.revision());
+  EXPECT_EQ(snapshot.nodes.size(), 5u);
+  // A revision from another life of the tracker.
+  EXPECT_FALSE(membership_.ChangesSince(start + 100, 100).has_value());
+}
+
+TEST_F(MembershipTest, FreeSpaceAloneIsPublishedAtMostOnceASecond) {
+  const uint64_t one = Attach(1);
+  const uint64_t two = Attach(2);
+  membership_.Tick();
+  const uint64_t start = membership_.revision();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_THAT(membership_.Report(one, Status(400 - i)), IsOk());
+    ASSERT_THAT(membership_.Report(two, Status(300 - i)), IsOk());
+    membership_.Tick();
+    clock_.Advance(absl::Milliseconds(100));
+  }
+  // The first at once, the others wait.
+  EXPECT_EQ(membership_.revision(), start + 1);
+  clock_.Advance(absl::Milliseconds(500));
+  membership_.Tick();
+  ASSERT_EQ(membership_.revision(), start + 2);
+  const auto changes = *membership_.ChangesSince(start + 1, 100);
+  EXPECT_TRUE(changes[0]->space_only);
+  ASSERT_EQ(changes[0]->changed.size(), 2u);
+  EXPECT_EQ(changes[0]->changed[0].status.store_paths[0].space.free_bytes, 396);
+  // Nothing new, nothing published.
+  clock_.Advance(absl::Seconds(2));
+  membership_.Tick();
+  EXPECT_EQ(membership_.revision(), start + 2);
+}
+
+TEST_F(MembershipTest, AFullDiskIsNewsAtOnce) {
+  const uint64_t attachment = Attach(1);
+  const uint64_t start = membership_.revision();
+  NodeStatus full = Status(0);
+  full.store_paths[0].space.writable = false;
+  ASSERT_THAT(membership_.Report(attachment, full), IsOk());
+  EXPECT_EQ(membership_.revision(), start + 1);
+}
+
+TEST_F(MembershipTest, RefusesAnotherCluster) {
+  NodeIdentity stranger = Identity(1);
+  stranger.cluster_id = "99999999-2222-4333-8444-555555555555";
+  const auto attached = membership_.Attach(stranger, Status());
+  EXPECT_THAT(attached, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(ReasonOf(attached.status()), ErrorReason::kWrongCluster);
+  EXPECT_THAT(membership_.Snapshot().nodes, IsEmpty());
+}
+
+TEST_F(MembershipTest, RefusesANodeNumberThatIsTakenInTheGroup) {
+  Attach(1);
+  NodeIdentity twin = Identity(2);
+  twin.node_number = Identity(1).node_number;
+  EXPECT_THAT(
+      membership_.Attach(twin, Status()),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("belongs to")));
+  twin.group = "g2";
+  EXPECT_THAT(membership_.Attach(twin, Status()), IsOk());
+}
+
+TEST_F(MembershipTest, RefusesMalformedIdentitiesAndReports) {
+  const auto refuses = [&](auto&& spoil, const char* field) {
+    NodeIdentity identity = Identity(1);
+    spoil(&identity);
+    const auto attached = membership_.Attach(identity, Status());
+    EXPECT_THAT(attached,
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(field)));
+  };
+  refuses([](NodeIdentity* i) { i->node_uuid = "x"; }, "node_uuid");
+  refuses([](NodeIdentity* i) { i->node_uuid = Uuid().ToString(); },
+          "node_uuid");
+  refuses([](NodeIdentity* i) { i->group = "Group 1"; }, "group");
+  refuses([](NodeIdentity* i) { i->name = std::string(65, 'x'); }, "name");
+  refuses([](NodeIdentity* i) { i->zone = "a\nb"; }, "zone");
+  refuses([](NodeIdentity* i) { i->address = "nowhere"; }, "address");
+  refuses([](NodeIdentity* i) { i->address = "host:99999"; }, "address");
+
+  NodeStatus twice = Status();
+  twice.store_paths.push_back(twice.store_paths[0]);
+  EXPECT_THAT(membership_.Attach(Identity(1), twice),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  const uint64_t attachment = Attach(1);
+  NodeStatus many;
+  many.store_paths.resize(257);
+  EXPECT_THAT(membership_.Report(attachment, many),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(MembershipTest, RemembersABoundedNumberOfNodes) {
+  for (int i = 1; i <= 5; ++i) Attach(i);
+  EXPECT_THAT(membership_.Attach(Identity(6), Status()),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  Attach(3);  // A known one may come back.
+}
+
+TEST_F(MembershipTest, PeersAreTheOthersOfTheGroup) {
+  Attach(1);
+  Attach(2);
+  ASSERT_THAT(membership_.Attach(Identity(3, "g2"), Status()), IsOk());
+  const auto peers = membership_.PeersOf(Identity(1));
+  ASSERT_EQ(peers.size(), 1u);
+  EXPECT_EQ(peers[0].identity.name, "n2");
+}
+
+TEST_F(MembershipTest, NodesFromBeforeAreListedButOfflineUntilHeardOf) {
+  NodeRecord record;
+  record.identity = Identity(1);
+  record.status = Status();
+  record.status.stopping = true;
+  record.state = NodeState::kActive;
+  Membership membership(Options(), {}, {record}, &clock_);
+  EXPECT_EQ(membership.Model()->nodes()[0].state, NodeState::kOffline);
+  membership.Tick();
+  EXPECT_EQ(membership.Model()->nodes()[0].state, NodeState::kOffline);
+  ASSERT_THAT(membership.Attach(Identity(1), Status()), IsOk());
+  EXPECT_EQ(membership.Model()->nodes()[0].state, NodeState::kActive);
+  EXPECT_FALSE(membership.Model()->nodes()[0].stopping);
+}
+
+TEST_F(MembershipTest, GivesOutWhatIsToBeSavedOnceAndTakesItBack) {
+  const uint64_t attachment = Attach(1);
+  auto unsaved = membership_.TakeUnsaved();
+  ASSERT_EQ(unsaved.size(), 1u);
+  EXPECT_THAT(membership_.TakeUnsaved(), IsEmpty());
+  membership_.KeepUnsaved(unsaved);
+  EXPECT_EQ(membership_.TakeUnsaved().size(), 1u);
+  // Free space comes with the next report anyway.
+  ASSERT_THAT(membership_.Report(attachment, Status(1)), IsOk());
+  membership_.Tick();
+  EXPECT_THAT(membership_.TakeUnsaved(), IsEmpty());
+  membership_.Detach(attachment);
+  EXPECT_EQ(membership_.TakeUnsaved().size(), 1u);
+}
+
+TEST_F(MembershipTest, CountsByState) {
+  Attach(1);
+  membership_.Detach(Attach(2));
+  const MembershipCounts counts = membership_.Counts();
+  EXPECT_EQ(counts.active, 1u);
+  EXPECT_EQ(counts.suspect, 1u);
+  EXPECT_EQ(counts.offline, 0u);
+  EXPECT_EQ(counts.attached, 1u);
+}
+
+}  // namespace
+}  // namespace tracker
+}  // namespace cairn
