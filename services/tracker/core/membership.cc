@@ -206,6 +206,13 @@ ClusterSnapshot Membership::Snapshot() {
   return snapshot;
 }
 
+absl::optional<NodeRecord> Membership::FindNode(absl::string_view node_uuid) {
+  MutexLock lock(&mu_);
+  const auto found = members_.find(std::string(node_uuid));
+  if (found == members_.end()) return absl::nullopt;
+  return found->second.node;
+}
+
 absl::optional<std::vector<std::shared_ptr<const ClusterChange>>>
 Membership::ChangesSince(uint64_t revision, size_t limit) {
   MutexLock lock(&mu_);

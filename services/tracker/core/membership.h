@@ -131,6 +131,10 @@ class Membership {
 
   ClusterSnapshot Snapshot() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // nullopt if it is not known.
+  absl::optional<NodeRecord> FindNode(absl::string_view node_uuid)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // The changes behind `revision`, in order, at most `limit`; none if there are
   // none. nullopt if the log does not reach back that far: take a snapshot.
   absl::optional<std::vector<std::shared_ptr<const ClusterChange>>>

@@ -1,0 +1,217 @@
+#include "services/tracker/tracker_server.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "lib/base/log.h"
+#include "lib/base/mutex.h"
+#include "lib/base/status_macros.h"
+#include "lib/base/uuid.h"
+#include "lib/placement/from_proto.h"
+#include "lib/rpc/server.h"
+#include "services/tracker/api/membership_service.h"
+#include "services/tracker/api/tracker_service.h"
+#include "services/tracker/config/tracker_config.h"
+#include "services/tracker/core/membership.h"
+#include "services/tracker/core/state_store.h"
+#include "services/tracker/state/rocksdb_state_store.h"
+
+namespace cairn {
+namespace tracker {
+namespace {
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) +
+         absl::Nanoseconds(duration.nanos());
+}
+
+// What the configuration says, or what was in force last.
+absl::StatusOr<PlacementPolicy> ChoosePolicy(const TrackerConfig& config,
+                                             StateStore* store) {
+  if (config.has_policy()) {
+    const PlacementPolicy policy = PolicyFromProto(config.policy());
+    CAIRN_RETURN_IF_ERROR(store->SavePolicy(policy));
+    return policy;
+  }
+  CAIRN_ASSIGN_OR_RETURN(const absl::optional<PlacementPolicy> saved,
+                         store->LoadPolicy());
+  return saved.value_or(PlacementPolicy());
+}
+
+class Server : public TrackerServer, private MembershipObserver {
+ public:
+  Server(const TrackerConfig& config, std::string secret, Clock* clock)
+      : config_(config), secret_(std::move(secret)), clock_(clock) {}
+
+  ~Server() override { Stop(); }
+
+  absl::Status Open(FileSystem* fs) {
+    CAIRN_RETURN_IF_ERROR(
+        WithContext(CreateDirectories(fs, config_.data_dir()), "data_dir"));
+    CAIRN_ASSIGN_OR_RETURN(
+        store_,
+        OpenRocksDbStateStore(absl::StrCat(config_.data_dir(), "/state"),
+                              config_.cluster_id()));
+    CAIRN_ASSIGN_OR_RETURN(PlacementPolicy policy,
+                           ChoosePolicy(config_, store_.get()));
+    CAIRN_ASSIGN_OR_RETURN(std::vector<NodeRecord> known, store_->LoadNodes());
+    const size_t known_nodes = known.size();
+
+    MembershipOptions options;
+    options.cluster_id = config_.cluster_id();
+    options.suspect_after = FromProto(config_.suspect_after());
+    options.offline_after = FromProto(config_.offline_after());
+    membership_ = std::make_unique<Membership>(
+        std::move(options), std::move(policy), std::move(known), clock_);
+
+    tracker_service_ =
+        std::make_unique<TrackerServiceImpl>(membership_.get(), RandomUint64());
+    MembershipServiceOptions attach;
+    attach.cluster_secret = secret_;
+    membership_service_ = std::make_unique<MembershipServiceImpl>(
+        membership_.get(), std::move(attach), clock_);
+    membership_->SetObserver(this);
+
+    rpc::RpcServerOptions rpc_options;
+    rpc_options.listen.assign(config_.listen().begin(), config_.listen().end());
+    rpc_options.admin_listen = config_.admin_listen();
+    CAIRN_ASSIGN_OR_RETURN(
+        rpc_, rpc::RpcServer::Start(
+                  rpc_options, {{v1::TrackerService::service_full_name(),
+                                 tracker_service_.get()},
+                                {v1::MembershipService::service_full_name(),
+                                 membership_service_.get()}}));
+
+    advertised_ = config_.advertise().empty() ? rpc_->addresses().front()
+                                              : config_.advertise();
+    TrackerIdentity identity;
+    identity.instance = Uuid::Random().ToString();
+    identity.trackers = {advertised_};
+    const std::set<std::string> others(config_.trackers().begin(),
+                                       config_.trackers().end());
+    for (const std::string& other : others) {
+      if (other != advertised_) identity.trackers.push_back(other);
+    }
+    tracker_service_->Open(std::move(identity));
+
+    ticker_ = std::thread([this] {
+      pthread_setname_np(pthread_self(), "ticker");
+      Tick();
+    });
+    rpc_->SetReady(true);
+    CAIRN_LOG(kInfo, "tracker",
+              "serving name={} address={} cluster={} known_nodes={}",
+              config_.name(), advertised_, config_.cluster_id(), known_nodes);
+    return absl::OkStatus();
+  }
+
+  const std::vector<std::string>& addresses() const override {
+    return rpc_->addresses();
+  }
+  const std::string& admin_address() const override {
+    return rpc_->admin_address();
+  }
+  const std::string& metrics_address() const override {
+    return metrics_address_;
+  }
+  const std::string& advertised_address() const override { return advertised_; }
+
+  void Stop() override ABSL_LOCKS_EXCLUDED(mu_) {
+    {
+      MutexLock lock(&mu_);
+      if (stopping_) return;
+      stopping_ = true;
+      wake_.Signal();
+    }
+    if (rpc_ != nullptr) {
+      rpc_->SetReady(false);
+      // The streams never end by themselves.
+      tracker_service_->Stop();
+      membership_service_->Stop();
+      rpc_->Stop(FromProto(config_.stop_grace()));
+    }
+    if (ticker_.joinable()) ticker_.join();
+    if (membership_ != nullptr) Save();
+    store_.reset();
+    CAIRN_LOG(kInfo, "tracker", "stopped name={}", config_.name());
+  }
+
+ private:
+  void OnChange() override {
+    membership_service_->OnChange();
+    tracker_service_->OnChange();
+  }
+
+  void Tick() ABSL_LOCKS_EXCLUDED(mu_) {
+    const absl::Duration interval = std::min(
+        absl::Milliseconds(100), FromProto(config_.suspect_after()) / 10);
+    while (true) {
+      {
+        MutexLock lock(&mu_);
+        if (!stopping_) wake_.WaitWithTimeout(&mu_, interval);
+        if (stopping_) return;
+      }
+      membership_service_->Tick(membership_->Tick());
+      Save();
+    }
+  }
+
+  // A tracker that cannot save goes on; it only forgets more with a restart.
+  void Save() {
+    const std::vector<NodeRecord> nodes = membership_->TakeUnsaved();
+    const absl::Status saved = store_->SaveNodes(nodes);
+    if (!saved.ok()) {
+      membership_->KeepUnsaved(nodes);
+      if (!save_failing_) {
+        CAIRN_LOG(kError, "tracker",
+                  "cannot save nodes, going on without error=\"{}\"", saved);
+      }
+    } else if (save_failing_) {
+      CAIRN_LOG(kInfo, "tracker", "nodes can be saved again");
+    }
+    save_failing_ = !saved.ok();
+  }
+
+  const TrackerConfig config_;
+  const std::string secret_;
+  Clock* const clock_;
+  std::string advertised_;
+  std::string metrics_address_;
+
+  std::unique_ptr<StateStore> store_;  // The ticker's alone once it runs.
+  std::unique_ptr<Membership> membership_;
+  std::unique_ptr<TrackerServiceImpl> tracker_service_;
+  std::unique_ptr<MembershipServiceImpl> membership_service_;
+  std::unique_ptr<rpc::RpcServer> rpc_;
+  bool save_failing_ = false;  // The ticker's alone.
+
+  Mutex mu_;
+  CondVar wake_;
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+
+  std::thread ticker_;  // Runs Tick(). Joined by Stop().
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<TrackerServer>> TrackerServer::Start(
+    const TrackerConfig& config, FileSystem* fs, Clock* clock) {
+  const TrackerConfig complete = WithDefaults(config);
+  CAIRN_RETURN_IF_ERROR(ValidateConfig(complete));
+  CAIRN_ASSIGN_OR_RETURN(std::string secret, ReadClusterSecret(complete, fs));
+  auto server = std::make_unique<Server>(complete, std::move(secret), clock);
+  CAIRN_RETURN_IF_ERROR(server->Open(fs));
+  return std::unique_ptr<TrackerServer>(std::move(server));
+}
+
+}  // namespace tracker
+}  // namespace cairn

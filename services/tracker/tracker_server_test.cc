@@ -1,0 +1,634 @@
+// A whole tracker on loopback, spoken to over the wire as storages and clients
+// do. Its clock is the test's, so that silence takes no time; where the test
+// waits, it waits for a message.
+
+#include "services/tracker/tracker_server.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "cairn/config/tracker/v1/tracker_config.pb.h"
+#include "cairn/tracker/v1/membership_service.grpc.pb.h"
+#include "cairn/tracker/v1/tracker_service.grpc.pb.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/error_reason.h"
+#include "lib/file_id/file_id.h"
+#include "lib/placement/from_proto.h"
+#include "lib/rpc/channel.h"
+#include "lib/rpc/cluster_auth.h"
+#include "lib/rpc/grpc_status.h"
+#include "lib/testing/fake_clock.h"
+#include "lib/testing/status_matchers.h"
+
+namespace cairn {
+namespace tracker {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
+
+constexpr char kCluster[] = "11111111-2222-4333-8444-555555555555";
+constexpr char kSecret[] = "a secret of twenty-odd characters";
+
+// Far beyond what anything here takes; a test that gets there has failed.
+constexpr absl::Duration kNever = absl::Minutes(5);
+
+std::string NewDirectory() {
+  std::string path = absl::StrCat(::testing::TempDir(), "/tracker_XXXXXX");
+  EXPECT_NE(mkdtemp(path.data()), nullptr);
+  return path;
+}
+
+config::tracker::v1::TrackerConfig Config(const std::string& data_dir) {
+  config::tracker::v1::TrackerConfig config;
+  config.add_listen("127.0.0.1:0");
+  config.set_data_dir(data_dir);
+  config.set_cluster_id(kCluster);
+  config.set_cluster_secret(kSecret);
+  return config;
+}
+
+std::string UuidOf(int i) {
+  return absl::StrCat("aaaaaaaa-0000-4000-8000-00000000000", i);
+}
+
+v1::NodeIdentity Identity(int i) {
+  v1::NodeIdentity identity;
+  identity.set_node_uuid(UuidOf(i));
+  identity.set_node_number(100 + i);
+  identity.set_name(absl::StrCat("n", i));
+  identity.set_group("group1");
+  identity.set_cluster_id(kCluster);
+  identity.set_address(absl::StrCat("127.0.0.1:", 20000 + i));
+  return identity;
+}
+
+v1::NodeReport Report(int64_t free_bytes = 500) {
+  v1::NodeReport report;
+  v1::StorePathReport* path = report.add_store_paths();
+  path->set_writable(true);
+  path->set_readable(true);
+  path->set_total_bytes(1000);
+  path->set_free_bytes(free_bytes);
+  return report;
+}
+
+// A storage's side of Attach, one step at a time.
+class FakeNode {
+ public:
+  explicit FakeNode(const std::string& tracker)
+      : stub_(v1::MembershipService::NewStub(rpc::MakeChannel(tracker))) {
+    rpc::SetTimeout(&context_, kNever);
+    stream_ = stub_->Attach(&context_);
+  }
+
+  ~FakeNode() {
+    context_.TryCancel();
+    if (!ended_) (void)End();
+  }
+
+  // The next message; one without any case set if the stream has ended.
+  v1::AttachResponse Read() {
+    v1::AttachResponse response;
+    if (!stream_->Read(&response)) response.Clear();
+    return response;
+  }
+
+  v1::AttachRequest Hello(int i, const std::string& challenge,
+                          const std::string& secret = kSecret) {
+    v1::AttachRequest request;
+    v1::AttachHello* hello = request.mutable_hello();
+    *hello->mutable_identity() = Identity(i);
+    *hello->mutable_report() = Report();
+    hello->set_nonce(nonce_);
+    hello->set_proof(
+        rpc::NodeProof(secret, challenge, nonce_, UuidOf(i), kCluster));
+    return request;
+  }
+
+  void Write(const v1::AttachRequest& request) { stream_->Write(request); }
+
+  void SendReport(const v1::NodeReport& report) {
+    v1::AttachRequest request;
+    *request.mutable_report() = report;
+    stream_->Write(request);
+  }
+
+  // The whole handshake, up to and with the first peers.
+  v1::GroupPeers Attach(int i) {
+    const v1::AttachResponse challenge = Read();
+    EXPECT_EQ(challenge.challenge().nonce().size(), rpc::kNonceBytes);
+    Write(Hello(i, challenge.challenge().nonce()));
+    const v1::AttachResponse welcome = Read();
+    EXPECT_TRUE(rpc::SameProof(welcome.welcome().proof(),
+                               rpc::TrackerProof(kSecret, nonce_)));
+    EXPECT_EQ(welcome.welcome().suspect_after_ms(), 3000);
+    return Read().peers();
+  }
+
+  // Hangs up without a word.
+  void Break() { context_.TryCancel(); }
+
+  // How the tracker ended the stream.
+  absl::Status End() {
+    ended_ = true;
+    v1::AttachResponse response;
+    while (stream_->Read(&response)) {
+    }
+    return rpc::FromGrpcStatus(stream_->Finish());
+  }
+
+  void HangUp() { stream_->WritesDone(); }
+
+  const std::string nonce_ = rpc::MakeNonce();
+
+ private:
+  std::unique_ptr<v1::MembershipService::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<
+      grpc::ClientReaderWriter<v1::AttachRequest, v1::AttachResponse>>
+      stream_;
+  bool ended_ = false;
+};
+
+// A client's side of WatchCluster.
+class Watcher {
+ public:
+  explicit Watcher(const std::string& tracker)
+      : stub_(v1::TrackerService::NewStub(rpc::MakeChannel(tracker))) {
+    rpc::SetTimeout(&context_, kNever);
+    reader_ = stub_->WatchCluster(&context_, v1::WatchClusterRequest());
+  }
+  ~Watcher() {
+    context_.TryCancel();
+    if (!ended_) (void)End();
+  }
+
+  // Reads until the view is as `wanted` says; false if the stream ends first.
+  bool Until(const std::function<bool(const v1::ClusterView&)>& wanted) {
+    while (!started_ || !wanted(follower_.view())) {
+      v1::WatchClusterResponse update;
+      if (!reader_->Read(&update)) return false;
+      EXPECT_THAT(follower_.Apply(update), IsOk());
+      started_ = true;
+    }
+    return true;
+  }
+
+  bool UntilState(int i, v1::NodeState state) {
+    return Until([&](const v1::ClusterView& view) {
+      for (const v1::Node& node : view.nodes()) {
+        if (node.identity().node_uuid() == UuidOf(i)) {
+          return node.state() == state;
+        }
+      }
+      return false;
+    });
+  }
+
+  absl::Status End() {
+    ended_ = true;
+    v1::WatchClusterResponse update;
+    while (reader_->Read(&update)) {
+    }
+    return rpc::FromGrpcStatus(reader_->Finish());
+  }
+
+  const v1::ClusterView& view() const { return follower_.view(); }
+
+ private:
+  std::unique_ptr<v1::TrackerService::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<v1::WatchClusterResponse>> reader_;
+  ViewFollower follower_;
+  bool started_ = false;
+  bool ended_ = false;
+};
+
+class TrackerServerTest : public ::testing::Test {
+ protected:
+  TrackerServerTest() { StartTracker(); }
+
+  void StartTracker() {
+    auto server =
+        TrackerServer::Start(Config(data_dir_), FileSystem::Real(), &clock_);
+    ASSERT_THAT(server, IsOk());
+    server_ = *std::move(server);
+    address_ = server_->addresses().front();
+    stub_ = v1::TrackerService::NewStub(rpc::MakeChannel(address_));
+  }
+
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(
+      grpc::Status (v1::TrackerService::Stub::*method)(grpc::ClientContext*,
+                                                       const Request&,
+                                                       Response*),
+      const Request& request) {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, kNever);
+    Response response;
+    const grpc::Status status =
+        (stub_.get()->*method)(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpcStatus(status);
+    return response;
+  }
+
+  absl::StatusOr<v1::PlaceUploadResponse> Place(
+      const v1::PlaceUploadRequest& request = {}) {
+    return Call(&v1::TrackerService::Stub::PlaceUpload, request);
+  }
+
+  FakeClock clock_;
+  const std::string data_dir_ = NewDirectory();
+  std::unique_ptr<TrackerServer> server_;
+  std::string address_;
+  std::unique_ptr<v1::TrackerService::Stub> stub_;
+};
+
+TEST_F(TrackerServerTest, ANodeThatAttachesIsSeenPlacedOnListedAndLocated) {
+  Watcher watcher(address_);
+  ASSERT_TRUE(watcher.Until([](const auto&) { return true; }));
+  EXPECT_EQ(watcher.view().cluster_id(), kCluster);
+  EXPECT_EQ(watcher.view().nodes_size(), 0);
+  EXPECT_THAT(watcher.view().trackers(), ElementsAre(address_));
+  EXPECT_EQ(watcher.view().suspect_after().seconds(), 3);
+  EXPECT_THAT(Place(), StatusIs(absl::StatusCode::kUnavailable));
+
+  FakeNode node(address_);
+  EXPECT_EQ(node.Attach(1).nodes_size(), 0);
+  ASSERT_TRUE(watcher.UntilState(1, v1::NODE_STATE_ACTIVE));
+
+  v1::PlaceUploadRequest place;
+  place.set_size_bytes(500);
+  const auto placed = Place(place);
+  ASSERT_THAT(placed, IsOk());
+  EXPECT_EQ(placed->node().identity().node_uuid(), UuidOf(1));
+  EXPECT_EQ(placed->node().identity().address(), "127.0.0.1:20001");
+  EXPECT_EQ(placed->store_path(), 0u);
+  place.set_size_bytes(501);
+  const auto too_large = Place(place);
+  EXPECT_THAT(too_large, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ReasonOf(too_large.status()), ErrorReason::kNoWritableNode);
+  place.set_size_bytes(-1);
+  EXPECT_THAT(Place(place), StatusIs(absl::StatusCode::kInvalidArgument));
+  place.clear_size_bytes();
+  place.add_excluded_nodes(UuidOf(1));
+  EXPECT_THAT(Place(place), StatusIs(absl::StatusCode::kUnavailable));
+  place.set_group("nosuch");
+  const auto unknown = Place(place);
+  EXPECT_THAT(unknown, StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(ReasonOf(unknown.status()), ErrorReason::kUnknownGroup);
+
+  const auto groups =
+      Call(&v1::TrackerService::Stub::ListGroups, v1::ListGroupsRequest());
+  ASSERT_THAT(groups, IsOk());
+  ASSERT_EQ(groups->groups_size(), 1);
+  EXPECT_EQ(groups->groups(0).name(), "group1");
+  EXPECT_EQ(groups->groups(0).nodes(), 1u);
+  EXPECT_EQ(groups->groups(0).active_nodes(), 1u);
+  EXPECT_EQ(groups->groups(0).free_bytes(), 500);
+  EXPECT_TRUE(groups->groups(0).writable());
+
+  v1::ListNodesRequest list;
+  auto nodes = Call(&v1::TrackerService::Stub::ListNodes, list);
+  ASSERT_THAT(nodes, IsOk());
+  ASSERT_EQ(nodes->nodes_size(), 1);
+  EXPECT_EQ(nodes->nodes(0).report().store_paths(0).total_bytes(), 1000);
+  list.set_group("group2");
+  nodes = Call(&v1::TrackerService::Stub::ListNodes, list);
+  ASSERT_THAT(nodes, IsOk());
+  EXPECT_EQ(nodes->nodes_size(), 0);
+
+  const FileIdCodec codec(kSecret);
+  FileIdParts parts;
+  parts.group = "group1";
+  FileIdFields fields;
+  fields.node_number = 101;
+  parts.name = codec.MakeName("group1", 0, fields, "txt");
+  v1::LocateRequest locate;
+  locate.set_file_id(parts.ToString());
+  const auto located = Call(&v1::TrackerService::Stub::Locate, locate);
+  ASSERT_THAT(located, IsOk());
+  ASSERT_EQ(located->nodes_size(), 1);
+  EXPECT_EQ(located->nodes(0).identity().node_uuid(), UuidOf(1));
+  locate.set_file_id("not an id");
+  const auto malformed = Call(&v1::TrackerService::Stub::Locate, locate);
+  EXPECT_THAT(malformed, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(ReasonOf(malformed.status()), ErrorReason::kInvalidFileId);
+}
+
+TEST_F(TrackerServerTest, SilenceAndBrokenStreamsAreSeenByWatchers) {
+  Watcher watcher(address_);
+  FakeNode silent(address_);
+  silent.Attach(1);
+  FakeNode broken(address_);
+  broken.Attach(2);
+  ASSERT_TRUE(watcher.UntilState(2, v1::NODE_STATE_ACTIVE));
+
+  broken.Break();
+  ASSERT_TRUE(watcher.UntilState(2, v1::NODE_STATE_SUSPECT));
+  clock_.Advance(absl::Seconds(3));
+  ASSERT_TRUE(watcher.UntilState(1, v1::NODE_STATE_SUSPECT));
+  silent.SendReport(Report());
+  ASSERT_TRUE(watcher.UntilState(1, v1::NODE_STATE_ACTIVE));
+  clock_.Advance(absl::Seconds(10));
+  ASSERT_TRUE(watcher.UntilState(1, v1::NODE_STATE_OFFLINE));
+  ASSERT_TRUE(watcher.UntilState(2, v1::NODE_STATE_OFFLINE));
+  // Nothing comes from it any more, so its stream is not kept.
+  EXPECT_THAT(silent.End(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no report")));
+}
+
+TEST_F(TrackerServerTest, AReportReachesWatchersAndPlacement) {
+  Watcher watcher(address_);
+  FakeNode node(address_);
+  node.Attach(1);
+  v1::NodeReport draining = Report();
+  draining.set_role(v1::NODE_ROLE_DRAINING);
+  node.SendReport(draining);
+  ASSERT_TRUE(watcher.Until([](const v1::ClusterView& view) {
+    return view.nodes_size() == 1 &&
+           view.nodes(0).report().role() == v1::NODE_ROLE_DRAINING;
+  }));
+  EXPECT_THAT(Place(), StatusIs(absl::StatusCode::kUnavailable));
+
+  v1::NodeReport stopping = Report();
+  stopping.set_stopping(true);
+  node.SendReport(stopping);
+  node.HangUp();
+  EXPECT_THAT(node.End(), IsOk());
+  EXPECT_TRUE(watcher.UntilState(1, v1::NODE_STATE_OFFLINE));
+}
+
+TEST_F(TrackerServerTest, MembersOfAGroupHearOfEachOther) {
+  FakeNode one(address_);
+  one.Attach(1);
+  FakeNode two(address_);
+  v1::GroupPeers peers = two.Attach(2);
+  ASSERT_EQ(peers.nodes_size(), 1);
+  EXPECT_EQ(peers.nodes(0).identity().node_uuid(), UuidOf(1));
+  do {
+    const v1::AttachResponse response = one.Read();
+    ASSERT_TRUE(response.has_peers());
+    peers = response.peers();
+  } while (peers.nodes_size() == 0);
+  EXPECT_EQ(peers.nodes(0).identity().node_uuid(), UuidOf(2));
+  EXPECT_EQ(peers.nodes(0).state(), v1::NODE_STATE_ACTIVE);
+  two.Break();
+  do {
+    const v1::AttachResponse response = one.Read();
+    ASSERT_TRUE(response.has_peers());
+    peers = response.peers();
+  } while (peers.nodes(0).state() != v1::NODE_STATE_SUSPECT);
+}
+
+TEST_F(TrackerServerTest, TheNewerProcessOfANodeStays) {
+  FakeNode older(address_);
+  older.Attach(1);
+  FakeNode newer(address_);
+  newer.Attach(1);
+  EXPECT_THAT(older.End(), StatusIs(absl::StatusCode::kAborted,
+                                    HasSubstr("same node_uuid")));
+  Watcher watcher(address_);
+  EXPECT_TRUE(watcher.UntilState(1, v1::NODE_STATE_ACTIVE));
+}
+
+TEST_F(TrackerServerTest, RefusesAWrongSecret) {
+  FakeNode node(address_);
+  node.Write(node.Hello(1, node.Read().challenge().nonce(), "another secret"));
+  const absl::Status status = node.End();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_EQ(ReasonOf(status), ErrorReason::kNotAMember);
+}
+
+TEST_F(TrackerServerTest, RefusesAProofThatWasOverheard) {
+  FakeNode victim(address_);
+  const v1::AttachRequest overheard =
+      victim.Hello(1, victim.Read().challenge().nonce());
+  victim.Write(overheard);
+  ASSERT_TRUE(victim.Read().has_welcome());
+
+  FakeNode thief(address_);
+  ASSERT_TRUE(thief.Read().has_challenge());
+  thief.Write(overheard);
+  EXPECT_EQ(ReasonOf(thief.End()), ErrorReason::kNotAMember);
+}
+
+TEST_F(TrackerServerTest, RefusesAProofThatWasMadeForAnotherNode) {
+  FakeNode node(address_);
+  v1::AttachRequest hello = node.Hello(1, node.Read().challenge().nonce());
+  hello.mutable_hello()->mutable_identity()->set_node_uuid(UuidOf(2));
+  node.Write(hello);
+  EXPECT_EQ(ReasonOf(node.End()), ErrorReason::kNotAMember);
+}
+
+TEST_F(TrackerServerTest, RefusesAnotherCluster) {
+  constexpr char kOther[] = "99999999-2222-4333-8444-555555555555";
+  FakeNode node(address_);
+  const std::string challenge = node.Read().challenge().nonce();
+  v1::AttachRequest hello = node.Hello(1, challenge);
+  hello.mutable_hello()->mutable_identity()->set_cluster_id(kOther);
+  hello.mutable_hello()->set_proof(
+      rpc::NodeProof(kSecret, challenge, node.nonce_, UuidOf(1), kOther));
+  node.Write(hello);
+  const absl::Status status = node.End();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(ReasonOf(status), ErrorReason::kWrongCluster);
+  EXPECT_EQ(MetadataOf(status)["cluster_id"], kCluster);
+}
+
+TEST_F(TrackerServerTest, RefusesWhatIsMalformed) {
+  const auto refused =
+      [&](const std::function<void(v1::AttachRequest*)>& spoil) {
+        FakeNode node(address_);
+        v1::AttachRequest hello =
+            node.Hello(1, node.Read().challenge().nonce());
+        spoil(&hello);
+        node.Write(hello);
+        return node.End();
+      };
+  EXPECT_THAT(refused([](auto* r) { r->mutable_report(); }),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(refused([](auto* r) { r->Clear(); }),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(refused([](auto* r) { r->mutable_hello()->set_nonce("short"); }),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(refused([](auto* r) { r->mutable_hello()->clear_proof(); }),
+              StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_THAT(refused([](auto* r) {
+                r->mutable_hello()->mutable_identity()->set_group("NO");
+              }),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(refused([](auto* r) {
+                r->mutable_hello()->mutable_identity()->clear_address();
+              }),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+
+  FakeNode twice(address_);
+  twice.Attach(1);
+  twice.Write(twice.Hello(1, "again"));
+  EXPECT_THAT(twice.End(), StatusIs(absl::StatusCode::kInvalidArgument));
+  Watcher watcher(address_);
+  EXPECT_TRUE(watcher.UntilState(1, v1::NODE_STATE_SUSPECT));
+}
+
+TEST_F(TrackerServerTest, AHelloThatDoesNotComeEndsTheStream) {
+  FakeNode node(address_);
+  ASSERT_TRUE(node.Read().has_challenge());
+  clock_.Advance(absl::Seconds(10));
+  EXPECT_EQ(ReasonOf(node.End()), ErrorReason::kNotAMember);
+}
+
+TEST_F(TrackerServerTest, KnowsItsNodesAfterARestartAndTrustsThemOnceHeardOf) {
+  {
+    FakeNode node(address_);
+    node.Attach(1);
+    Watcher watcher(address_);
+    ASSERT_TRUE(watcher.UntilState(1, v1::NODE_STATE_ACTIVE));
+  }
+  server_->Stop();
+  server_.reset();
+  StartTracker();
+
+  Watcher watcher(address_);
+  ASSERT_TRUE(watcher.UntilState(1, v1::NODE_STATE_OFFLINE));
+  EXPECT_EQ(watcher.view().nodes(0).identity().name(), "n1");
+  EXPECT_THAT(Place(), StatusIs(absl::StatusCode::kUnavailable));
+  FakeNode node(address_);
+  node.Attach(1);
+  ASSERT_TRUE(watcher.UntilState(1, v1::NODE_STATE_ACTIVE));
+  EXPECT_THAT(Place(), IsOk());
+}
+
+TEST_F(TrackerServerTest, StoppingSendsEverybodyElsewhereAtOnce) {
+  FakeNode node(address_);
+  node.Attach(1);
+  Watcher watcher(address_);
+  ASSERT_TRUE(watcher.UntilState(1, v1::NODE_STATE_ACTIVE));
+  server_->Stop();
+  EXPECT_THAT(node.End(), StatusIs(absl::StatusCode::kUnavailable));
+  const absl::Status status = watcher.End();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(ReasonOf(status), ErrorReason::kShuttingDown);
+  EXPECT_THAT(Place(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(TrackerServerTest, AWatcherThatDoesNotReadGetsTheWholeTruthLater) {
+  Watcher watcher(address_);
+  ASSERT_TRUE(watcher.Until([](const auto&) { return true; }));
+  FakeNode node(address_);
+  node.Attach(1);
+  // Far more changes than the tracker remembers and the connection buffers.
+  v1::NodeReport report = Report();
+  report.mutable_store_paths(0)->set_incarnation(std::string(64, 'x'));
+  for (int i = 1; i < 250; ++i) {
+    *report.add_store_paths() = report.store_paths(0);
+    report.mutable_store_paths(i)->set_index(i);
+  }
+  constexpr uint32_t kReports = 1000;
+  for (uint32_t i = 1; i <= kReports; ++i) {
+    report.set_priority(i);
+    node.SendReport(report);
+  }
+  EXPECT_TRUE(watcher.Until([](const v1::ClusterView& view) {
+    return view.nodes_size() == 1 &&
+           view.nodes(0).report().priority() == kReports;
+  }));
+}
+
+TEST(TrackerServerStartTest, SaysEverythingThatIsWrongWithTheConfiguration) {
+  config::tracker::v1::TrackerConfig config;
+  config.add_listen("nowhere");
+  config.set_cluster_id("x");
+  config.mutable_policy()->set_group_policy(v1::GROUP_POLICY_FIXED);
+  config.mutable_suspect_after()->set_seconds(20);
+  config.set_log_level("loud");
+  const auto server = TrackerServer::Start(config);
+  ASSERT_THAT(server, StatusIs(absl::StatusCode::kInvalidArgument));
+  const std::string message(server.status().message());
+  for (const char* field :
+       {"listen:", "data_dir:", "cluster_id:", "cluster_secret_file:",
+        "policy.fixed_group:", "offline_after:", "log_level:"}) {
+    EXPECT_THAT(message, HasSubstr(field));
+  }
+}
+
+TEST(TrackerServerStartTest, RefusesASecretThatIsWeakOrReadableByOthers) {
+  const std::string directory = NewDirectory();
+  auto config = Config(absl::StrCat(directory, "/data"));
+  config.set_cluster_secret("short");
+  EXPECT_THAT(TrackerServer::Start(config),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("cluster_secret: shorter")));
+
+  const std::string file = absl::StrCat(directory, "/secret");
+  config.clear_cluster_secret();
+  config.set_cluster_secret_file(file);
+  EXPECT_THAT(
+      TrackerServer::Start(config),
+      StatusIs(absl::StatusCode::kNotFound, HasSubstr("cluster_secret_file")));
+  std::ofstream(file) << kSecret << "\n";
+  ASSERT_EQ(chmod(file.c_str(), 0644), 0);
+  EXPECT_THAT(
+      TrackerServer::Start(config),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("chmod 600")));
+  ASSERT_EQ(chmod(file.c_str(), 0600), 0);
+  EXPECT_THAT(TrackerServer::Start(config), IsOk());
+}
+
+TEST(TrackerServerStartTest, RefusesAnAddressThatIsTakenAndADirectoryInUse) {
+  const std::string directory = NewDirectory();
+  const auto first = TrackerServer::Start(Config(directory));
+  ASSERT_THAT(first, IsOk());
+  EXPECT_THAT(
+      TrackerServer::Start(Config(directory)),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("in use")));
+  auto config = Config(NewDirectory());
+  config.set_listen(0, (*first)->addresses()[0]);
+  EXPECT_THAT(TrackerServer::Start(config),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr((*first)->addresses()[0])));
+}
+
+TEST(TrackerServerStartTest, NamesTheOtherTrackersAndKeepsThePolicy) {
+  const std::string directory = NewDirectory();
+  auto config = Config(directory);
+  config.add_trackers("tracker2:7700");
+  config.add_trackers("tracker2:7700");
+  config.set_advertise("tracker1:7700");
+  config.mutable_policy()->set_read_policy(v1::READ_POLICY_ORIGIN_FIRST);
+  {
+    const auto server = TrackerServer::Start(config);
+    ASSERT_THAT(server, IsOk());
+    EXPECT_EQ((*server)->advertised_address(), "tracker1:7700");
+    Watcher watcher((*server)->addresses()[0]);
+    ASSERT_TRUE(watcher.Until([](const auto&) { return true; }));
+    EXPECT_THAT(watcher.view().trackers(),
+                UnorderedElementsAre("tracker1:7700", "tracker2:7700"));
+  }
+  config.clear_policy();
+  const auto server = TrackerServer::Start(config);
+  ASSERT_THAT(server, IsOk());
+  Watcher watcher((*server)->addresses()[0]);
+  ASSERT_TRUE(watcher.Until([](const auto&) { return true; }));
+  EXPECT_EQ(watcher.view().policy().read_policy(),
+            v1::READ_POLICY_ORIGIN_FIRST);
+}
+
+}  // namespace
+}  // namespace tracker
+}  // namespace cairn
