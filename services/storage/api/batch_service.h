@@ -1,0 +1,59 @@
+// BatchService of proto/cairn/storage/v1: many small operations over a stream.
+
+#ifndef CAIRN_SERVICES_STORAGE_API_BATCH_SERVICE_H_
+#define CAIRN_SERVICES_STORAGE_API_BATCH_SERVICE_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cairn/storage/v1/batch_service.grpc.pb.h"
+#include "lib/base/clock.h"
+#include "lib/base/executor.h"
+#include "services/storage/api/item_observer.h"
+#include "services/storage/core/byte_budget.h"
+#include "services/storage/core/storage_node.h"
+
+namespace cairn {
+namespace storage {
+
+struct BatchServiceOptions {
+  // Items of a stream that wait for the disk at once; more are not looked at
+  // until some are answered.
+  int items_in_progress_max = 4096;
+
+  // Bytes of answers that wait for a slow client before no more are made.
+  int64_t answer_bytes_max = 8 << 20;
+};
+
+// What every stream of the service uses; all borrowed.
+struct BatchContext {
+  StorageNode* node = nullptr;
+  ByteBudget* budget = nullptr;
+  Clock* clock = nullptr;
+  Executor* executor = nullptr;
+  ItemObserver* observer = nullptr;  // May be null.
+  BatchServiceOptions options;
+  std::vector<std::string> id_prefixes;  // Of each path: `group1/M00/`.
+};
+
+class BatchServiceImpl : public v1::BatchService::WithRawCallbackMethod_Run<
+                             v1::BatchService::Service> {
+ public:
+  // All borrowed for the service's life; `observer` may be null. The node has
+  // all its paths. Streams that had to wait go on, on `executor`.
+  BatchServiceImpl(StorageNode* node, ByteBudget* budget, Clock* clock,
+                   Executor* executor, ItemObserver* observer,
+                   BatchServiceOptions options);
+
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Run(
+      grpc::CallbackServerContext* context) override;
+
+ private:
+  BatchContext context_;
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_API_BATCH_SERVICE_H_

@@ -1,0 +1,38 @@
+// The engine's words and the wire's.
+
+#ifndef CAIRN_SERVICES_STORAGE_API_CONVERT_H_
+#define CAIRN_SERVICES_STORAGE_API_CONVERT_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "lib/rpc/batch_wire.h"
+#include "services/storage/core/store_path.h"
+
+namespace cairn {
+namespace storage {
+
+// What a request asks for, from the numbers of cairn.common.v1.Durability.
+//   INVALID_ARGUMENT (INVALID_FIELD)       a number that is none.
+//   UNAVAILABLE (INSUFFICIENT_REPLICAS)    REQUIRED, and more than one.
+absl::StatusOr<Durability> ParseDurability(
+    const rpc::BatchDurability& durability);
+
+// The number of cairn.common.v1.DurabilityLevel.
+uint32_t DurabilityLevelOf(Durability reached);
+
+// For the wire; refers to both.
+rpc::BatchFileInfo InfoOf(absl::string_view id_prefix, const FileInfo& file);
+
+// Bytes that a read from `offset` has to send, at most `length` of them.
+//   INVALID_ARGUMENT (INVALID_FIELD)  a negative number.
+//   OUT_OF_RANGE (RANGE_PAST_END)     `offset` lies past the end.
+absl::StatusOr<int64_t> BytesToSend(const FileInfo& file, int64_t offset,
+                                    absl::optional<int64_t> length);
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_API_CONVERT_H_
