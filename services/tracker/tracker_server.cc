@@ -16,6 +16,9 @@
 #include "lib/base/mutex.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/uuid.h"
+#include "lib/metrics/metrics.h"
+#include "lib/metrics/metrics_server.h"
+#include "lib/metrics/process_stats.h"
 #include "lib/placement/from_proto.h"
 #include "lib/rpc/server.h"
 #include "services/tracker/api/membership_service.h"
@@ -24,6 +27,7 @@
 #include "services/tracker/core/membership.h"
 #include "services/tracker/core/state_store.h"
 #include "services/tracker/state/rocksdb_state_store.h"
+#include "services/tracker/tracker_metrics.h"
 
 namespace cairn {
 namespace tracker {
@@ -73,12 +77,12 @@ class Server : public TrackerServer, private MembershipObserver {
     membership_ = std::make_unique<Membership>(
         std::move(options), std::move(policy), std::move(known), clock_);
 
-    tracker_service_ =
-        std::make_unique<TrackerServiceImpl>(membership_.get(), RandomUint64());
+    tracker_service_ = std::make_unique<TrackerServiceImpl>(
+        membership_.get(), &metrics_, RandomUint64());
     MembershipServiceOptions attach;
     attach.cluster_secret = secret_;
     membership_service_ = std::make_unique<MembershipServiceImpl>(
-        membership_.get(), std::move(attach), clock_);
+        membership_.get(), std::move(attach), &metrics_, clock_);
     membership_->SetObserver(this);
 
     rpc::RpcServerOptions rpc_options;
@@ -103,6 +107,18 @@ class Server : public TrackerServer, private MembershipObserver {
     }
     tracker_service_->Open(std::move(identity));
 
+    AddProcessMetrics(&registry_);
+    registry_.AddRefresh([this] {
+      metrics_.Set(membership_->Counts(), tracker_service_->watchers(),
+                   membership_->revision(), tracker_service_->snapshots());
+    });
+    if (!config_.metrics_listen().empty()) {
+      CAIRN_ASSIGN_OR_RETURN(
+          metrics_server_,
+          MetricsServer::Start(config_.metrics_listen(), &registry_));
+      metrics_address_ = metrics_server_->address();
+    }
+
     ticker_ = std::thread([this] {
       pthread_setname_np(pthread_self(), "ticker");
       Tick();
@@ -124,6 +140,7 @@ class Server : public TrackerServer, private MembershipObserver {
     return metrics_address_;
   }
   const std::string& advertised_address() const override { return advertised_; }
+  const MetricsRegistry& metrics() const override { return registry_; }
 
   void Stop() override ABSL_LOCKS_EXCLUDED(mu_) {
     {
@@ -140,6 +157,7 @@ class Server : public TrackerServer, private MembershipObserver {
       rpc_->Stop(FromProto(config_.stop_grace()));
     }
     if (ticker_.joinable()) ticker_.join();
+    metrics_server_.reset();
     if (membership_ != nullptr) Save();
     store_.reset();
     CAIRN_LOG(kInfo, "tracker", "stopped name={}", config_.name());
@@ -171,6 +189,7 @@ class Server : public TrackerServer, private MembershipObserver {
     const absl::Status saved = store_->SaveNodes(nodes);
     if (!saved.ok()) {
       membership_->KeepUnsaved(nodes);
+      metrics_.save_failures->Add();
       if (!save_failing_) {
         CAIRN_LOG(kError, "tracker",
                   "cannot save nodes, going on without error=\"{}\"", saved);
@@ -187,12 +206,15 @@ class Server : public TrackerServer, private MembershipObserver {
   std::string advertised_;
   std::string metrics_address_;
 
+  MetricsRegistry registry_;
+  TrackerMetrics metrics_{&registry_};
   std::unique_ptr<StateStore> store_;  // The ticker's alone once it runs.
   std::unique_ptr<Membership> membership_;
   std::unique_ptr<TrackerServiceImpl> tracker_service_;
   std::unique_ptr<MembershipServiceImpl> membership_service_;
   std::unique_ptr<rpc::RpcServer> rpc_;
-  bool save_failing_ = false;  // The ticker's alone.
+  std::unique_ptr<MetricsServer> metrics_server_;  // May be null.
+  bool save_failing_ = false;                      // The ticker's alone.
 
   Mutex mu_;
   CondVar wake_;

@@ -14,6 +14,7 @@
 #include "cairn/config/tracker/v1/tracker_config.pb.h"
 #include "lib/base/clock.h"
 #include "lib/io/file_system.h"
+#include "lib/metrics/metrics.h"
 
 namespace cairn {
 namespace tracker {
@@ -44,6 +45,8 @@ class TrackerServer {
 
   // Where others reach this tracker.
   virtual const std::string& advertised_address() const = 0;
+
+  virtual const MetricsRegistry& metrics() const = 0;
 
   // Tells clients and storages to go elsewhere, lets calls finish for
   // `stop_grace`, saves and closes. When it returns nothing runs any more.

@@ -209,8 +209,12 @@ class MembershipServiceImpl::Stream
 
 MembershipServiceImpl::MembershipServiceImpl(Membership* membership,
                                              MembershipServiceOptions options,
+                                             CallObserver* observer,
                                              Clock* clock)
-    : membership_(membership), options_(std::move(options)), clock_(clock) {
+    : membership_(membership),
+      options_(std::move(options)),
+      observer_(observer),
+      clock_(clock) {
   CAIRN_CHECK(!options_.cluster_secret.empty());
 }
 
@@ -276,7 +280,7 @@ void MembershipServiceImpl::Attached(Stream* stream,
 
 void MembershipServiceImpl::Refused(const absl::Status& status,
                                     const std::string& peer) {
-  if (options_.on_refused) options_.on_refused(status);
+  observer_->OnAttachRefused(status);
   uint64_t unlogged = 0;
   {
     // Anyone may knock: one line a second is enough.

@@ -9,7 +9,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,6 +20,7 @@
 #include "cairn/tracker/v1/membership_service.grpc.pb.h"
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
+#include "services/tracker/api/call_observer.h"
 #include "services/tracker/core/membership.h"
 
 namespace cairn {
@@ -34,18 +34,16 @@ struct MembershipServiceOptions {
 
   // Streams at once, with those in their handshake.
   size_t streams_max = 20000;
-
-  // Told of each attachment that was refused, for metrics. May be null. Runs on
-  // a gRPC thread.
-  std::function<void(const absl::Status&)> on_refused;
 };
 
 // Runs on gRPC threads; nothing in it blocks.
 class MembershipServiceImpl : public v1::MembershipService::CallbackService {
  public:
-  // `membership` and `clock` are borrowed and must outlive the server.
+  // `membership`, `observer` and `clock` are borrowed and must outlive the
+  // server.
   MembershipServiceImpl(Membership* membership,
-                        MembershipServiceOptions options, Clock* clock);
+                        MembershipServiceOptions options,
+                        CallObserver* observer, Clock* clock);
   ~MembershipServiceImpl() override;
 
   grpc::ServerBidiReactor<v1::AttachRequest, v1::AttachResponse>* Attach(
@@ -79,6 +77,7 @@ class MembershipServiceImpl : public v1::MembershipService::CallbackService {
 
   Membership* const membership_;
   const MembershipServiceOptions options_;
+  CallObserver* const observer_;
   Clock* const clock_;
 
   // Held while nothing else is taken, except the membership's.

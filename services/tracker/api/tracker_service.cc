@@ -22,13 +22,6 @@ namespace {
 // A watch costs some kilobytes; more watchers than this is not a cluster.
 constexpr size_t kWatchesMax = 20000;
 
-grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context,
-                                 const absl::Status& status) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(rpc::ToGrpcStatus(status));
-  return reactor;
-}
-
 absl::Status Stopping() {
   return ErrorWithReason(absl::StatusCode::kUnavailable,
                          ErrorReason::kShuttingDown,
@@ -60,6 +53,7 @@ class TrackerServiceImpl::Watch
     MutexLock lock(&mu_);
     if (finished_) return;
     finished_ = true;
+    service_->observer_->OnCall(TrackerMethod::kWatchCluster, status.code());
     Finish(rpc::ToGrpcStatus(status));
   }
 
@@ -114,8 +108,9 @@ class TrackerServiceImpl::Watch
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
 };
 
-TrackerServiceImpl::TrackerServiceImpl(Membership* membership, uint64_t seed)
-    : membership_(membership), placer_(seed) {}
+TrackerServiceImpl::TrackerServiceImpl(Membership* membership,
+                                       CallObserver* observer, uint64_t seed)
+    : membership_(membership), observer_(observer), placer_(seed) {}
 
 TrackerServiceImpl::~TrackerServiceImpl() {
   MutexLock lock(&mu_);
@@ -197,14 +192,24 @@ void TrackerServiceImpl::CountSnapshot() {
   ++snapshots_;
 }
 
+grpc::ServerUnaryReactor* TrackerServiceImpl::Finish(
+    grpc::CallbackServerContext* context, TrackerMethod method,
+    const absl::Status& status) {
+  observer_->OnCall(method, status.code());
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(rpc::ToGrpcStatus(status));
+  return reactor;
+}
+
 grpc::ServerUnaryReactor* TrackerServiceImpl::PlaceUpload(
     grpc::CallbackServerContext* context, const v1::PlaceUploadRequest* request,
     v1::PlaceUploadResponse* response) {
   if (request->has_size_bytes() && request->size_bytes() < 0) {
-    return Finish(context, ErrorWithReason(absl::StatusCode::kInvalidArgument,
-                                           ErrorReason::kInvalidField,
-                                           "size_bytes: must be at least 0",
-                                           {{"field", "size_bytes"}}));
+    return Finish(context, TrackerMethod::kPlaceUpload,
+                  ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                                  ErrorReason::kInvalidField,
+                                  "size_bytes: must be at least 0",
+                                  {{"field", "size_bytes"}}));
   }
   UploadQuery query;
   query.group = request->group();
@@ -216,20 +221,21 @@ grpc::ServerUnaryReactor* TrackerServiceImpl::PlaceUpload(
 
   const auto model = membership_->Model();
   const absl::StatusOr<UploadPlace> place = placer_.PlaceUpload(*model, query);
-  if (!place.ok()) return Finish(context, place.status());
+  if (!place.ok())
+    return Finish(context, TrackerMethod::kPlaceUpload, place.status());
   const absl::optional<NodeRecord> node =
       membership_->FindNode(place->node->uuid);
   CAIRN_CHECK(node.has_value());  // Nodes are never forgotten.
   *response->mutable_node() = ToProto(*node);
   response->set_store_path(place->store_path);
-  return Finish(context, absl::OkStatus());
+  return Finish(context, TrackerMethod::kPlaceUpload, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* TrackerServiceImpl::Locate(
     grpc::CallbackServerContext* context, const v1::LocateRequest* request,
     v1::LocateResponse* response) {
   const absl::StatusOr<FileIdParts> id = ParseFileId(request->file_id());
-  if (!id.ok()) return Finish(context, id.status());
+  if (!id.ok()) return Finish(context, TrackerMethod::kLocate, id.status());
   ReadQuery query;
   query.group = id->group;
   query.store_path = id->store_path;
@@ -240,13 +246,14 @@ grpc::ServerUnaryReactor* TrackerServiceImpl::Locate(
 
   const auto model = membership_->Model();
   const auto order = placer_.ReadOrder(*model, query);
-  if (!order.ok()) return Finish(context, order.status());
+  if (!order.ok())
+    return Finish(context, TrackerMethod::kLocate, order.status());
   for (const NodeModel* member : *order) {
     const absl::optional<NodeRecord> node = membership_->FindNode(member->uuid);
     CAIRN_CHECK(node.has_value());
     *response->add_nodes() = ToProto(*node);
   }
-  return Finish(context, absl::OkStatus());
+  return Finish(context, TrackerMethod::kLocate, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* TrackerServiceImpl::ListGroups(
@@ -263,7 +270,7 @@ grpc::ServerUnaryReactor* TrackerServiceImpl::ListGroups(
     out->set_files(group.files);
     out->set_writable(GroupTakesUploads(*model, group));
   }
-  return Finish(context, absl::OkStatus());
+  return Finish(context, TrackerMethod::kListGroups, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* TrackerServiceImpl::ListNodes(
@@ -283,7 +290,7 @@ grpc::ServerUnaryReactor* TrackerServiceImpl::ListNodes(
     }
     *response->add_nodes() = ToProto(node);
   }
-  return Finish(context, absl::OkStatus());
+  return Finish(context, TrackerMethod::kListNodes, absl::OkStatus());
 }
 
 }  // namespace tracker

@@ -9,9 +9,11 @@
 #include <set>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "cairn/tracker/v1/tracker_service.grpc.pb.h"
 #include "lib/base/mutex.h"
 #include "lib/placement/placer.h"
+#include "services/tracker/api/call_observer.h"
 #include "services/tracker/api/convert.h"
 #include "services/tracker/core/membership.h"
 
@@ -23,9 +25,11 @@ namespace tracker {
 // one message is under way for each, and none waits in a queue.
 class TrackerServiceImpl : public v1::TrackerService::CallbackService {
  public:
-  // `membership` is borrowed and must outlive the server. `seed` decides where
-  // placing in turn begins. Watchers are sent away until Open().
-  TrackerServiceImpl(Membership* membership, uint64_t seed);
+  // `membership` and `observer` are borrowed and must outlive the server.
+  // `seed` decides where placing in turn begins. Watchers are sent away until
+  // Open().
+  TrackerServiceImpl(Membership* membership, CallObserver* observer,
+                     uint64_t seed);
   ~TrackerServiceImpl() override;
 
   grpc::ServerWriteReactor<v1::WatchClusterResponse>* WatchCluster(
@@ -67,7 +71,12 @@ class TrackerServiceImpl : public v1::TrackerService::CallbackService {
   void Remove(const std::shared_ptr<Watch>& watch) ABSL_LOCKS_EXCLUDED(mu_);
   void CountSnapshot() ABSL_LOCKS_EXCLUDED(mu_);
 
+  grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context,
+                                   TrackerMethod method,
+                                   const absl::Status& status);
+
   Membership* const membership_;
+  CallObserver* const observer_;
   Placer placer_;
 
   // Held while nothing else is taken.
