@@ -1,0 +1,210 @@
+#include "services/storage/store/background.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "lib/base/log.h"
+#include "lib/base/status_macros.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+// How often the thread looks whether a flush has ended that it waits for.
+constexpr absl::Duration kFlushPoll = absl::Milliseconds(20);
+
+// Tombstones looked at in one pause of the committer.
+constexpr size_t kTombstonesAtOnce = 256;
+
+constexpr int64_t kPostponeSecondsMin = 60;
+
+}  // namespace
+
+Background::Background(const BackgroundParts& parts) : parts_(parts) {}
+
+Background::~Background() { Stop(); }
+
+void Background::Start() {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void Background::Stop() {
+  {
+    MutexLock lock(&mu_);
+    stopping_ = true;
+    changed_.SignalAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Background::WantCheckpoint() {
+  MutexLock lock(&mu_);
+  if (checkpoint_wanted_) return;
+  checkpoint_wanted_ = true;
+  changed_.SignalAll();
+}
+
+void Background::Loop() {
+  absl::Duration last_round = parts_.clock->Monotonic();
+  absl::Duration last_checkpoint = last_round;
+  while (true) {
+    bool wanted;
+    {
+      MutexLock lock(&mu_);
+      if (!stopping_ && !checkpoint_wanted_) {
+        changed_.WaitWithTimeout(
+            &mu_,
+            std::min(parts_.options->background_interval, absl::Seconds(1)));
+      } else if (!stopping_ && parts_.index->FlushRunning()) {
+        changed_.WaitWithTimeout(&mu_, kFlushPoll);
+      }
+      if (stopping_) return;
+      wanted = checkpoint_wanted_;
+    }
+    parts_.checkpointer->Poll();
+    const absl::Duration now = parts_.clock->Monotonic();
+    const bool dirty = parts_.journal->appended_bytes() >
+                       parts_.checkpointer->begun_at_bytes();
+    if (wanted || (dirty && now - last_checkpoint >=
+                                parts_.options->checkpoint_interval)) {
+      if (!parts_.index->FlushRunning()) {
+        {
+          MutexLock lock(&mu_);
+          checkpoint_wanted_ = false;
+        }
+        const absl::Status made = Checkpoint();
+        if (!made.ok()) {
+          CAIRN_LOG(kWarning, "store", "checkpoint failed path={} error={}",
+                    parts_.options->directory, made);
+        }
+        last_checkpoint = now;
+      }
+    }
+    if (now - last_round >= parts_.options->background_interval) {
+      last_round = now;
+      RunOnce();
+    }
+  }
+}
+
+absl::Status Background::Checkpoint() {
+  CAIRN_RETURN_IF_ERROR(parts_.checkpointer->PreSync());
+  return parts_.committer->Run([this](ChangeSet*) {
+    CAIRN_RETURN_IF_ERROR(parts_.checkpointer->Begin(/*clean_end=*/false));
+    parts_.committer->CheckpointMade(parts_.journal->appended_bytes());
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Background::CheckpointNow() {
+  const JournalPosition target = parts_.journal->end();
+  while (parts_.checkpointer->durable() < target) {
+    CAIRN_RETURN_IF_ERROR(parts_.health->CheckSmallChange());
+    CAIRN_RETURN_IF_ERROR(parts_.index->BackgroundError());
+    if (!parts_.index->FlushRunning()) CAIRN_RETURN_IF_ERROR(Checkpoint());
+    {
+      MutexLock lock(&mu_);
+      if (stopping_) return absl::CancelledError("the path is closing");
+      changed_.WaitWithTimeout(&mu_, kFlushPoll);
+    }
+    parts_.checkpointer->Poll();
+  }
+  return absl::OkStatus();
+}
+
+void Background::ResumeIndex() {
+  if (!absl::IsResourceExhausted(parts_.index->BackgroundError())) return;
+  if (!parts_.health->CheckWrite(parts_.options->memtable_bytes).ok()) return;
+  const absl::Status resumed = parts_.index->Resume();
+  CAIRN_LOG(kInfo, "store", "index resumes after a full disk path={} status={}",
+            parts_.options->directory, resumed);
+}
+
+void Background::RunOnce() {
+  MutexLock round(&round_mu_);
+  if (parts_.health->broken()) return;
+  parts_.health->Refresh().IgnoreError();  // The last answer stays.
+  parts_.health->RestoreBallast();
+  ResumeIndex();
+  parts_.checkpointer->Poll();
+  absl::Status done = RemoveDoomed();
+  done.Update(DropTombstones());
+  if (!done.ok() && !absl::IsUnavailable(done)) {
+    CAIRN_LOG(kWarning, "store", "background work failed path={} error={}",
+              parts_.options->directory, done);
+  }
+}
+
+absl::Status Background::RemoveDoomed() {
+  const std::map<uint64_t, disk::v1::DoomedSegment> doomed =
+      parts_.state->Doomed();
+  if (doomed.empty()) return absl::OkStatus();
+  // What removed the last reference must be durable before the file goes, or a
+  // power cut would leave the reference without the file.
+  CAIRN_RETURN_IF_ERROR(parts_.checkpointer->PreSync());
+  const JournalPosition synced = parts_.journal->synced();
+  const JournalPosition durable = parts_.checkpointer->durable();
+  std::vector<uint64_t> removed;
+  std::set<uint64_t> folders;
+  for (const auto& [number, entry] : doomed) {
+    const JournalPosition after{entry.after_segment(),
+                                static_cast<int64_t>(entry.after_offset())};
+    // A shared one may be where a restart would replay from.
+    const JournalPosition& reached = entry.shared() ? durable : synced;
+    if (reached < after) continue;
+    CAIRN_RETURN_IF_ERROR(parts_.segments->Remove(number));
+    removed.push_back(number);
+  }
+  for (const uint64_t number : removed) {
+    if (!folders.insert(SegmentFolder(number)).second) continue;
+    CAIRN_RETURN_IF_ERROR(parts_.segments->SyncFolderOf(number));
+  }
+  if (removed.empty()) return absl::OkStatus();
+  return parts_.committer->Run([&removed](ChangeSet* changes) {
+    for (const uint64_t number : removed) changes->ForgetDoomed(number);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Background::DropTombstones() {
+  const int64_t now = absl::ToUnixSeconds(parts_.clock->Now());
+  const int64_t retention =
+      absl::ToInt64Seconds(parts_.options->tombstone_retention);
+  while (true) {
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<ExpiryKey> expired,
+                           parts_.index->ListExpired(now, kTombstonesAtOnce));
+    if (expired.empty()) return absl::OkStatus();
+    CAIRN_RETURN_IF_ERROR(
+        parts_.committer->Run([&](ChangeSet* changes) -> absl::Status {
+          for (const ExpiryKey& expiry : expired) {
+            FileRecord record;
+            CAIRN_ASSIGN_OR_RETURN(const bool known,
+                                   changes->FindFile(expiry.name, &record));
+            if (!known || !record.deleted) {
+              changes->ForgetExpiry(expiry);
+              continue;
+            }
+            const bool shadows = std::any_of(
+                record.shadowed_segments.begin(),
+                record.shadowed_segments.end(), [this](uint64_t number) {
+                  return parts_.state->SegmentFileExists(number);
+                });
+            if (shadows) {
+              changes->PostponeTombstone(
+                  expiry, now + std::max(retention / 24, kPostponeSecondsMin));
+            } else {
+              changes->DropTombstone(expiry, record);
+            }
+          }
+          return absl::OkStatus();
+        }));
+    MutexLock lock(&mu_);
+    if (stopping_) return absl::OkStatus();
+  }
+}
+
+}  // namespace storage
+}  // namespace cairn

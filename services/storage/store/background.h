@@ -1,0 +1,84 @@
+// The background thread of a store path: checkpoints, removal of segments that
+// nothing needs, expiry of tombstones, the ballast.
+
+#ifndef CAIRN_SERVICES_STORAGE_STORE_BACKGROUND_H_
+#define CAIRN_SERVICES_STORAGE_STORE_BACKGROUND_H_
+
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "lib/base/clock.h"
+#include "lib/base/mutex.h"
+#include "services/storage/store/checkpoint.h"
+#include "services/storage/store/committer.h"
+#include "services/storage/store/index.h"
+#include "services/storage/store/journal.h"
+#include "services/storage/store/options.h"
+#include "services/storage/store/path_health.h"
+#include "services/storage/store/path_state.h"
+#include "services/storage/store/segment_set.h"
+
+namespace cairn {
+namespace storage {
+
+// All borrowed.
+struct BackgroundParts {
+  const StorePathOptions* options = nullptr;
+  Index* index = nullptr;
+  PathState* state = nullptr;
+  Journal* journal = nullptr;
+  SegmentSet* segments = nullptr;
+  PathHealth* health = nullptr;
+  Checkpointer* checkpointer = nullptr;
+  Committer* committer = nullptr;
+  Clock* clock = nullptr;
+};
+
+class Background {
+ public:
+  explicit Background(const BackgroundParts& parts);
+  ~Background();  // Stop().
+
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+
+  void Start();
+
+  // After it returns nothing runs. The committer must still run.
+  void Stop() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // A checkpoint should be made soon. Any thread; does not block.
+  void WantCheckpoint() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Makes one and waits until it is durable, or the path is broken, or Stop()
+  // was called. Any thread but the committer's.
+  absl::Status CheckpointNow() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // One round of everything but checkpoints, on the calling thread. For
+  // Compact() and tests; safe beside the thread.
+  void RunOnce() ABSL_LOCKS_EXCLUDED(round_mu_);
+
+ private:
+  void Loop() ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Checkpoint();
+  void ResumeIndex();
+  absl::Status RemoveDoomed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mu_);
+  absl::Status DropTombstones() ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mu_);
+
+  const BackgroundParts parts_;
+
+  Mutex round_mu_;  // Held for a round; before mu_.
+  Mutex mu_;
+  CondVar changed_;
+  bool checkpoint_wanted_ ABSL_GUARDED_BY(mu_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+
+  std::thread thread_;  // Runs Loop(). Joined by Stop().
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_STORE_BACKGROUND_H_

@@ -1,0 +1,197 @@
+#include "services/storage/store/change_set.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/status_macros.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+constexpr int kVersionCounterBits = 16;
+
+int64_t UnixMillis(const Version& version) {
+  return static_cast<int64_t>(version.clock >> kVersionCounterBits);
+}
+
+bool Refers(const FileRecord* record, uint64_t segment) {
+  if (record == nullptr) return false;
+  for (const Extent& extent : record->extents) {
+    if (extent.segment == segment) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+ChangeSet::ChangeSet(const ChangeSetOptions& options, Index* index,
+                     PathState* state)
+    : options_(options),
+      index_(index),
+      state_(state),
+      batch_(index->NewBatch()) {
+  Reset();
+}
+
+void ChangeSet::Reset() {
+  batch_.Clear();
+  files_.clear();
+  change_ = StateChange();
+  change_.last_sequence = state_->last_sequence();
+  change_.version_clock = state_->version_clock();
+}
+
+absl::StatusOr<bool> ChangeSet::FindFile(absl::string_view name,
+                                         FileRecord* record) {
+  const auto it = files_.find(name);
+  if (it != files_.end()) {
+    *record = it->second;
+    return true;
+  }
+  CAIRN_ASSIGN_OR_RETURN(const Lookup found,
+                         index_->GetFile(name, /*may_block=*/true, record));
+  return found == Lookup::kFound;
+}
+
+uint64_t ChangeSet::NextSequence() { return change_.last_sequence + 1; }
+
+Version ChangeSet::NextVersion(absl::Time now) {
+  const auto wall =
+      static_cast<uint64_t>(std::max<int64_t>(absl::ToUnixMillis(now), 0))
+      << kVersionCounterBits;
+  return Version{std::max(wall, change_.version_clock + 1),
+                 options_.node_number};
+}
+
+void ChangeSet::AddLive(uint64_t segment, int64_t bytes) {
+  for (auto& [number, sum] : change_.live_bytes) {
+    if (number == segment) {
+      sum += bytes;
+      return;
+    }
+  }
+  change_.live_bytes.emplace_back(segment, bytes);
+}
+
+void ChangeSet::DoomDedicated(uint64_t number, const JournalPosition& after) {
+  disk::v1::DoomedSegment doomed;
+  doomed.set_after_segment(after.segment);
+  doomed.set_after_offset(after.offset);
+  batch_.PutDoomed(number, doomed);
+  change_.doomed.emplace_back(number, doomed);
+}
+
+void ChangeSet::Replace(const FileRecord& before, const FileRecord* after,
+                        const JournalPosition& at) {
+  AddLive(before.record.segment, -before.record_bytes());
+  (before.deleted ? change_.tombstones : change_.files) -= 1;
+  if (before.content_inline) return;
+  uint64_t last = 0;
+  for (const Extent& extent : before.extents) {
+    change_.dedicated_bytes -= extent.length;
+    if (extent.segment == last) continue;
+    last = extent.segment;
+    change_.dedicated_segments -= 1;
+    if (!Refers(after, extent.segment)) DoomDedicated(extent.segment, at);
+  }
+}
+
+absl::Status ChangeSet::Apply(const RecordPlace& place,
+                              const disk::v1::FileChange& change) {
+  CAIRN_ASSIGN_OR_RETURN(
+      FileRecord record,
+      FileRecordFromChange(change, place.header, place.at, place.prefix_bytes));
+  const absl::string_view name = change.name();
+  change_.version_clock = std::max(change_.version_clock, record.version.clock);
+  if (record.origin_node == options_.node_number) {
+    change_.newest_create_unix_seconds = std::max(
+        change_.newest_create_unix_seconds, record.create_unix_seconds);
+  }
+  FileRecord before;
+  CAIRN_ASSIGN_OR_RETURN(const bool known, FindFile(name, &before));
+  const bool wins =
+      !known || before.version < record.version ||
+      (before.version == record.version && before.record < record.record);
+  if (wins) {
+    if (known) Replace(before, &record, place.end());
+    AddLive(record.record.segment, record.record_bytes());
+    (record.deleted ? change_.tombstones : change_.files) += 1;
+    if (!record.content_inline) {
+      uint64_t last = 0;
+      for (const Extent& extent : record.extents) {
+        change_.dedicated_bytes += extent.length;
+        if (extent.segment == last) continue;
+        last = extent.segment;
+        change_.dedicated_segments += 1;
+      }
+    }
+    batch_.PutFile(name, record);
+    if (record.deleted && (!known || !before.deleted)) {
+      batch_.PutExpiry({UnixMillis(record.version) / 1000 +
+                            absl::ToInt64Seconds(options_.tombstone_retention),
+                        std::string(name)});
+    }
+  }
+  if (change.log_sequence() != 0 && !options_.rebuilding) {
+    change_.last_sequence =
+        std::max(change_.last_sequence, change.log_sequence());
+    log_entry_.set_operation(record.deleted ? 2 : 1);
+    log_entry_.set_name(change.name());
+    log_entry_.set_version_clock(record.version.clock);
+    log_entry_.set_version_node(record.version.node);
+    batch_.PutLog(change.log_origin(), change.log_sequence(), log_entry_);
+    if (!change.request_id().empty()) {
+      request_entry_.set_log_origin(change.log_origin());
+      request_entry_.set_log_sequence(change.log_sequence());
+      request_entry_.set_unix_minutes(
+          static_cast<uint32_t>(UnixMillis(record.version) / 60000));
+      batch_.PutRequest(change.request_id(), request_entry_);
+    }
+  }
+  if (wins) files_.insert_or_assign(name, std::move(record));
+  return absl::OkStatus();
+}
+
+void ChangeSet::DropTombstone(const ExpiryKey& expiry,
+                              const FileRecord& record) {
+  batch_.DeleteFile(expiry.name);
+  batch_.DeleteExpiry(expiry);
+  AddLive(record.record.segment, -record.record_bytes());
+  change_.tombstones -= 1;
+}
+
+void ChangeSet::PostponeTombstone(const ExpiryKey& expiry,
+                                  int64_t unix_seconds) {
+  batch_.DeleteExpiry(expiry);
+  batch_.PutExpiry({unix_seconds, expiry.name});
+}
+
+void ChangeSet::ForgetExpiry(const ExpiryKey& expiry) {
+  batch_.DeleteExpiry(expiry);
+}
+
+void ChangeSet::DoomShared(uint64_t number, const JournalPosition& after) {
+  disk::v1::DoomedSegment doomed;
+  doomed.set_after_segment(after.segment);
+  doomed.set_after_offset(after.offset);
+  doomed.set_shared(true);
+  batch_.DeleteSegment(number);
+  batch_.PutDoomed(number, doomed);
+  change_.doomed.emplace_back(number, doomed);
+}
+
+void ChangeSet::ForgetDoomed(uint64_t number) {
+  batch_.DeleteDoomed(number);
+  change_.undoomed.push_back(number);
+}
+
+absl::Status ChangeSet::Write() {
+  if (!batch_.empty()) CAIRN_RETURN_IF_ERROR(index_->Write(&batch_));
+  state_->Apply(change_);
+  Reset();
+  return absl::OkStatus();
+}
+
+}  // namespace storage
+}  // namespace cairn

@@ -1,0 +1,107 @@
+// What a group of journal records does to the index and to the state. Live
+// commits, replay and rebuild all go through Apply(), so that they agree.
+
+#ifndef CAIRN_SERVICES_STORAGE_STORE_CHANGE_SET_H_
+#define CAIRN_SERVICES_STORAGE_STORE_CHANGE_SET_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "cairn/disk/v1/segment.pb.h"
+#include "services/storage/store/file_record.h"
+#include "services/storage/store/index.h"
+#include "services/storage/store/path_state.h"
+#include "services/storage/store/segment_format.h"
+
+namespace cairn {
+namespace storage {
+
+struct ChangeSetOptions {
+  uint32_t node_number = 0;  // Of this node.
+  absl::Duration tombstone_retention;
+
+  // A rebuild: records come from everywhere and in any order; no log and no
+  // requests are made of them.
+  bool rebuilding = false;
+};
+
+// Where a record stands and how it looks, besides its meta.
+struct RecordPlace {
+  RecordHeader header;
+  JournalPosition at;
+  int64_t prefix_bytes = 0;
+
+  JournalPosition end() const {
+    return {at.segment,
+            at.offset + RecordBytes(prefix_bytes, header.content_bytes)};
+  }
+};
+
+// Used by the one thread that changes the path. Nothing is visible before
+// Write().
+class ChangeSet {
+ public:
+  // Both are borrowed.
+  ChangeSet(const ChangeSetOptions& options, Index* index, PathState* state);
+
+  // Forgets everything that was applied.
+  void Reset();
+
+  // What is known of a name, with what was applied to this set. Returns false
+  // if nothing is.
+  absl::StatusOr<bool> FindFile(absl::string_view name, FileRecord* record);
+
+  // The number and the version for the next change of this node.
+  uint64_t NextSequence();
+  Version NextVersion(absl::Time now);
+
+  // Applies a PUT, FILE or DELETE. It wins over what is known of the name if
+  // its version is higher, or equal and its place later. `change.name()` must
+  // stay valid and unchanged until Write() or Reset().
+  //   DATA_LOSS  the record is none that this program writes.
+  absl::Status Apply(const RecordPlace& place,
+                     const disk::v1::FileChange& change);
+
+  // Forgets a tombstone, or puts off the moment to look at it again.
+  void DropTombstone(const ExpiryKey& expiry, const FileRecord& record);
+  void PostponeTombstone(const ExpiryKey& expiry, int64_t unix_seconds);
+  void ForgetExpiry(const ExpiryKey& expiry);
+
+  // Nothing refers to the shared segment any more.
+  void DoomShared(uint64_t number, const JournalPosition& after);
+
+  // The file of the doomed segment is gone.
+  void ForgetDoomed(uint64_t number);
+
+  IndexBatch* batch() { return &batch_; }
+
+  // Makes all of it visible in the index and in the state, and resets.
+  absl::Status Write();
+
+ private:
+  void AddLive(uint64_t segment, int64_t bytes);
+  void DoomDedicated(uint64_t number, const JournalPosition& after);
+  void Replace(const FileRecord& before, const FileRecord* after,
+               const JournalPosition& at);
+
+  const ChangeSetOptions options_;
+  Index* const index_;
+  PathState* const state_;
+  IndexBatch batch_;
+  StateChange change_;
+  disk::v1::LogEntry log_entry_;
+  disk::v1::RequestEntry request_entry_;
+
+  // Names that were changed here.
+  absl::flat_hash_map<absl::string_view, FileRecord> files_;
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_STORE_CHANGE_SET_H_

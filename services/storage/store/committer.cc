@@ -1,0 +1,699 @@
+#include "services/storage/store/committer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/log.h"
+#include "lib/base/status_macros.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+// Entries between two looks at the size of the memtables.
+constexpr int64_t kCheckEntries = 512;
+
+// A memtable of this many times its share makes the committer wait for the
+// flush that is running.
+constexpr int kMemtableStallFactor = 4;
+
+constexpr int kIndexRetries = 3;
+
+constexpr uint32_t kOperationDelete = 2;  // LogEntry.operation.
+
+absl::Status NotFound(ErrorReason reason, absl::string_view name) {
+  return ErrorWithReason(
+      absl::StatusCode::kNotFound, reason,
+      absl::StrCat("file ", name,
+                   reason == ErrorReason::kFileDeleted ? " was deleted"
+                                                       : " is not known"));
+}
+
+absl::Status RequestIdReused() {
+  return ErrorWithReason(
+      absl::StatusCode::kAlreadyExists, ErrorReason::kRequestIdReused,
+      "request_id was used before for another change; make a new one");
+}
+
+int64_t QueueBytes(const CommitRequest& request) {
+  return static_cast<int64_t>(request.content.size()) + 256;
+}
+
+}  // namespace
+
+Committer::Committer(CommitterParts parts)
+    : parts_(std::move(parts)),
+      options_(*parts_.options),
+      changes_({options_.node_number, options_.tombstone_retention},
+               parts_.index, parts_.state) {}
+
+Committer::~Committer() { Stop(); }
+
+void Committer::Start() {
+  {
+    MutexLock lock(&mu_);
+    stopping_ = false;
+  }
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void Committer::Stop() {
+  {
+    MutexLock lock(&mu_);
+    stopping_ = true;
+    work_.SignalAll();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::Status Committer::ShuttingDown() const {
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kShuttingDown,
+      absl::StrCat("store path ", options_.directory, " is closing"));
+}
+
+void Committer::Submit(CommitRequest request) {
+  absl::Status refused;
+  {
+    const int64_t bytes = QueueBytes(request);
+    MutexLock lock(&mu_);
+    if (stopping_) {
+      refused = ShuttingDown();
+    } else if (queued_entries_ >= options_.queue_entries_max ||
+               (queued_entries_ > 0 &&
+                queued_bytes_ + bytes > options_.queue_bytes_max)) {
+      refused = ErrorWithReason(
+          absl::StatusCode::kResourceExhausted, ErrorReason::kOverloaded,
+          absl::StrCat("store path ", options_.directory, ": ", queued_entries_,
+                       " changes wait; come back later"));
+      numbers_.refused += 1;
+    } else {
+      queue_.push_back({std::move(request), bytes});
+      queued_bytes_ += bytes;
+      queued_entries_ += 1;
+      if (idle_) work_.Signal();
+      return;
+    }
+  }
+  request.done(std::move(refused));
+}
+
+absl::Status Committer::Run(const Task& task) {
+  WaitingTask waiting;
+  waiting.task = &task;
+  {
+    MutexLock lock(&mu_);
+    if (stopping_) return ShuttingDown();
+    tasks_.push_back(&waiting);
+    work_.Signal();
+  }
+  waiting.ran.WaitForNotification();
+  return waiting.result;
+}
+
+CommitterNumbers Committer::Numbers() const {
+  MutexLock lock(&mu_);
+  CommitterNumbers numbers = numbers_;
+  numbers.queue_entries = static_cast<int64_t>(queued_entries_);
+  numbers.queue_bytes = queued_bytes_;
+  return numbers;
+}
+
+void Committer::Loop() {
+  while (true) {
+    std::deque<WaitingTask*> tasks;
+    {
+      MutexLock lock(&mu_);
+      while (queue_.empty() && tasks_.empty() && !stopping_) {
+        idle_ = true;
+        work_.Wait(&mu_);
+      }
+      idle_ = false;
+      if (queue_.empty() && tasks_.empty()) return;
+      group_.swap(queue_);
+      tasks.swap(tasks_);
+    }
+    for (WaitingTask* waiting : tasks) RunTask(waiting);
+
+    size_t begin = 0;
+    while (begin < group_.size()) {
+      size_t end = begin;
+      int64_t bytes = 0;
+      while (end < group_.size() && end - begin < options_.group_entries_max &&
+             (end == begin ||
+              bytes + group_[end].bytes <= options_.group_bytes_max)) {
+        bytes += group_[end].bytes;
+        ++end;
+      }
+      CommitGroup(begin, end);
+      begin = end;
+    }
+    group_.clear();
+  }
+}
+
+void Committer::RunTask(WaitingTask* waiting) {
+  changes_.Reset();
+  waiting->result = (*waiting->task)(&changes_);
+  if (waiting->result.ok()) {
+    waiting->result = WriteIndex();
+    // A task changes nothing that is in the journal, so what it wanted is
+    // wanted again after a restart; but what is in memory is not what is in the
+    // index any more.
+    if (!waiting->result.ok()) parts_.health->SetBroken(waiting->result);
+  }
+  changes_.Reset();
+  waiting->ran.Notify();
+}
+
+void Committer::CommitGroup(size_t begin, size_t end) {
+  const absl::Duration start = parts_.clock->Monotonic();
+  const int64_t journal_before = parts_.journal->appended_bytes();
+  GroupResult result = TryGroup(begin, end);
+  if (result == GroupResult::kNoSpace) {
+    // Deletes must go on: from here on what needs room is refused. If that is
+    // not enough, they get the room that was kept for them.
+    parts_.health->SetNoSpace();
+    result = TryGroup(begin, end);
+    if (result == GroupResult::kNoSpace) {
+      parts_.health->ReleaseBallast();
+      parts_.health->SetNoSpace();
+      result = TryGroup(begin, end);
+    }
+  }
+
+  const bool synced = parts_.journal->synced() == parts_.journal->end();
+  uint64_t committed = 0;
+  uint64_t refused = 0;
+  int64_t bytes = 0;
+  for (size_t i = begin; i < end; ++i) {
+    CommitRequest& request = group_[i].request;
+    Outcome& outcome = outcomes_[i - begin];
+    bytes += group_[i].bytes;
+    if (outcome.kind == Outcome::Kind::kRefused) {
+      ++refused;
+    } else if (result == GroupResult::kBroken) {
+      outcome.kind = Outcome::Kind::kRefused;
+      outcome.status = parts_.health->OutcomeUnknown();
+      ++refused;
+    } else if (result == GroupResult::kNoSpace) {
+      outcome.kind = Outcome::Kind::kRefused;
+      outcome.status = ErrorWithReason(
+          absl::StatusCode::kResourceExhausted, ErrorReason::kDiskFull,
+          absl::StrCat("store path ", options_.directory, " is full"),
+          {{"path", absl::StrCat(options_.path_index)}});
+      ++refused;
+    } else {
+      ++committed;
+      // The content of a dedicated segment is synced only if it was asked for.
+      const bool content_synced =
+          request.kind != CommitRequest::Kind::kFinish ||
+          request.durability == Durability::kSynced;
+      outcome.committed.reached =
+          synced && content_synced ? Durability::kSynced : Durability::kCached;
+    }
+  }
+  {
+    MutexLock lock(&mu_);
+    queued_bytes_ -= bytes;
+    queued_entries_ -= end - begin;
+    numbers_.commits += 1;
+    numbers_.committed += committed;
+    numbers_.refused += refused;
+  }
+  if (parts_.observer != nullptr) {
+    parts_.observer->OnCommit(static_cast<int64_t>(end - begin),
+                              parts_.journal->appended_bytes() - journal_before,
+                              parts_.clock->Monotonic() - start);
+  }
+  // Without a lock, and with everything else done: a callback may call back.
+  for (size_t i = begin; i < end; ++i) {
+    Outcome& outcome = outcomes_[i - begin];
+    CommitDone done = std::move(group_[i].request.done);
+    if (outcome.kind == Outcome::Kind::kRefused) {
+      done(std::move(outcome.status));
+    } else {
+      done(std::move(outcome.committed));
+    }
+  }
+  ApplyBackPressure();
+}
+
+Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
+  changes_.Reset();
+  group_begin_ = begin;
+  change_slots_used_ = 0;
+  group_requests_.clear();
+  prefixes_.clear();
+  pieces_.clear();
+  outcomes_.clear();
+  outcomes_.resize(end - begin);
+  sync_needed_ = false;
+  sync_dedicated_needed_ = false;
+
+  absl::Status usable = parts_.health->CheckSmallChange();
+  if (usable.ok()) {
+    // A flush that failed keeps its memtables; taking more would only grow
+    // them.
+    const absl::Status index_error = parts_.index->BackgroundError();
+    if (absl::IsResourceExhausted(index_error)) {
+      usable = index_error;
+    } else if (!index_error.ok()) {
+      parts_.health->SetBroken(index_error);
+      usable = parts_.health->CheckSmallChange();
+    }
+  }
+  if (usable.ok()) {
+    usable = parts_.journal->RollIfNeeded();
+    if (absl::IsResourceExhausted(usable)) return GroupResult::kNoSpace;
+    if (!usable.ok()) {
+      parts_.health->SetBroken(usable);
+      usable = parts_.health->OutcomeUnknown();
+    }
+  }
+  if (!usable.ok()) {
+    for (Outcome& outcome : outcomes_) outcome.status = usable;
+    return GroupResult::kDone;
+  }
+
+  next_ = parts_.journal->end();
+  synced_ = parts_.journal->synced();
+  int64_t bytes = 0;
+  for (size_t i = begin; i < end; ++i) bytes += group_[i].bytes;
+  const bool room_for_all = parts_.health->CheckWrite(bytes).ok();
+  for (size_t i = begin; i < end; ++i) {
+    Admit(&group_[i].request, room_for_all, &outcomes_[i - begin]);
+  }
+
+  const int64_t journal_bytes = next_.offset - parts_.journal->end().offset;
+  if (journal_bytes > 0) {
+    iov_.clear();
+    size_t at = 0;
+    for (const Piece& piece : pieces_) {
+      if (piece.prefix_end > at) {
+        iov_.push_back(
+            absl::string_view(prefixes_.data() + at, piece.prefix_end - at));
+        at = piece.prefix_end;
+      }
+      if (piece.content == nullptr) continue;
+      for (const absl::string_view chunk : piece.content->Chunks()) {
+        iov_.push_back(chunk);
+      }
+    }
+    if (prefixes_.size() > at) {
+      iov_.push_back(
+          absl::string_view(prefixes_.data() + at, prefixes_.size() - at));
+    }
+    const absl::Status written = parts_.journal->Append(iov_, journal_bytes);
+    if (absl::IsResourceExhausted(written)) return GroupResult::kNoSpace;
+    if (!written.ok()) {
+      parts_.health->SetBroken(written);
+      return GroupResult::kBroken;
+    }
+    parts_.health->Took(journal_bytes);
+  }
+  if (sync_needed_) {
+    absl::Status synced;
+    if (sync_dedicated_needed_) synced = parts_.sync_dedicated();
+    if (synced.ok()) synced = parts_.journal->Sync();
+    if (!synced.ok()) {
+      // The kernel may have dropped the dirty pages and marked them clean, so a
+      // second sync would prove nothing. Whoever opens the path again reads
+      // what is really there.
+      parts_.health->SetBroken(synced);
+      return GroupResult::kBroken;
+    }
+  }
+  if (journal_bytes > 0) {
+    const absl::Status indexed = WriteIndex();
+    if (!indexed.ok()) {
+      parts_.health->SetBroken(indexed);
+      return GroupResult::kBroken;
+    }
+    for (size_t i = begin; i < end; ++i) {
+      CommitRequest& request = group_[i].request;
+      if (request.kind != CommitRequest::Kind::kFinish ||
+          outcomes_[i - begin].kind != Outcome::Kind::kCommitted ||
+          request.file == nullptr) {
+        continue;
+      }
+      parts_.state->RemoveUpload(request.extent.segment);
+      if (request.durability == Durability::kCached) {
+        parts_.state->AddUnsynced(request.extent.segment,
+                                  std::move(request.file));
+      }
+    }
+  }
+  return GroupResult::kDone;
+}
+
+void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
+  const bool needs_room = request->kind == CommitRequest::Kind::kPut ||
+                          request->kind == CommitRequest::Kind::kFinish;
+  if (!request->request_id.is_nil() && AnswerFromRequestId(request, outcome)) {
+    return;
+  }
+  if (needs_room && !has_room) {
+    outcome->status = parts_.health->CheckWrite(
+        static_cast<int64_t>(request->content.size()));
+    if (!outcome->status.ok()) return;
+  }
+  switch (request->kind) {
+    case CommitRequest::Kind::kPut:
+    case CommitRequest::Kind::kFinish:
+      AdmitPut(request, outcome);
+      break;
+    case CommitRequest::Kind::kDelete:
+      AdmitDelete(request, outcome);
+      break;
+    case CommitRequest::Kind::kMove:
+      AdmitMove(request, outcome);
+      break;
+  }
+  if (outcome->kind == Outcome::Kind::kCommitted) {
+    if (request->durability == Durability::kSynced) sync_needed_ = true;
+    if (!request->request_id.is_nil()) {
+      group_requests_[request->request_id] =
+          static_cast<size_t>(outcome - outcomes_.data());
+    }
+  }
+}
+
+bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
+  const bool is_delete = request->kind == CommitRequest::Kind::kDelete;
+  Committed earlier;
+  bool was_delete = false;
+  const auto it = group_requests_.find(request->request_id);
+  if (it != group_requests_.end()) {
+    const size_t first = it->second;
+    earlier = outcomes_[first].committed;
+    was_delete = group_[group_begin_ + first].request.kind ==
+                 CommitRequest::Kind::kDelete;
+  } else {
+    const absl::StatusOr<Lookup> found = LookUpRequest(
+        request->request_id, /*may_block=*/true, &earlier, &was_delete);
+    if (!found.ok()) {
+      outcome->status = found.status();
+      return true;
+    }
+    if (*found != Lookup::kFound) return false;
+  }
+  // A put gets a new name each time it is tried; its content stays the same.
+  const bool same =
+      is_delete == was_delete &&
+      (is_delete ? earlier.file.name == request->name
+                 : earlier.file.size_bytes == request->size_bytes &&
+                       earlier.file.crc32c == request->crc32c);
+  if (!same) {
+    outcome->status = RequestIdReused();
+    return true;
+  }
+  outcome->kind = Outcome::Kind::kReplayed;
+  outcome->committed = std::move(earlier);
+  outcome->committed.replayed = true;
+  // The first call may have asked for less.
+  if (request->durability == Durability::kSynced) {
+    sync_needed_ = true;
+    if (request->kind == CommitRequest::Kind::kFinish) {
+      sync_dedicated_needed_ = true;
+    }
+  }
+  return true;
+}
+
+absl::optional<absl::StatusOr<absl::optional<Committed>>>
+Committer::FindRequest(const Uuid& request_id, bool may_block) {
+  using Result = absl::StatusOr<absl::optional<Committed>>;
+  Committed committed;
+  bool was_delete;
+  const absl::StatusOr<Lookup> found =
+      LookUpRequest(request_id, may_block, &committed, &was_delete);
+  if (!found.ok()) return Result(found.status());
+  switch (*found) {
+    case Lookup::kWouldBlock:
+      return absl::nullopt;
+    case Lookup::kMissing:
+      return Result(absl::optional<Committed>());
+    case Lookup::kFound:
+      break;
+  }
+  return Result(absl::optional<Committed>(std::move(committed)));
+}
+
+absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
+                                                bool may_block,
+                                                Committed* committed,
+                                                bool* was_delete) {
+  disk::v1::RequestEntry request;
+  CAIRN_ASSIGN_OR_RETURN(
+      Lookup found,
+      parts_.index->GetRequest(request_id.bytes(), may_block, &request));
+  if (found != Lookup::kFound) return found;
+  const int64_t age_minutes =
+      absl::ToUnixSeconds(parts_.clock->Now()) / 60 - request.unix_minutes();
+  if (age_minutes > absl::ToInt64Minutes(options_.request_retention)) {
+    return Lookup::kMissing;
+  }
+  disk::v1::LogEntry log;
+  CAIRN_ASSIGN_OR_RETURN(
+      found, parts_.index->GetLog(request.log_origin(), request.log_sequence(),
+                                  may_block, &log));
+  if (found != Lookup::kFound) return found;
+  *was_delete = log.operation() == kOperationDelete;
+  FileRecord record;
+  CAIRN_ASSIGN_OR_RETURN(found,
+                         parts_.index->GetFile(log.name(), may_block, &record));
+  if (found == Lookup::kWouldBlock) return found;
+  // Without one, its tombstone has expired and only the name is left.
+  committed->file = record.ToFileInfo(log.name());
+  committed->file.version = Version{log.version_clock(), log.version_node()};
+  committed->replayed = true;
+  committed->reached = parts_.journal->synced() == parts_.journal->end()
+                           ? Durability::kSynced
+                           : Durability::kCached;
+  return Lookup::kFound;
+}
+
+void Committer::AddShadowed(const FileRecord& existing, uint64_t segment,
+                            disk::v1::FileChange* change) {
+  change->clear_shadowed_segments();
+  for (const uint64_t shadowed : existing.shadowed_segments) {
+    if (shadowed != segment && parts_.state->SegmentFileExists(shadowed)) {
+      change->add_shadowed_segments(shadowed);
+    }
+  }
+  if (segment != 0) change->add_shadowed_segments(segment);
+}
+
+disk::v1::FileChange* Committer::NextChange() {
+  if (change_slots_used_ == change_slots_.size()) change_slots_.emplace_back();
+  disk::v1::FileChange* change = &change_slots_[change_slots_used_++];
+  change->Clear();
+  return change;
+}
+
+absl::Status Committer::AddRecord(RecordType type, uint8_t flags,
+                                  const disk::v1::FileChange& change,
+                                  const absl::Cord* content,
+                                  uint32_t content_crc,
+                                  absl::Span<const uint32_t> block_crcs) {
+  meta_.clear();
+  change.AppendToString(&meta_);
+  RecordPlace place;
+  place.header.type = type;
+  place.header.flags = flags;
+  place.header.meta_bytes = static_cast<uint32_t>(meta_.size());
+  place.header.content_bytes =
+      content == nullptr ? 0 : static_cast<uint32_t>(content->size());
+  place.header.content_crc = content_crc;
+  place.header.synced = synced_;
+  place.at = next_;
+  const size_t before = prefixes_.size();
+  place.prefix_bytes =
+      AppendRecordPrefix(next_, place.header, meta_, block_crcs, &prefixes_);
+  const absl::Status applied = changes_.Apply(place, change);
+  if (!applied.ok()) {
+    prefixes_.resize(before);
+    return applied;
+  }
+  pieces_.push_back({prefixes_.size(), content});
+  const absl::string_view padding =
+      RecordPadding(place.prefix_bytes, place.header.content_bytes);
+  prefixes_.append(padding.data(), padding.size());
+  next_ = place.end();
+  return absl::OkStatus();
+}
+
+void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
+  FileRecord existing;
+  const absl::StatusOr<bool> known =
+      changes_.FindFile(request->name, &existing);
+  if (!known.ok()) {
+    outcome->status = known.status();
+    return;
+  }
+  if (*known) {
+    outcome->status = ErrorWithReason(
+        absl::StatusCode::kAlreadyExists, ErrorReason::kInvalidField,
+        absl::StrCat("file ", request->name, " exists"), {{"field", "name"}});
+    return;
+  }
+  disk::v1::FileChange* change = NextChange();
+  const Version version = changes_.NextVersion(parts_.clock->Now());
+  change->set_name(request->name);
+  change->set_version_clock(version.clock);
+  change->set_version_node(version.node);
+  if (request->origin_node != version.node) {
+    change->set_origin_node(request->origin_node);
+  }
+  if (request->file_kind != FileKind::kNormal) {
+    change->set_kind(static_cast<uint32_t>(request->file_kind));
+  }
+  change->set_create_unix_seconds(request->create_unix_seconds);
+  if (!request->request_id.is_nil()) {
+    change->set_request_id(request->request_id.bytes().data(), 16);
+  }
+  change->set_log_origin(parts_.state->log_origin());
+  change->set_log_sequence(changes_.NextSequence());
+  if (request->kind == CommitRequest::Kind::kPut) {
+    outcome->status = AddRecord(RecordType::kPut, 0, *change, &request->content,
+                                request->crc32c, request->block_crcs);
+  } else {
+    change->set_size_bytes(request->size_bytes);
+    change->set_crc32c(request->crc32c);
+    if (request->extent.length > 0) {
+      disk::v1::Extent* extent = change->add_extents();
+      extent->set_segment(request->extent.segment);
+      extent->set_offset(request->extent.offset);
+      extent->set_length(request->extent.length);
+      extent->set_crc32c(request->extent.crc32c);
+    }
+    const bool content_synced = request->durability == Durability::kSynced;
+    outcome->status =
+        AddRecord(RecordType::kFile, content_synced ? kRecordContentSynced : 0,
+                  *change, nullptr, 0, {});
+  }
+  if (!outcome->status.ok()) return;
+  outcome->kind = Outcome::Kind::kCommitted;
+  FileInfo& info = outcome->committed.file;
+  info.name = request->name;
+  info.size_bytes = request->size_bytes;
+  info.crc32c = request->crc32c;
+  info.kind = request->file_kind;
+  info.create_unix_seconds = request->create_unix_seconds;
+  info.version = version;
+  info.origin_node =
+      request->origin_node != 0 ? request->origin_node : version.node;
+}
+
+void Committer::AdmitDelete(CommitRequest* request, Outcome* outcome) {
+  FileRecord existing;
+  const absl::StatusOr<bool> known =
+      changes_.FindFile(request->name, &existing);
+  if (!known.ok()) {
+    outcome->status = known.status();
+    return;
+  }
+  if (!*known || existing.deleted) {
+    outcome->status = NotFound(
+        *known ? ErrorReason::kFileDeleted : ErrorReason::kFileNotFound,
+        request->name);
+    return;
+  }
+  disk::v1::FileChange* change = NextChange();
+  const Version version = changes_.NextVersion(parts_.clock->Now());
+  change->set_name(request->name);
+  change->set_version_clock(version.clock);
+  change->set_version_node(version.node);
+  change->set_origin_node(existing.origin_node);
+  if (existing.kind != FileKind::kNormal) {
+    change->set_kind(static_cast<uint32_t>(existing.kind));
+  }
+  change->set_create_unix_seconds(existing.create_unix_seconds);
+  if (!request->request_id.is_nil()) {
+    change->set_request_id(request->request_id.bytes().data(), 16);
+  }
+  change->set_log_origin(parts_.state->log_origin());
+  change->set_log_sequence(changes_.NextSequence());
+  change->set_size_bytes(existing.size_bytes);
+  change->set_crc32c(existing.crc32c);
+  AddShadowed(existing, existing.record.segment, change);
+  outcome->status = AddRecord(RecordType::kDelete, 0, *change, nullptr, 0, {});
+  if (!outcome->status.ok()) return;
+  outcome->kind = Outcome::Kind::kCommitted;
+  outcome->committed.file = existing.ToFileInfo(request->name);
+  outcome->committed.file.version = version;
+}
+
+void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
+  outcome->kind = Outcome::Kind::kSkipped;
+  FileRecord existing;
+  const absl::StatusOr<bool> known =
+      changes_.FindFile(request->name, &existing);
+  if (!known.ok()) {
+    outcome->kind = Outcome::Kind::kRefused;
+    outcome->status = known.status();
+    return;
+  }
+  // Deleted or changed since compaction read it.
+  if (!*known || !(existing.record == request->move_from)) return;
+  disk::v1::FileChange* change = NextChange();
+  change->Swap(&request->move_change);
+  change->clear_log_origin();
+  change->clear_log_sequence();
+  change->clear_request_id();
+  // An older tombstone does no harm, an older file would come back.
+  AddShadowed(existing, existing.deleted ? 0 : existing.record.segment, change);
+  const bool has_content = request->move_type == RecordType::kPut;
+  outcome->status =
+      AddRecord(request->move_type, kRecordMoved | kRecordContentSynced,
+                *change, has_content ? &request->content : nullptr,
+                has_content ? request->crc32c : 0, request->block_crcs);
+  // The group may be tried again.
+  if (!outcome->status.ok()) {
+    outcome->kind = Outcome::Kind::kRefused;
+    change->Swap(&request->move_change);
+    return;
+  }
+  request->move_change = *change;
+  outcome->kind = Outcome::Kind::kCommitted;
+}
+
+absl::Status Committer::WriteIndex() {
+  absl::Status written = changes_.Write();
+  // The journal has it already, so the index must get it, too.
+  for (int i = 0; absl::IsResourceExhausted(written) && i < kIndexRetries;
+       ++i) {
+    parts_.health->ReleaseBallast();
+    parts_.index->Resume().IgnoreError();
+    written = changes_.Write();
+  }
+  return written;
+}
+
+void Committer::ApplyBackPressure() {
+  if (parts_.journal->appended_bytes() -
+          checkpoint_at_bytes_.load(std::memory_order_relaxed) >=
+      options_.checkpoint_journal_bytes) {
+    parts_.checkpoint_wanted();
+  }
+  entries_since_check_ += static_cast<int64_t>(outcomes_.size());
+  if (entries_since_check_ < kCheckEntries) return;
+  entries_since_check_ = 0;
+  int64_t memtable_bytes = parts_.index->MemtableBytes();
+  if (memtable_bytes < options_.memtable_bytes) return;
+  parts_.checkpoint_wanted();
+  while (memtable_bytes > kMemtableStallFactor * options_.memtable_bytes &&
+         parts_.index->FlushRunning() && parts_.index->BackgroundError().ok()) {
+    // Writing is faster than the index's disk for long: let it catch up.
+    absl::SleepFor(absl::Milliseconds(1));
+    memtable_bytes = parts_.index->MemtableBytes();
+  }
+}
+
+}  // namespace storage
+}  // namespace cairn

@@ -1,0 +1,239 @@
+// The one thread of a store path that changes it: takes whatever waits, makes
+// one group of it, and answers.
+//
+//   Submit ─▶ queue ─▶ check ─▶ encode ─▶ journal write ─▶ sync ─▶ index ─▶
+//   done
+//                      └──────────── one group at a time ─────────────────┘
+//
+// The order is what makes an acknowledgement true: nothing is visible before it
+// is as durable as it promises.
+
+#ifndef CAIRN_SERVICES_STORAGE_STORE_COMMITTER_H_
+#define CAIRN_SERVICES_STORAGE_STORE_COMMITTER_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/string_view.h"
+#include "cairn/disk/v1/segment.pb.h"
+#include "lib/base/clock.h"
+#include "lib/base/mutex.h"
+#include "lib/base/uuid.h"
+#include "lib/io/file_system.h"
+#include "services/storage/core/store_path.h"
+#include "services/storage/store/change_set.h"
+#include "services/storage/store/engine_metrics.h"
+#include "services/storage/store/file_record.h"
+#include "services/storage/store/index.h"
+#include "services/storage/store/journal.h"
+#include "services/storage/store/options.h"
+#include "services/storage/store/path_health.h"
+#include "services/storage/store/path_state.h"
+
+namespace cairn {
+namespace storage {
+
+// One member of a group.
+struct CommitRequest {
+  enum class Kind {
+    kPut,     // A file with its content.
+    kFinish,  // A file whose content is in a dedicated segment.
+    kDelete,
+    kMove,  // Compaction: a copy of a record that is in a segment now.
+  };
+  Kind kind = Kind::kPut;
+  Uuid request_id;
+  std::string name;
+  Durability durability = Durability::kSynced;
+  FileKind file_kind = FileKind::kNormal;
+  int64_t create_unix_seconds = 0;
+  uint32_t origin_node = 0;
+  int64_t size_bytes = 0;
+  uint32_t crc32c = 0;
+
+  // kPut, and kMove of a kPut record.
+  absl::Cord content;
+  absl::InlinedVector<uint32_t, 1> block_crcs;  // As BlockCrcCount() says.
+
+  // kFinish.
+  Extent extent;               // length 0: an empty file without a segment.
+  std::shared_ptr<File> file;  // Of that segment.
+
+  // kMove: the record to copy, and where it is now. Applied only if it is still
+  // the newest of its name; answered OK in any case.
+  RecordType move_type = RecordType::kPut;
+  disk::v1::FileChange move_change;
+  JournalPosition move_from;
+
+  CommitDone done;
+};
+
+// What the committer works with. All borrowed; `observer` may be null.
+struct CommitterParts {
+  const StorePathOptions* options = nullptr;
+  Index* index = nullptr;
+  PathState* state = nullptr;
+  Journal* journal = nullptr;
+  PathHealth* health = nullptr;
+  Clock* clock = nullptr;
+  EngineObserver* observer = nullptr;
+
+  // Called on the committer's thread when a checkpoint should be made. Must not
+  // block.
+  std::function<void()> checkpoint_wanted;
+
+  // Makes the dedicated segments durable that are not, on the calling thread.
+  std::function<absl::Status()> sync_dedicated;
+};
+
+struct CommitterNumbers {
+  uint64_t commits = 0;
+  uint64_t committed = 0;
+  uint64_t refused = 0;
+  int64_t queue_entries = 0;
+  int64_t queue_bytes = 0;
+};
+
+class Committer {
+ public:
+  explicit Committer(CommitterParts parts);
+  ~Committer();  // Stop().
+
+  Committer(const Committer&) = delete;
+  Committer& operator=(const Committer&) = delete;
+
+  void Start();
+
+  // Answers what waits, then joins. Later calls answer SHUTTING_DOWN.
+  void Stop() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Queues `request`. Errors as of StorePath's changes. Thread-safe.
+  void Submit(CommitRequest request) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Runs `task` on the committer's thread, between groups, and waits for it.
+  // What it puts into the change set is written when it returns OK. Not to be
+  // called from the committer's thread.
+  //   UNAVAILABLE  SHUTTING_DOWN: it was not run.
+  using Task = std::function<absl::Status(ChangeSet*)>;
+  absl::Status Run(const Task& task) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The earlier change that `request_id` made; for StorePath::FindRequest() and
+  // TryFindRequest(). Thread-safe.
+  absl::optional<absl::StatusOr<absl::optional<Committed>>> FindRequest(
+      const Uuid& request_id, bool may_block);
+
+  // A checkpoint was made at what is now Journal::appended_bytes().
+  void CheckpointMade(int64_t appended_bytes) {
+    checkpoint_at_bytes_.store(appended_bytes, std::memory_order_relaxed);
+  }
+
+  CommitterNumbers Numbers() const ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  struct Queued {
+    CommitRequest request;
+    int64_t bytes = 0;
+  };
+
+  // What becomes of a member; the answer is made when the group is through.
+  struct Outcome {
+    enum class Kind { kRefused, kCommitted, kReplayed, kSkipped };
+    Kind kind = Kind::kRefused;
+    absl::Status status;  // kRefused.
+    Committed committed;  // The others, without `reached`.
+  };
+
+  struct WaitingTask {
+    const Task* task = nullptr;
+    absl::Status result;
+    Notification ran;
+  };
+
+  void Loop() ABSL_LOCKS_EXCLUDED(mu_);
+  void RunTask(WaitingTask* waiting);
+
+  // Commits group_[begin, end) and answers it.
+  void CommitGroup(size_t begin, size_t end);
+
+  enum class GroupResult { kDone, kNoSpace, kBroken };
+  GroupResult TryGroup(size_t begin, size_t end);
+
+  void Admit(CommitRequest* request, bool has_room, Outcome* outcome);
+  void AdmitPut(CommitRequest* request, Outcome* outcome);
+  void AdmitDelete(CommitRequest* request, Outcome* outcome);
+  void AdmitMove(CommitRequest* request, Outcome* outcome);
+
+  // True if `request` was answered from an earlier change.
+  bool AnswerFromRequestId(CommitRequest* request, Outcome* outcome);
+  absl::StatusOr<Lookup> LookUpRequest(const Uuid& request_id, bool may_block,
+                                       Committed* committed, bool* was_delete);
+
+  disk::v1::FileChange* NextChange();
+
+  // Writes into `change` which segments, `segment` among them unless it is 0,
+  // may hold older records of the name.
+  void AddShadowed(const FileRecord& existing, uint64_t segment,
+                   disk::v1::FileChange* change);
+  absl::Status AddRecord(RecordType type, uint8_t flags,
+                         const disk::v1::FileChange& change,
+                         const absl::Cord* content, uint32_t content_crc,
+                         absl::Span<const uint32_t> block_crcs);
+  absl::Status WriteIndex();
+  void ApplyBackPressure();
+  absl::Status ShuttingDown() const;
+
+  const CommitterParts parts_;
+  const StorePathOptions& options_;
+
+  // ---- The committer's thread only.
+  std::vector<Queued> group_;
+  std::vector<Outcome> outcomes_;
+  ChangeSet changes_;
+  std::deque<disk::v1::FileChange> change_slots_;
+  size_t change_slots_used_ = 0;
+  size_t group_begin_ = 0;  // outcomes_[i] is of group_[group_begin_ + i].
+  absl::flat_hash_map<Uuid, size_t> group_requests_;  // Index in outcomes_.
+  std::string prefixes_;  // Padding, header, meta, CRCs, of record by record.
+  struct Piece {
+    size_t prefix_end = 0;  // In prefixes_.
+    const absl::Cord* content = nullptr;
+  };
+  std::vector<Piece> pieces_;
+  std::string meta_;
+  std::vector<absl::string_view> iov_;
+  JournalPosition next_;    // Where the next record of the group stands.
+  JournalPosition synced_;  // When the group began.
+  bool sync_needed_ = false;
+  bool sync_dedicated_needed_ = false;
+  int64_t entries_since_check_ = 0;
+  std::atomic<int64_t> checkpoint_at_bytes_{0};
+
+  mutable Mutex mu_;
+  CondVar work_;
+  std::vector<Queued> queue_ ABSL_GUARDED_BY(mu_);
+  std::deque<WaitingTask*> tasks_ ABSL_GUARDED_BY(mu_);
+  int64_t queued_bytes_ ABSL_GUARDED_BY(mu_) = 0;  // With those in group_.
+  size_t queued_entries_ ABSL_GUARDED_BY(mu_) = 0;
+  bool idle_ ABSL_GUARDED_BY(mu_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mu_) = true;
+  CommitterNumbers numbers_ ABSL_GUARDED_BY(mu_);
+
+  std::thread thread_;  // Runs Loop(). Joined by Stop().
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_STORE_COMMITTER_H_

@@ -1,0 +1,590 @@
+#include "services/storage/store/engine.h"
+
+#include <atomic>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/executor.h"
+#include "lib/base/log.h"
+#include "lib/base/status_macros.h"
+#include "lib/checksum/crc32c.h"
+#include "services/storage/store/background.h"
+#include "services/storage/store/change_set.h"
+#include "services/storage/store/checkpoint.h"
+#include "services/storage/store/committer.h"
+#include "services/storage/store/compactor.h"
+#include "services/storage/store/index.h"
+#include "services/storage/store/journal.h"
+#include "services/storage/store/open_file.h"
+#include "services/storage/store/path_health.h"
+#include "services/storage/store/path_layout.h"
+#include "services/storage/store/path_state.h"
+#include "services/storage/store/recovery.h"
+#include "services/storage/store/segment_set.h"
+#include "services/storage/store/upload.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+constexpr int64_t kSmallFileBytesLimit = kRecordContentBytesMax;
+
+// How often a file may be compacted away under a reader before it gives up.
+constexpr int kOpenRetries = 8;
+
+absl::Status CheckOptions(const StorePathOptions& options) {
+  const auto invalid = [](absl::string_view field, absl::string_view rule) {
+    return ErrorWithReason(
+        absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
+        absl::StrCat("store path option ", field, " must be ", rule),
+        {{"field", std::string(field)}});
+  };
+  if (options.directory.empty() || options.directory[0] != '/' ||
+      options.directory.back() == '/') {
+    return invalid("directory", "an absolute path without a slash at its end");
+  }
+  if (options.small_file_bytes_max < 0 ||
+      options.small_file_bytes_max > kSmallFileBytesLimit) {
+    return invalid("small_file_bytes_max", "0 to 16 MiB");
+  }
+  if (options.segment_bytes < (1 << 20) || options.segment_bytes > int64_t{4}
+                                                                       << 30) {
+    return invalid("segment_bytes", "1 MiB to 4 GiB");
+  }
+  if (options.reserve_percent < 0 || options.reserve_percent > 100) {
+    return invalid("reserve_percent", "0 to 100");
+  }
+  if (options.group_entries_max < 1 || options.queue_entries_max < 1) {
+    return invalid("group_entries_max, queue_entries_max", "at least 1");
+  }
+  if (options.io_threads < 1 || options.io_queue_max < 1) {
+    return invalid("io_threads, io_queue_max", "at least 1");
+  }
+  if (options.memtable_bytes < (1 << 20)) {
+    return invalid("memtable_bytes", "at least 1 MiB");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WithRebuildHint(const absl::Status& status,
+                             const std::string& directory) {
+  if (!absl::IsDataLoss(status) && !absl::IsNotFound(status)) return status;
+  return ErrorWithReason(
+      absl::StatusCode::kDataLoss, ErrorReason::kContentDamaged,
+      absl::StrCat("store path ", directory, ": ", status.message(),
+                   "; run `cairn-storage rebuild-index`"));
+}
+
+class EngineImpl : public Engine {
+ public:
+  EngineImpl(const StorePathOptions& options, FileSystem* fs, Clock* clock,
+             EngineObserver* observer)
+      : options_(options),
+        fs_(fs),
+        clock_(clock),
+        observer_(observer),
+        segments_(fs, options.directory, options.open_segments_max),
+        health_(options_, fs, clock),
+        journal_(&segments_, &state_, clock, observer, options.segment_bytes),
+        io_("io", options.io_threads, options.io_queue_max) {}
+
+  ~EngineImpl() override { Stop(); }
+
+  absl::Status Open() {
+    CAIRN_ASSIGN_OR_RETURN(ClaimedPath claimed,
+                           ClaimPath(options_, fs_, clock_));
+    lock_ = std::move(claimed.lock);
+    CAIRN_ASSIGN_OR_RETURN(const std::string boot_id, BootId(options_, fs_));
+    CAIRN_RETURN_IF_ERROR(segments_.CreateFolders());
+    CAIRN_RETURN_IF_ERROR(health_.Refresh());
+
+    absl::StatusOr<std::unique_ptr<Index>> index =
+        Index::Open(IndexOptionsOf(options_), fs_, clock_);
+    if (!index.ok()) return WithRebuildHint(index.status(), options_.directory);
+    index_ = *std::move(index);
+    disk::v1::IndexState checkpoint;
+    CAIRN_RETURN_IF_ERROR(LoadState(claimed.identity.incarnation, &checkpoint));
+
+    const ChangeSetOptions change_options{options_.node_number,
+                                          options_.tombstone_retention};
+    const absl::Duration start = clock_->Monotonic();
+    CAIRN_ASSIGN_OR_RETURN(RecoveryResult recovered,
+                           Recover(change_options, checkpoint, boot_id,
+                                   &segments_, index_.get(), &state_));
+    replayed_records_ = recovered.replayed_records;
+    damaged_records_ = recovered.damaged_records;
+    if (recovered.file != nullptr) {
+      journal_.Resume(std::move(recovered.file), recovered.end);
+    }
+    checkpointer_.emplace(
+        index_.get(), &state_, &journal_, &segments_, &health_, clock_,
+        observer_, boot_id,
+        JournalPosition{checkpoint.journal_segment(),
+                        static_cast<int64_t>(checkpoint.journal_offset())});
+    CAIRN_RETURN_IF_ERROR(BeginEra(boot_id, recovered.may_have_lost_changes));
+    CAIRN_LOG(kInfo, "store",
+              "opened path={} directory={} incarnation={} epoch={} files={} "
+              "replayed_records={} damaged_records={} lost_files={} took={}",
+              options_.path_index, options_.directory, state_.incarnation(),
+              state_.epoch(), state_.Totals().files, recovered.replayed_records,
+              recovered.damaged_records, recovered.lost_files,
+              absl::FormatDuration(clock_->Monotonic() - start));
+    StartThreads();
+    return absl::OkStatus();
+  }
+
+  void Put(PutRequest put, CommitDone done) override {
+    CommitRequest request;
+    request.kind = CommitRequest::Kind::kPut;
+    request.size_bytes = static_cast<int64_t>(put.content.size());
+    if (request.size_bytes > options_.small_file_bytes_max) {
+      done(ErrorWithReason(
+          absl::StatusCode::kInvalidArgument, ErrorReason::kTooLarge,
+          absl::StrCat("a file of ", request.size_bytes,
+                       " bytes needs StartUpload()"),
+          {{"limit_bytes", absl::StrCat(options_.small_file_bytes_max)}}));
+      return;
+    }
+    if (request.size_bytes > kBlockBytes) {
+      // On the caller's thread: the committer has enough to do.
+      request.block_crcs = BlockCrcs(put.content);
+    }
+    request.request_id = put.request_id;
+    request.name = std::move(put.name);
+    request.durability = put.durability;
+    request.file_kind = put.kind;
+    request.create_unix_seconds = put.create_unix_seconds;
+    request.origin_node = put.origin_node;
+    request.crc32c = put.crc32c;
+    request.content = std::move(put.content);
+    request.done = std::move(done);
+    committer_->Submit(std::move(request));
+  }
+
+  void Delete(DeleteRequest del, CommitDone done) override {
+    CommitRequest request;
+    request.kind = CommitRequest::Kind::kDelete;
+    request.request_id = del.request_id;
+    request.name = std::move(del.name);
+    request.durability = del.durability;
+    request.done = std::move(done);
+    committer_->Submit(std::move(request));
+  }
+
+  absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
+      absl::optional<int64_t> size_bytes) override {
+    CAIRN_RETURN_IF_ERROR(Writable(size_bytes.value_or(0)));
+    UploadParts parts;
+    parts.segments = &segments_;
+    parts.state = &state_;
+    parts.health = &health_;
+    parts.committer = committer_.get();
+    parts.clock = clock_;
+    parts.observer = observer_;
+    parts.dedicated_bytes = &dedicated_bytes_;
+    parts.small_file_bytes_max = options_.small_file_bytes_max;
+    return std::unique_ptr<Upload>(std::make_unique<SegmentUpload>(parts));
+  }
+
+  absl::StatusOr<FileInfo> Stat(absl::string_view name) override {
+    return *StatFile(name, /*may_block=*/true);
+  }
+  absl::optional<absl::StatusOr<FileInfo>> TryStat(
+      absl::string_view name) override {
+    return StatFile(name, /*may_block=*/false);
+  }
+  absl::StatusOr<std::unique_ptr<OpenFile>> Open(
+      absl::string_view name) override {
+    return *OpenForReading(name, /*may_block=*/true);
+  }
+  absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> TryOpen(
+      absl::string_view name) override {
+    return OpenForReading(name, /*may_block=*/false);
+  }
+
+  absl::StatusOr<absl::optional<Committed>> FindRequest(
+      const Uuid& request_id) override {
+    return *FindCommitted(request_id, /*may_block=*/true);
+  }
+  absl::optional<absl::StatusOr<absl::optional<Committed>>> TryFindRequest(
+      const Uuid& request_id) override {
+    return FindCommitted(request_id, /*may_block=*/false);
+  }
+
+  absl::Status Writable(int64_t bytes) override {
+    if (stopped_.load()) return ShuttingDown();
+    return health_.CheckWrite(bytes);
+  }
+
+  StorePathStatus Status() override {
+    const PathHealth::Report health = health_.Describe();
+    const StateTotals totals = state_.Totals();
+    EngineNumbers numbers;
+    if (index_ != nullptr) index_->FillNumbers(&numbers);
+    StorePathStatus status;
+    status.state = stopped_.load() ? StorePathState::kOffline : health.state;
+    status.detail = stopped_.load() ? "the path is closed" : health.detail;
+    status.directory = options_.directory;
+    status.incarnation = state_.incarnation();
+    status.epoch = state_.epoch();
+    status.last_sequence = state_.last_sequence();
+    status.total_bytes = health.total_bytes;
+    status.free_bytes = health.free_bytes;
+    status.reserve_bytes = health.reserve_bytes;
+    status.files = totals.files;
+    status.live_bytes = totals.shared_live_bytes + totals.dedicated_bytes;
+    status.dead_bytes = totals.shared_dead_bytes;
+    status.segments = totals.shared_segments + totals.dedicated_segments;
+    status.index_bytes = numbers.index_bytes;
+    status.damaged_records = DamagedRecords();
+    return status;
+  }
+
+  int64_t newest_create_unix_seconds() override {
+    return state_.newest_create_unix_seconds();
+  }
+
+  absl::Status Compact(
+      double dead_share_min,
+      absl::AnyInvocable<void(const JobProgress&)> progress) override {
+    if (stopped_.load()) return ShuttingDown();
+    CAIRN_RETURN_IF_ERROR(
+        compactor_->Compact(dead_share_min, /*roll=*/true, &progress));
+    // Who asks for it wants to see the room.
+    const absl::Status made = background_->CheckpointNow();
+    if (absl::IsCancelled(made)) return absl::OkStatus();
+    CAIRN_RETURN_IF_ERROR(made);
+    background_->RunOnce();
+    return absl::OkStatus();
+  }
+
+  void Stop() override {
+    if (stopped_.exchange(true)) return;
+    if (committer_ == nullptr) return;  // Open() has failed.
+    compactor_->Stop();
+    background_->Stop();
+    committer_->Stop();
+    const absl::Status closed = CleanEnd();
+    if (!closed.ok()) {
+      CAIRN_LOG(kWarning, "store",
+                "path was not closed cleanly, the next open replays path={} "
+                "error={}",
+                options_.directory, closed);
+    }
+  }
+
+  Executor* io() override { return &io_; }
+  int64_t small_file_bytes_max() const override {
+    return options_.small_file_bytes_max;
+  }
+
+  EngineNumbers Numbers() override {
+    EngineNumbers numbers;
+    const CommitterNumbers committer = committer_->Numbers();
+    numbers.commits = committer.commits;
+    numbers.committed = committer.committed;
+    numbers.refused = committer.refused;
+    numbers.queue_entries = committer.queue_entries;
+    numbers.queue_bytes = committer.queue_bytes;
+    numbers.journal_bytes = static_cast<uint64_t>(journal_.appended_bytes());
+    numbers.dedicated_bytes = dedicated_bytes_.load();
+    numbers.syncs = journal_.syncs();
+    numbers.sync_failures = health_.broken() ? 1 : 0;
+    numbers.read_bytes = reads_->read_bytes.load();
+    numbers.read_failures = reads_->read_failures.load();
+    numbers.content_damaged = reads_->content_damaged.load();
+    numbers.damaged_records = static_cast<uint64_t>(DamagedRecords());
+    numbers.checkpoints = checkpointer_->count();
+    const CompactorNumbers compactor = compactor_->Numbers();
+    numbers.compacted_segments = compactor.segments;
+    numbers.compacted_bytes = compactor.copied_bytes;
+    numbers.replayed_records = replayed_records_;
+    numbers.io_queue_entries = static_cast<int64_t>(io_.queued());
+    const StateTotals totals = state_.Totals();
+    numbers.files = totals.files;
+    numbers.tombstones = totals.tombstones;
+    numbers.live_bytes = totals.shared_live_bytes + totals.dedicated_bytes;
+    numbers.dead_bytes = totals.shared_dead_bytes;
+    numbers.segments = totals.shared_segments + totals.dedicated_segments;
+    numbers.open_segments = static_cast<int64_t>(segments_.open_count());
+    numbers.uploads = totals.uploads;
+    numbers.checkpoint_lag_bytes =
+        journal_.appended_bytes() - checkpointer_->begun_at_bytes();
+    numbers.writable = Writable(0).ok();
+    index_->FillNumbers(&numbers);
+    return numbers;
+  }
+
+ private:
+  absl::Status ShuttingDown() const {
+    return ErrorWithReason(
+        absl::StatusCode::kUnavailable, ErrorReason::kShuttingDown,
+        absl::StrCat("store path ", options_.directory, " is closing"));
+  }
+
+  static absl::InlinedVector<uint32_t, 1> BlockCrcs(const absl::Cord& content) {
+    absl::InlinedVector<uint32_t, 1> crcs;
+    uint32_t crc = 0;
+    int64_t in_block = 0;
+    for (absl::string_view chunk : content.Chunks()) {
+      while (!chunk.empty()) {
+        const absl::string_view part = chunk.substr(0, kBlockBytes - in_block);
+        crc = ExtendCrc32c(crc, part);
+        in_block += static_cast<int64_t>(part.size());
+        chunk.remove_prefix(part.size());
+        if (in_block < kBlockBytes) continue;
+        crcs.push_back(crc);
+        crc = 0;
+        in_block = 0;
+      }
+    }
+    if (in_block > 0) crcs.push_back(crc);
+    return crcs;
+  }
+
+  absl::Status LoadState(const Uuid& incarnation,
+                         disk::v1::IndexState* checkpoint) {
+    const absl::StatusOr<bool> found = index_->GetState(checkpoint);
+    CAIRN_RETURN_IF_ERROR(WithRebuildHint(found.status(), options_.directory));
+    if (!*found) {
+      return WithRebuildHint(absl::DataLossError("the index has no state"),
+                             options_.directory);
+    }
+    if (checkpoint->format_version() != 1) {
+      return ErrorWithReason(
+          absl::StatusCode::kFailedPrecondition, ErrorReason::kNotSupported,
+          absl::StrCat("store path ", options_.directory,
+                       ": index format version ", checkpoint->format_version(),
+                       " is not known to this program; use a newer one"));
+    }
+    if (incarnation.bytes() != checkpoint->incarnation()) {
+      return WithRebuildHint(
+          absl::DataLossError("the index is of another incarnation than "
+                              "IDENTITY"),
+          options_.directory);
+    }
+    const auto segments = index_->ListSegments();
+    CAIRN_RETURN_IF_ERROR(
+        WithRebuildHint(segments.status(), options_.directory));
+    const auto doomed = index_->ListDoomed();
+    CAIRN_RETURN_IF_ERROR(WithRebuildHint(doomed.status(), options_.directory));
+    state_.Load(*checkpoint, *segments, *doomed);
+    return absl::OkStatus();
+  }
+
+  // The first record of this process: from here on numbers of the log are of
+  // this epoch.
+  absl::Status BeginEra(const std::string& boot_id, bool new_epoch) {
+    if (new_epoch) {
+      state_.SetEpoch(state_.epoch() + 1, state_.log_origin() + 1, 0);
+    }
+    disk::v1::Opened opened;
+    opened.set_incarnation(state_.incarnation().bytes().data(), 16);
+    opened.set_epoch(state_.epoch());
+    opened.set_log_origin(state_.log_origin());
+    opened.set_boot_id(boot_id);
+    opened.set_unix_ms(absl::ToUnixMillis(clock_->Now()));
+    absl::Status begun = journal_.RollIfNeeded();
+    if (begun.ok()) {
+      begun = journal_.AppendControl(RecordType::kOpened,
+                                     opened.SerializeAsString());
+    }
+    if (absl::IsResourceExhausted(begun) && !new_epoch) {
+      // A full disk must not keep the path from serving reads. The record can
+      // be left out as long as the log goes on as it was.
+      health_.SetNoSpace();
+      return absl::OkStatus();
+    }
+    CAIRN_RETURN_IF_ERROR(begun);
+    CAIRN_RETURN_IF_ERROR(journal_.Sync());
+    return checkpointer_->Begin(/*clean_end=*/false);
+  }
+
+  void StartThreads() {
+    CommitterParts commit;
+    commit.options = &options_;
+    commit.index = index_.get();
+    commit.state = &state_;
+    commit.journal = &journal_;
+    commit.health = &health_;
+    commit.clock = clock_;
+    commit.observer = observer_;
+    commit.checkpoint_wanted = [this] { background_->WantCheckpoint(); };
+    commit.sync_dedicated = [this] { return checkpointer_->SyncDedicated(); };
+    committer_ = std::make_unique<Committer>(std::move(commit));
+
+    BackgroundParts back;
+    back.options = &options_;
+    back.index = index_.get();
+    back.state = &state_;
+    back.journal = &journal_;
+    back.segments = &segments_;
+    back.health = &health_;
+    back.checkpointer = &*checkpointer_;
+    back.committer = committer_.get();
+    back.clock = clock_;
+    background_ = std::make_unique<Background>(back);
+
+    CompactorParts compact;
+    compact.options = &options_;
+    compact.index = index_.get();
+    compact.state = &state_;
+    compact.journal = &journal_;
+    compact.segments = &segments_;
+    compact.health = &health_;
+    compact.committer = committer_.get();
+    compact.clock = clock_;
+    compactor_ = std::make_unique<Compactor>(compact);
+
+    committer_->Start();
+    background_->Start();
+    compactor_->Start();
+  }
+
+  // Everything durable, then a record that says so, then an index that needs no
+  // replay.
+  absl::Status CleanEnd() {
+    CAIRN_RETURN_IF_ERROR(checkpointer_->PreSync());
+    CAIRN_RETURN_IF_ERROR(journal_.RollIfNeeded());
+    CAIRN_RETURN_IF_ERROR(journal_.AppendControl(RecordType::kCleanEnd, ""));
+    const absl::Status synced = journal_.Sync();
+    if (!synced.ok()) health_.SetBroken(synced);
+    CAIRN_RETURN_IF_ERROR(synced);
+    // A flush that runs would make Begin() do nothing.
+    CAIRN_RETURN_IF_ERROR(index_->BackgroundError());
+    CAIRN_RETURN_IF_ERROR(index_->WaitForFlush());
+    CAIRN_RETURN_IF_ERROR(checkpointer_->Begin(/*clean_end=*/true));
+    return index_->WaitForFlush();
+  }
+
+  // The record of a file that is there.
+  absl::optional<absl::Status> FindFile(absl::string_view name, bool may_block,
+                                        FileRecord* record) {
+    if (stopped_.load(std::memory_order_relaxed)) return ShuttingDown();
+    const absl::StatusOr<Lookup> found =
+        index_->GetFile(name, may_block, record);
+    if (!found.ok()) return found.status();
+    if (*found == Lookup::kWouldBlock) return absl::nullopt;
+    if (*found == Lookup::kMissing) {
+      return ErrorWithReason(absl::StatusCode::kNotFound,
+                             ErrorReason::kFileNotFound,
+                             absl::StrCat("file ", name, " is not known"));
+    }
+    if (record->deleted) {
+      return ErrorWithReason(absl::StatusCode::kNotFound,
+                             ErrorReason::kFileDeleted,
+                             absl::StrCat("file ", name, " was deleted"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::optional<absl::StatusOr<absl::optional<Committed>>> FindCommitted(
+      const Uuid& request_id, bool may_block) {
+    using Result = absl::StatusOr<absl::optional<Committed>>;
+    if (stopped_.load()) return Result(ShuttingDown());
+    if (request_id.is_nil()) return Result(absl::optional<Committed>());
+    return committer_->FindRequest(request_id, may_block);
+  }
+
+  absl::optional<absl::StatusOr<FileInfo>> StatFile(absl::string_view name,
+                                                    bool may_block) {
+    FileRecord record;
+    const absl::optional<absl::Status> found =
+        FindFile(name, may_block, &record);
+    if (!found.has_value()) return absl::nullopt;
+    if (!found->ok()) return absl::StatusOr<FileInfo>(*found);
+    return absl::StatusOr<FileInfo>(record.ToFileInfo(name));
+  }
+
+  absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> OpenForReading(
+      absl::string_view name, bool may_block) {
+    using Result = absl::StatusOr<std::unique_ptr<OpenFile>>;
+    absl::Status last;
+    for (int i = 0; i < kOpenRetries; ++i) {
+      FileRecord record;
+      const absl::optional<absl::Status> found =
+          FindFile(name, may_block, &record);
+      if (!found.has_value()) return absl::nullopt;
+      if (!found->ok()) return Result(*found);
+      absl::InlinedVector<std::shared_ptr<File>, 1> files;
+      last = absl::OkStatus();
+      for (const Extent& extent : record.extents) {
+        std::shared_ptr<File> file = segments_.FindOpen(extent.segment);
+        if (file == nullptr) {
+          if (!may_block) return absl::nullopt;
+          absl::StatusOr<std::shared_ptr<File>> opened =
+              segments_.Open(extent.segment);
+          if (!opened.ok()) {
+            last = opened.status();
+            break;
+          }
+          file = *std::move(opened);
+        }
+        files.push_back(std::move(file));
+      }
+      if (last.ok()) {
+        return Result(std::make_unique<SegmentOpenFile>(
+            name, record, std::move(files), reads_));
+      }
+      // Compaction may have moved it since the lookup: look again.
+      if (!absl::IsNotFound(last)) break;
+    }
+    if (absl::IsNotFound(last)) {
+      reads_->content_damaged.fetch_add(1);
+      return Result(ErrorWithReason(
+          absl::StatusCode::kDataLoss, ErrorReason::kContentDamaged,
+          absl::StrCat("file ", name, ": ", last.message())));
+    }
+    reads_->read_failures.fetch_add(1);
+    return Result(ErrorWithReason(absl::StatusCode::kUnavailable,
+                                  ErrorReason::kReadFailed, last.message()));
+  }
+
+  int64_t DamagedRecords() const {
+    return static_cast<int64_t>(
+        damaged_records_ +
+        (compactor_ == nullptr ? 0 : compactor_->Numbers().damaged_records));
+  }
+
+  const StorePathOptions options_;
+  FileSystem* const fs_;
+  Clock* const clock_;
+  EngineObserver* const observer_;
+
+  std::unique_ptr<FileLock> lock_;
+  PathState state_;
+  SegmentSet segments_;
+  PathHealth health_;
+  std::unique_ptr<Index> index_;
+  Journal journal_;
+  absl::optional<Checkpointer> checkpointer_;
+  std::unique_ptr<Committer> committer_;
+  std::unique_ptr<Background> background_;
+  std::unique_ptr<Compactor> compactor_;
+
+  const std::shared_ptr<ReadCounters> reads_ = std::make_shared<ReadCounters>();
+  std::atomic<uint64_t> dedicated_bytes_{0};
+  uint64_t replayed_records_ = 0;  // Fixed by Open(), as is the next.
+  uint64_t damaged_records_ = 0;
+  std::atomic<bool> stopped_{false};
+
+  // Last: its threads use the rest.
+  ThreadPool io_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> OpenStorePath(
+    const StorePathOptions& options, FileSystem* fs, Clock* clock,
+    EngineObserver* observer) {
+  CAIRN_RETURN_IF_ERROR(CheckOptions(options));
+  auto engine = std::make_unique<EngineImpl>(options, fs, clock, observer);
+  CAIRN_RETURN_IF_ERROR(engine->Open());
+  return std::unique_ptr<Engine>(std::move(engine));
+}
+
+}  // namespace storage
+}  // namespace cairn

@@ -1,0 +1,145 @@
+#include "services/storage/store/journal.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "lib/base/status_macros.h"
+
+namespace cairn {
+namespace storage {
+
+Journal::Journal(SegmentSet* segments, PathState* state, Clock* clock,
+                 EngineObserver* observer, int64_t segment_bytes)
+    : segments_(segments),
+      state_(state),
+      clock_(clock),
+      observer_(observer),
+      segment_bytes_(segment_bytes) {}
+
+void Journal::Resume(std::shared_ptr<File> file, const JournalPosition& end) {
+  MutexLock lock(&mu_);
+  file_ = std::move(file);
+  end_ = end;
+  synced_ = end;
+}
+
+absl::Status Journal::RollIfNeeded() {
+  {
+    MutexLock lock(&mu_);
+    if (file_ != nullptr && end_.offset < segment_bytes_) {
+      return absl::OkStatus();
+    }
+  }
+  return Roll();
+}
+
+absl::Status Journal::Roll() {
+  bool sealing;
+  {
+    MutexLock lock(&mu_);
+    sealing = file_ != nullptr;
+  }
+  // The new file first: if there is no space for it, nothing has happened yet.
+  const uint64_t number = state_->AllocateSegment();
+  absl::StatusOr<std::shared_ptr<File>> created =
+      segments_->CreateShared(state_->incarnation(), number);
+  absl::Status status = created.status();
+  if (status.ok() && sealing) status = AppendControl(RecordType::kSealed, "");
+  if (!status.ok()) {
+    const absl::Status removed = segments_->Remove(number);
+    if (absl::IsResourceExhausted(status) && !removed.ok()) return removed;
+    return status;
+  }
+  if (sealing) CAIRN_RETURN_IF_ERROR(Sync());
+  const JournalPosition begin{number, kSegmentHeaderBytes};
+  uint64_t sealed = 0;
+  int64_t sealed_end = 0;
+  {
+    MutexLock lock(&mu_);
+    sealed = end_.segment;
+    sealed_end = end_.offset;
+    file_ = *std::move(created);
+    end_ = begin;
+    synced_ = begin;
+  }
+  if (sealing) state_->SetSegmentEnd(sealed, sealed_end, /*sealed=*/true);
+  state_->AddSharedSegment(number);
+  return absl::OkStatus();
+}
+
+absl::Status Journal::AppendControl(RecordType type, absl::string_view meta) {
+  std::string bytes;
+  RecordHeader header;
+  header.type = type;
+  header.meta_bytes = static_cast<uint32_t>(meta.size());
+  header.synced = synced();
+  const int64_t prefix = AppendRecordPrefix(end(), header, meta, {}, &bytes);
+  const absl::string_view padding = RecordPadding(prefix, 0);
+  bytes.append(padding.data(), padding.size());
+  return Append({absl::string_view(bytes)}, static_cast<int64_t>(bytes.size()));
+}
+
+absl::Status Journal::Append(absl::Span<const absl::string_view> parts,
+                             int64_t bytes) {
+  std::shared_ptr<File> file;
+  JournalPosition at;
+  {
+    MutexLock lock(&mu_);
+    file = file_;
+    at = end_;
+  }
+  const absl::Status written = file->WriteAt(at.offset, parts);
+  if (!written.ok()) {
+    // Cut off at once: what follows must not run into half a record.
+    if (absl::IsResourceExhausted(written)) {
+      CAIRN_RETURN_IF_ERROR(file->Truncate(at.offset));
+    }
+    return written;
+  }
+  {
+    MutexLock lock(&mu_);
+    end_.offset += bytes;
+    appended_bytes_ += bytes;
+  }
+  state_->SetSegmentEnd(at.segment, at.offset + bytes, /*sealed=*/false);
+  return absl::OkStatus();
+}
+
+absl::Status Journal::Sync() {
+  std::shared_ptr<File> file;
+  JournalPosition until;
+  {
+    MutexLock lock(&mu_);
+    if (synced_ == end_) return absl::OkStatus();
+    file = file_;
+    until = end_;
+  }
+  const absl::Duration start = clock_->Monotonic();
+  CAIRN_RETURN_IF_ERROR(file->Sync());
+  if (observer_ != nullptr) observer_->OnSync(clock_->Monotonic() - start);
+  MutexLock lock(&mu_);
+  syncs_ += 1;
+  synced_ = std::max(synced_, until);
+  return absl::OkStatus();
+}
+
+JournalPosition Journal::end() const {
+  MutexLock lock(&mu_);
+  return end_;
+}
+JournalPosition Journal::synced() const {
+  MutexLock lock(&mu_);
+  return synced_;
+}
+int64_t Journal::appended_bytes() const {
+  MutexLock lock(&mu_);
+  return appended_bytes_;
+}
+uint64_t Journal::syncs() const {
+  MutexLock lock(&mu_);
+  return syncs_;
+}
+
+}  // namespace storage
+}  // namespace cairn

@@ -1,0 +1,88 @@
+// A file that is open for reading. See OpenFile in
+// services/storage/core/store_path.h.
+
+#ifndef CAIRN_SERVICES_STORAGE_STORE_OPEN_FILE_H_
+#define CAIRN_SERVICES_STORAGE_STORE_OPEN_FILE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "lib/base/mutex.h"
+#include "lib/io/file_system.h"
+#include "services/storage/core/store_path.h"
+#include "services/storage/store/file_record.h"
+
+namespace cairn {
+namespace storage {
+
+// Shared by the files of a path, and outlives it if a file does.
+struct ReadCounters {
+  std::atomic<uint64_t> read_bytes{0};
+  std::atomic<uint64_t> read_failures{0};
+  std::atomic<uint64_t> content_damaged{0};
+};
+
+// Thread-safe.
+class SegmentOpenFile : public OpenFile {
+ public:
+  // `files[i]` is the segment of `record.extents[i]`.
+  SegmentOpenFile(absl::string_view name, const FileRecord& record,
+                  absl::InlinedVector<std::shared_ptr<File>, 1> files,
+                  std::shared_ptr<ReadCounters> counters);
+
+  const FileInfo& info() const override { return info_; }
+  absl::StatusOr<absl::Cord> Read(int64_t offset, int64_t length) override;
+  absl::optional<absl::StatusOr<absl::Cord>> TryRead(int64_t offset,
+                                                     int64_t length) override;
+
+ private:
+  struct Piece {
+    Extent extent;
+    int64_t begin = 0;  // Where it stands in the file.
+    std::shared_ptr<File> file;
+    std::vector<uint32_t> block_crcs;  // Empty until they are loaded.
+  };
+
+  // nullopt if it would have to wait and may not.
+  absl::optional<absl::StatusOr<absl::Cord>> ReadRange(int64_t offset,
+                                                       int64_t length,
+                                                       bool may_block);
+  absl::optional<absl::StatusOr<absl::Cord>> ReadPiece(Piece* piece,
+                                                       int64_t offset,
+                                                       int64_t length,
+                                                       bool may_block);
+
+  // The bytes, exactly; OK, an error, or nullopt.
+  absl::optional<absl::Status> Fetch(const Piece& piece, int64_t offset,
+                                     char* buffer, int64_t size,
+                                     bool may_block);
+
+  // Fills piece->block_crcs if the extent has more than one block.
+  absl::optional<absl::Status> LoadBlockCrcs(Piece* piece, bool may_block)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  absl::Status Damaged(const Piece& piece, absl::string_view what);
+
+  const FileInfo info_;
+  const bool content_inline_;
+  const std::shared_ptr<ReadCounters> counters_;
+
+  // Fixed after construction but for block_crcs, which `mu_` guards until they
+  // are there.
+  absl::InlinedVector<Piece, 1> pieces_;
+  Mutex mu_;
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_STORE_OPEN_FILE_H_

@@ -1,0 +1,110 @@
+// Whether a store path takes writes: space above the reserve, and nothing that
+// has broken for good.
+//
+//   active ⇄ full            by free space, and by ENOSPC itself
+//   active, full → read-only for good: a write or a sync failed
+
+#ifndef CAIRN_SERVICES_STORAGE_STORE_PATH_HEALTH_H_
+#define CAIRN_SERVICES_STORAGE_STORE_PATH_HEALTH_H_
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "lib/base/clock.h"
+#include "lib/base/mutex.h"
+#include "lib/io/file_system.h"
+#include "services/storage/core/store_path.h"
+#include "services/storage/store/options.h"
+
+namespace cairn {
+namespace storage {
+
+// Thread-safe. Space is asked of the file system at most a few times a second
+// and counted down between.
+class PathHealth {
+ public:
+  // `fs` and `clock` are borrowed.
+  PathHealth(const StorePathOptions& options, FileSystem* fs, Clock* clock);
+
+  // OK if a write of `bytes` may be tried, else what the caller gets:
+  //   FAILED_PRECONDITION  STORE_PATH_READ_ONLY
+  //   RESOURCE_EXHAUSTED   DISK_FULL
+  absl::Status CheckWrite(int64_t bytes);
+
+  // The same for what needs hardly any space: deletes, moves.
+  absl::Status CheckSmallChange();
+
+  // `bytes` were written.
+  void Took(int64_t bytes) {
+    available_.fetch_sub(bytes, std::memory_order_relaxed);
+  }
+
+  // A write was refused with ENOSPC. Writes are refused until there is more
+  // room, or for a second.
+  void SetNoSpace();
+
+  // A write or a sync failed: read-only until the path is opened again. The
+  // first one counts.
+  void SetBroken(const absl::Status& why);
+  bool broken() const { return broken_.load(std::memory_order_acquire); }
+
+  // What a change gets whose outcome is unknown: ABORTED, WRITE_FAILED.
+  absl::Status OutcomeUnknown() const;
+
+  // Asks the file system now. UNAVAILABLE if it cannot tell; the last answer
+  // stays.
+  absl::Status Refresh();
+
+  // Makes sure that the ballast is there if there is room for it; gives it up.
+  void RestoreBallast();
+  void ReleaseBallast();
+
+  struct Report {
+    StorePathState state = StorePathState::kActive;
+    std::string detail;
+    int64_t total_bytes = 0;
+    int64_t free_bytes = 0;
+    int64_t reserve_bytes = 0;
+  };
+  Report Describe();
+
+ private:
+  absl::Status ReadOnlyError() const;
+  absl::Status FullError() const;
+  int64_t Reserve() const;
+  void RefreshIfOld(absl::Duration age);
+  bool HasRoom(int64_t bytes);
+
+  const std::string directory_;
+  const uint32_t path_index_;
+  const int64_t reserve_bytes_;
+  const double reserve_percent_;
+  const int64_t ballast_bytes_;
+  FileSystem* const fs_;
+  Clock* const clock_;
+
+  std::atomic<bool> broken_{false};
+  std::atomic<int64_t> available_{0};
+  std::atomic<int64_t> total_{0};
+  std::atomic<int64_t> refreshed_ns_{0};  // Clock::Monotonic().
+
+  // The ballast was given up for deletes; other writes must not take its room.
+  std::atomic<bool> ballast_released_{false};
+
+  // Set by ENOSPC: until then, or until more than that is available.
+  std::atomic<int64_t> no_space_until_ns_{0};
+  std::atomic<int64_t> no_space_available_{0};
+
+  mutable Mutex mu_;
+  absl::Status why_broken_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_STORE_PATH_HEALTH_H_

@@ -1,0 +1,217 @@
+#include "services/storage/store/path_state.h"
+
+#include <algorithm>
+
+namespace cairn {
+namespace storage {
+
+void PathState::Load(
+    const disk::v1::IndexState& state,
+    const std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>& segments,
+    const std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>>& doomed) {
+  MutexLock lock(&mu_);
+  const absl::StatusOr<Uuid> incarnation = Uuid::FromBytes(state.incarnation());
+  if (incarnation.ok()) incarnation_ = *incarnation;
+  epoch_ = state.epoch();
+  log_origin_ = state.log_origin();
+  last_sequence_ = state.last_sequence();
+  version_clock_ = state.version_clock();
+  newest_create_ = state.newest_create_unix_seconds();
+  files_ = state.files();
+  tombstones_ = state.tombstones();
+  dedicated_segments_ = state.dedicated_segments();
+  dedicated_bytes_ = state.dedicated_bytes();
+  next_segment_ = std::max<uint64_t>(state.next_segment(), 1);
+  for (const auto& [number, entry] : segments) {
+    shared_[number] =
+        SharedSegment{static_cast<int64_t>(entry.end_offset()),
+                      static_cast<int64_t>(entry.live_bytes()), entry.sealed()};
+  }
+  doomed_.insert(doomed.begin(), doomed.end());
+}
+
+disk::v1::IndexState PathState::Save(
+    std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>* changed) {
+  disk::v1::IndexState state;
+  MutexLock lock(&mu_);
+  state.set_format_version(1);
+  state.set_incarnation(incarnation_.bytes().data(), 16);
+  state.set_next_segment(next_segment_);
+  for (const uint64_t number : uploads_) state.add_unfinished_segments(number);
+  state.set_epoch(epoch_);
+  state.set_log_origin(log_origin_);
+  state.set_last_sequence(last_sequence_);
+  state.set_version_clock(version_clock_);
+  state.set_newest_create_unix_seconds(newest_create_);
+  state.set_files(files_);
+  state.set_tombstones(tombstones_);
+  state.set_dedicated_segments(dedicated_segments_);
+  state.set_dedicated_bytes(dedicated_bytes_);
+  for (const uint64_t number : changed_) {
+    const auto it = shared_.find(number);
+    if (it == shared_.end()) continue;
+    disk::v1::SegmentEntry entry;
+    entry.set_end_offset(it->second.end_offset);
+    entry.set_live_bytes(it->second.live_bytes);
+    entry.set_sealed(it->second.sealed);
+    changed->emplace_back(number, entry);
+  }
+  changed_.clear();
+  return state;
+}
+
+void PathState::SaveFailed(
+    const std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>& changed) {
+  MutexLock lock(&mu_);
+  for (const auto& [number, entry] : changed) changed_.insert(number);
+}
+
+void PathState::Apply(const StateChange& change) {
+  MutexLock lock(&mu_);
+  last_sequence_ = change.last_sequence;
+  version_clock_ = std::max(version_clock_, change.version_clock);
+  newest_create_ = std::max(newest_create_, change.newest_create_unix_seconds);
+  files_ += change.files;
+  tombstones_ += change.tombstones;
+  dedicated_segments_ += change.dedicated_segments;
+  dedicated_bytes_ += change.dedicated_bytes;
+  for (const auto& [number, bytes] : change.live_bytes) {
+    // Not there if the segment was lost and the record that it held is
+    // replaced.
+    const auto it = shared_.find(number);
+    if (it == shared_.end()) continue;
+    it->second.live_bytes += bytes;
+    changed_.insert(number);
+  }
+  for (const auto& [number, entry] : change.doomed) {
+    doomed_.insert_or_assign(number, entry);
+    if (entry.shared()) shared_.erase(number);
+  }
+  for (const uint64_t number : change.undoomed) doomed_.erase(number);
+}
+
+Uuid PathState::incarnation() const {
+  MutexLock lock(&mu_);
+  return incarnation_;
+}
+uint32_t PathState::epoch() const {
+  MutexLock lock(&mu_);
+  return epoch_;
+}
+uint32_t PathState::log_origin() const {
+  MutexLock lock(&mu_);
+  return log_origin_;
+}
+uint64_t PathState::last_sequence() const {
+  MutexLock lock(&mu_);
+  return last_sequence_;
+}
+uint64_t PathState::version_clock() const {
+  MutexLock lock(&mu_);
+  return version_clock_;
+}
+int64_t PathState::newest_create_unix_seconds() const {
+  MutexLock lock(&mu_);
+  return newest_create_;
+}
+void PathState::SetIncarnation(const Uuid& incarnation) {
+  MutexLock lock(&mu_);
+  incarnation_ = incarnation;
+}
+void PathState::SetEpoch(uint32_t epoch, uint32_t log_origin,
+                         uint64_t last_sequence) {
+  MutexLock lock(&mu_);
+  epoch_ = epoch;
+  log_origin_ = log_origin;
+  last_sequence_ = last_sequence;
+}
+
+uint64_t PathState::AllocateSegment() {
+  MutexLock lock(&mu_);
+  return next_segment_++;
+}
+void PathState::ReserveSegments(uint64_t number) {
+  MutexLock lock(&mu_);
+  next_segment_ = std::max(next_segment_, number + 1);
+}
+uint64_t PathState::next_segment() const {
+  MutexLock lock(&mu_);
+  return next_segment_;
+}
+
+void PathState::AddSharedSegment(uint64_t number) {
+  MutexLock lock(&mu_);
+  shared_.emplace(number, SharedSegment{});
+  changed_.insert(number);
+}
+void PathState::SetSegmentEnd(uint64_t number, int64_t end_offset,
+                              bool sealed) {
+  MutexLock lock(&mu_);
+  SharedSegment& segment = shared_[number];
+  segment.end_offset = end_offset;
+  segment.sealed = sealed;
+  changed_.insert(number);
+}
+void PathState::RemoveSharedSegment(uint64_t number) {
+  MutexLock lock(&mu_);
+  shared_.erase(number);
+}
+std::map<uint64_t, SharedSegment> PathState::SharedSegments() const {
+  MutexLock lock(&mu_);
+  return shared_;
+}
+bool PathState::HasSharedSegment(uint64_t number) const {
+  MutexLock lock(&mu_);
+  return shared_.count(number) != 0;
+}
+bool PathState::SegmentFileExists(uint64_t number) const {
+  MutexLock lock(&mu_);
+  return shared_.count(number) != 0 || doomed_.count(number) != 0;
+}
+std::map<uint64_t, disk::v1::DoomedSegment> PathState::Doomed() const {
+  MutexLock lock(&mu_);
+  return doomed_;
+}
+
+void PathState::AddUpload(uint64_t number) {
+  MutexLock lock(&mu_);
+  uploads_.insert(number);
+}
+void PathState::RemoveUpload(uint64_t number) {
+  MutexLock lock(&mu_);
+  uploads_.erase(number);
+}
+
+void PathState::AddUnsynced(uint64_t number, std::shared_ptr<File> file) {
+  MutexLock lock(&mu_);
+  unsynced_.insert_or_assign(number, std::move(file));
+}
+std::vector<std::pair<uint64_t, std::shared_ptr<File>>> PathState::Unsynced()
+    const {
+  MutexLock lock(&mu_);
+  return {unsynced_.begin(), unsynced_.end()};
+}
+void PathState::RemoveUnsynced(uint64_t number) {
+  MutexLock lock(&mu_);
+  unsynced_.erase(number);
+}
+
+StateTotals PathState::Totals() const {
+  StateTotals totals;
+  MutexLock lock(&mu_);
+  totals.files = files_;
+  totals.tombstones = tombstones_;
+  totals.dedicated_segments = dedicated_segments_;
+  totals.dedicated_bytes = dedicated_bytes_;
+  totals.shared_segments = static_cast<int64_t>(shared_.size());
+  for (const auto& [number, segment] : shared_) {
+    totals.shared_live_bytes += segment.live_bytes;
+    totals.shared_dead_bytes += segment.dead_bytes();
+  }
+  totals.doomed_segments = static_cast<int64_t>(doomed_.size());
+  totals.uploads = static_cast<int64_t>(uploads_.size());
+  return totals;
+}
+
+}  // namespace storage
+}  // namespace cairn

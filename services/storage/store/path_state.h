@@ -1,0 +1,152 @@
+// What a store path knows in memory besides its index: counters, the log's
+// head, and the shared segments. The index gets a copy at every checkpoint;
+// replay brings it up to date again.
+
+#ifndef CAIRN_SERVICES_STORAGE_STORE_PATH_STATE_H_
+#define CAIRN_SERVICES_STORAGE_STORE_PATH_STATE_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "cairn/disk/v1/index.pb.h"
+#include "lib/base/mutex.h"
+#include "lib/base/uuid.h"
+#include "lib/io/file_system.h"
+#include "services/storage/store/segment_format.h"
+
+namespace cairn {
+namespace storage {
+
+// What one group of changes adds to. The log's head and the clocks are values,
+// the rest differences.
+struct StateChange {
+  uint64_t last_sequence = 0;
+  uint64_t version_clock = 0;
+  int64_t newest_create_unix_seconds = 0;
+  int64_t files = 0;
+  int64_t tombstones = 0;
+  int64_t dedicated_segments = 0;
+  int64_t dedicated_bytes = 0;
+  std::vector<std::pair<uint64_t, int64_t>> live_bytes;  // Per shared segment.
+  std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>> doomed;
+  std::vector<uint64_t> undoomed;  // Their files are gone.
+};
+
+struct SharedSegment {
+  int64_t end_offset = kSegmentHeaderBytes;
+  int64_t live_bytes = 0;
+  bool sealed = false;
+
+  int64_t dead_bytes() const {
+    return end_offset - kSegmentHeaderBytes - live_bytes;
+  }
+};
+
+struct StateTotals {
+  int64_t files = 0;
+  int64_t tombstones = 0;
+  int64_t dedicated_segments = 0;
+  int64_t dedicated_bytes = 0;
+  int64_t shared_segments = 0;
+  int64_t shared_live_bytes = 0;
+  int64_t shared_dead_bytes = 0;
+  int64_t doomed_segments = 0;
+  int64_t uploads = 0;
+};
+
+// Thread-safe. Changed by one thread at a time (the committer, or whoever opens
+// the path) but for segment numbers and uploads.
+class PathState {
+ public:
+  PathState() = default;
+  PathState(const PathState&) = delete;
+  PathState& operator=(const PathState&) = delete;
+
+  // From the index, when the path is opened.
+  void Load(
+      const disk::v1::IndexState& state,
+      const std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>& segments,
+      const std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>>& doomed);
+
+  // For a checkpoint: everything but the journal position and the boot id, and
+  // the shared segments that changed since the last call.
+  disk::v1::IndexState Save(
+      std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>* changed);
+
+  // If a checkpoint could not be written: its segments count as changed again.
+  void SaveFailed(
+      const std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>& changed);
+
+  void Apply(const StateChange& change);
+
+  // ---- The log.
+  Uuid incarnation() const;
+  uint32_t epoch() const;
+  uint32_t log_origin() const;
+  uint64_t last_sequence() const;
+  uint64_t version_clock() const;
+  int64_t newest_create_unix_seconds() const;
+  void SetIncarnation(const Uuid& incarnation);
+
+  // A new log begins at sequence 0.
+  void SetEpoch(uint32_t epoch, uint32_t log_origin, uint64_t last_sequence);
+
+  // ---- Segments.
+  uint64_t AllocateSegment();
+
+  // Numbers up to `number` are taken.
+  void ReserveSegments(uint64_t number);
+  uint64_t next_segment() const;
+
+  void AddSharedSegment(uint64_t number);
+  void SetSegmentEnd(uint64_t number, int64_t end_offset, bool sealed);
+  void RemoveSharedSegment(uint64_t number);
+  std::map<uint64_t, SharedSegment> SharedSegments() const;
+  bool HasSharedSegment(uint64_t number) const;
+
+  // Whether the file of a shared segment may still be there.
+  bool SegmentFileExists(uint64_t number) const;
+
+  std::map<uint64_t, disk::v1::DoomedSegment> Doomed() const;
+
+  // ---- Uploads that are not committed. Their segments are theirs.
+  void AddUpload(uint64_t number);
+  void RemoveUpload(uint64_t number);
+
+  // ---- Dedicated segments that are committed and not known to be durable.
+  void AddUnsynced(uint64_t number, std::shared_ptr<File> file);
+  std::vector<std::pair<uint64_t, std::shared_ptr<File>>> Unsynced() const;
+  void RemoveUnsynced(uint64_t number);
+
+  StateTotals Totals() const;
+
+ private:
+  mutable Mutex mu_;
+  Uuid incarnation_ ABSL_GUARDED_BY(mu_);
+  uint32_t epoch_ ABSL_GUARDED_BY(mu_) = 0;
+  uint32_t log_origin_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t last_sequence_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t version_clock_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t newest_create_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t files_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t tombstones_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t dedicated_segments_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t dedicated_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t next_segment_ ABSL_GUARDED_BY(mu_) = 1;
+  std::map<uint64_t, SharedSegment> shared_ ABSL_GUARDED_BY(mu_);
+  std::set<uint64_t> changed_ ABSL_GUARDED_BY(mu_);
+  std::map<uint64_t, disk::v1::DoomedSegment> doomed_ ABSL_GUARDED_BY(mu_);
+  std::set<uint64_t> uploads_ ABSL_GUARDED_BY(mu_);
+  std::map<uint64_t, std::shared_ptr<File>> unsynced_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_STORE_PATH_STATE_H_

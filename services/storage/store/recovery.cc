@@ -1,0 +1,440 @@
+#include "services/storage/store/recovery.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "lib/base/log.h"
+#include "lib/base/status_macros.h"
+#include "lib/checksum/crc32c.h"
+#include "services/storage/store/segment_scan.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+using Outcome = RecordScanner::Outcome;
+
+// A shared segment in the replay window.
+struct Window {
+  uint64_t number = 0;
+  std::shared_ptr<File> file;
+  int64_t begin = kSegmentHeaderBytes;
+  int64_t size = 0;
+};
+
+// What the records behind a bad place say about it.
+struct Evidence {
+  bool record_behind = false;  // In the same segment.
+  bool record_in_later_segment = false;
+  JournalPosition synced;  // The furthest claim.
+};
+
+class Recovery {
+ public:
+  Recovery(const ChangeSetOptions& options,
+           const disk::v1::IndexState& checkpoint, const std::string& boot_id,
+           SegmentSet* segments, Index* index, PathState* state)
+      : checkpoint_(checkpoint),
+        boot_id_(boot_id),
+        segments_(segments),
+        index_(index),
+        state_(state),
+        changes_(options, index, state),
+        era_boot_id_(checkpoint.boot_id()),
+        clean_(checkpoint.clean_end()) {}
+
+  absl::StatusOr<RecoveryResult> Run() {
+    CAIRN_RETURN_IF_ERROR(RemoveUploads());
+    CAIRN_RETURN_IF_ERROR(FindWindow());
+    CAIRN_RETURN_IF_ERROR(Replay());
+    CAIRN_RETURN_IF_ERROR(CutTail());
+    CAIRN_RETURN_IF_ERROR(RemoveOrphans());
+    result_.may_have_lost_changes =
+        result_.damaged_records > 0 || (!clean_ && era_boot_id_ != boot_id_);
+    return std::move(result_);
+  }
+
+ private:
+  absl::Status RemoveUploads() {
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers,
+                           segments_->ListUploads());
+    for (const uint64_t number : numbers) {
+      state_->ReserveSegments(number);
+      CAIRN_RETURN_IF_ERROR(segments_->RemoveUpload(number));
+    }
+    return absl::OkStatus();
+  }
+
+  // The segment of the checkpoint and the shared ones that were begun since.
+  absl::Status FindWindow() {
+    const JournalPosition from{
+        checkpoint_.journal_segment(),
+        static_cast<int64_t>(checkpoint_.journal_offset())};
+    result_.end = from;
+    if (from.segment != 0) {
+      CAIRN_RETURN_IF_ERROR(AddToWindow(from.segment, from.offset));
+    }
+    std::set<uint64_t> young(checkpoint_.unfinished_segments().begin(),
+                             checkpoint_.unfinished_segments().end());
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<uint64_t> listed,
+                           segments_->List(checkpoint_.next_segment()));
+    young.insert(listed.begin(), listed.end());
+    for (const uint64_t number : young) {
+      state_->ReserveSegments(number);
+      CAIRN_ASSIGN_OR_RETURN(const bool shared, IsShared(number));
+      if (shared) {
+        CAIRN_RETURN_IF_ERROR(AddToWindow(number, kSegmentHeaderBytes));
+      } else {
+        orphans_.insert(number);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<bool> IsShared(uint64_t number) {
+    absl::StatusOr<std::shared_ptr<File>> file = segments_->Open(number);
+    if (absl::IsNotFound(file.status())) return false;
+    CAIRN_RETURN_IF_ERROR(file.status());
+    std::string block(kSegmentHeaderBytes, '\0');
+    CAIRN_ASSIGN_OR_RETURN(const size_t read,
+                           (*file)->ReadAt(0, block.data(), block.size()));
+    block.resize(read);
+    const absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(block);
+    if (absl::IsFailedPrecondition(header.status())) return header.status();
+    if (header.ok() && header->number == number) {
+      return header->kind == SegmentKind::kShared;
+    }
+    // Either the header is damaged, or it never reached the disk. A record
+    // behind it tells: records carry the number of their segment.
+    CAIRN_ASSIGN_OR_RETURN(const int64_t size, (*file)->Size());
+    RecordScanner scanner(file->get(), number, kSegmentHeaderBytes, size,
+                          /*check_content=*/false);
+    CAIRN_ASSIGN_OR_RETURN(const Outcome outcome, scanner.Next());
+    if (outcome != Outcome::kRecord) return false;
+    ReportDamage({number, 0}, "segment header");
+    return true;
+  }
+
+  absl::Status AddToWindow(uint64_t number, int64_t begin) {
+    absl::StatusOr<std::shared_ptr<File>> file = segments_->Open(number);
+    if (absl::IsNotFound(file.status())) {
+      ReportDamage({number, begin}, "segment is missing");
+      return absl::OkStatus();
+    }
+    CAIRN_RETURN_IF_ERROR(file.status());
+    Window window;
+    window.number = number;
+    window.file = *std::move(file);
+    window.begin = begin;
+    CAIRN_ASSIGN_OR_RETURN(window.size, window.file->Size());
+    if (window.size < begin) {
+      // The checkpoint says that it was longer, and checkpoints are synced. New
+      // records must not take the place of lost ones.
+      ReportDamage({number, window.size}, "segment is cut off");
+      result_.end = {number, begin};
+      cut_off_ = number;
+      return absl::OkStatus();
+    }
+    window_.push_back(std::move(window));
+    return absl::OkStatus();
+  }
+
+  absl::Status Replay() {
+    for (size_t i = 0; i < window_.size(); ++i) {
+      const Window& window = window_[i];
+      if (i > 0 || !state_->HasSharedSegment(window.number)) {
+        state_->AddSharedSegment(window.number);
+      }
+      bool sealed = false;
+      CAIRN_ASSIGN_OR_RETURN(const bool goes_on, ReplaySegment(i, &sealed));
+      state_->SetSegmentEnd(window.number, result_.end.offset, sealed);
+      if (!goes_on) {
+        active_ = i;
+        active_sealed_ = sealed;
+        return absl::OkStatus();
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // Returns whether the journal goes on in the next segment.
+  absl::StatusOr<bool> ReplaySegment(size_t i, bool* sealed) {
+    const Window& window = window_[i];
+    RecordScanner scanner(window.file.get(), window.number, window.begin,
+                          window.size, /*check_content=*/true);
+    CAIRN_ASSIGN_OR_RETURN(Outcome outcome, scanner.Next());
+    while (true) {
+      result_.end = scanner.position();
+      if (outcome == Outcome::kEnd) {
+        if (*sealed) return i + 1 < window_.size();
+        CAIRN_ASSIGN_OR_RETURN(const Evidence evidence,
+                               Look(i, scanner.position()));
+        if (!evidence.record_in_later_segment) return false;
+        ReportDamage(scanner.position(), "segment is cut off");
+        *sealed = true;
+        return true;
+      }
+      if (outcome == Outcome::kRecord) {
+        CAIRN_RETURN_IF_ERROR(ApplyRecord(scanner));
+        *sealed = scanner.record().header.type == RecordType::kSealed;
+        CAIRN_ASSIGN_OR_RETURN(outcome, scanner.Next());
+        continue;
+      }
+      CAIRN_ASSIGN_OR_RETURN(const Evidence evidence,
+                             Look(i, scanner.position()));
+      // Unsynced bytes survive a killed process in order. So if the machine
+      // still runs, a hole with a record behind it is damage, too.
+      const bool damage = evidence.record_in_later_segment ||
+                          scanner.position() < evidence.synced ||
+                          (evidence.record_behind && era_boot_id_ == boot_id_);
+      if (!damage) {
+        CAIRN_LOG(kInfo, "store", "journal tail is torn at {} bytes={} ({})",
+                  scanner.position().ToString(),
+                  window.size - scanner.position().offset, scanner.damage());
+        return false;
+      }
+      ReportDamage(scanner.position(), scanner.damage());
+      // The name is known and only the content is not whole: readers are told,
+      // and a peer can mend it.
+      if (scanner.prefix_is_whole())
+        CAIRN_RETURN_IF_ERROR(ApplyRecord(scanner));
+      CAIRN_ASSIGN_OR_RETURN(outcome, scanner.Resync());
+    }
+  }
+
+  // What stands behind a bad place, to the end of the journal.
+  absl::StatusOr<Evidence> Look(size_t i, const JournalPosition& bad) {
+    Evidence evidence;
+    for (size_t k = i; k < window_.size(); ++k) {
+      const Window& window = window_[k];
+      const int64_t begin = k == i ? bad.offset : window.begin;
+      RecordScanner scanner(window.file.get(), window.number, begin,
+                            window.size, /*check_content=*/false);
+      CAIRN_ASSIGN_OR_RETURN(Outcome outcome, scanner.Next());
+      // The bad place itself is no evidence, even if its prefix is whole.
+      if (k == i && outcome == Outcome::kRecord) {
+        CAIRN_ASSIGN_OR_RETURN(outcome, scanner.Next());
+      }
+      while (outcome != Outcome::kEnd) {
+        if (outcome == Outcome::kRecord) {
+          (k == i ? evidence.record_behind : evidence.record_in_later_segment) =
+              true;
+          evidence.synced =
+              std::max(evidence.synced, scanner.record().header.synced);
+          CAIRN_ASSIGN_OR_RETURN(outcome, scanner.Next());
+        } else {
+          CAIRN_ASSIGN_OR_RETURN(outcome, scanner.Resync());
+        }
+      }
+    }
+    return evidence;
+  }
+
+  absl::Status ApplyRecord(const RecordScanner& scanner) {
+    const RecordPrefix& record = scanner.record();
+    result_.replayed_records += 1;
+    clean_ = false;
+    switch (record.header.type) {
+      case RecordType::kPut:
+      case RecordType::kFile:
+      case RecordType::kDelete:
+        return ApplyChange(scanner);
+      case RecordType::kOpened:
+        return ApplyOpened(scanner);
+      case RecordType::kCleanEnd:
+        clean_ = true;
+        return absl::OkStatus();
+      case RecordType::kSealed:
+        return absl::OkStatus();
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ApplyChange(const RecordScanner& scanner) {
+    const RecordPrefix& record = scanner.record();
+    disk::v1::FileChange change;
+    if (!change.ParseFromArray(record.meta.data(),
+                               static_cast<int>(record.meta.size()))) {
+      ReportDamage(scanner.position(), "record meta");
+      return absl::OkStatus();
+    }
+    if (record.header.type == RecordType::kFile) {
+      CAIRN_ASSIGN_OR_RETURN(const bool whole,
+                             TakeDedicated(change, record.header.flags));
+      if (!whole) {
+        result_.lost_files += 1;
+        CAIRN_LOG(kWarning, "store",
+                  "unsynced file did not survive the restart at {}",
+                  scanner.position().ToString());
+        return absl::OkStatus();
+      }
+    }
+    RecordPlace place;
+    place.header = record.header;
+    place.at = scanner.position();
+    place.prefix_bytes = record.prefix_bytes;
+    changes_.Reset();
+    const absl::Status applied = changes_.Apply(place, change);
+    if (absl::IsDataLoss(applied)) {
+      ReportDamage(scanner.position(), applied.message());
+      return absl::OkStatus();
+    }
+    CAIRN_RETURN_IF_ERROR(applied);
+    return changes_.Write();
+  }
+
+  // Whether the content of a FILE record can be relied on.
+  absl::StatusOr<bool> TakeDedicated(const disk::v1::FileChange& change,
+                                     uint8_t flags) {
+    const bool durable = (flags & kRecordContentSynced) != 0;
+    for (const disk::v1::Extent& from : change.extents()) {
+      if (!durable && era_boot_id_ != boot_id_) {
+        const Extent extent{from.segment(), static_cast<int64_t>(from.offset()),
+                            static_cast<int64_t>(from.length()), from.crc32c()};
+        CAIRN_ASSIGN_OR_RETURN(const bool whole,
+                               DedicatedIsWhole(segments_, extent));
+        if (!whole) return false;
+      }
+      orphans_.erase(from.segment());
+      if (durable) continue;
+      absl::StatusOr<std::shared_ptr<File>> file =
+          segments_->Open(from.segment());
+      // Not there: a later record deletes it.
+      if (file.ok()) state_->AddUnsynced(from.segment(), *std::move(file));
+    }
+    return true;
+  }
+
+  absl::Status ApplyOpened(const RecordScanner& scanner) {
+    disk::v1::Opened opened;
+    if (!opened.ParseFromArray(
+            scanner.record().meta.data(),
+            static_cast<int>(scanner.record().meta.size()))) {
+      ReportDamage(scanner.position(), "record meta");
+      return absl::OkStatus();
+    }
+    era_boot_id_ = opened.boot_id();
+    if (opened.log_origin() != state_->log_origin()) {
+      state_->SetEpoch(opened.epoch(), opened.log_origin(), 0);
+      changes_.Reset();
+      disk::v1::OriginEntry origin;
+      origin.set_incarnation(opened.incarnation());
+      origin.set_epoch(opened.epoch());
+      changes_.batch()->PutOrigin(opened.log_origin(), origin);
+      return changes_.Write();
+    }
+    return absl::OkStatus();
+  }
+
+  // Makes what was replayed durable, and nothing else.
+  absl::Status CutTail() {
+    if (window_.empty() || !active_.has_value()) return absl::OkStatus();
+    const Window& window = window_[*active_];
+    if (window.size > result_.end.offset) {
+      CAIRN_RETURN_IF_ERROR(window.file->Truncate(result_.end.offset));
+    }
+    CAIRN_RETURN_IF_ERROR(window.file->Sync());
+    if (!active_sealed_ && window.number != cut_off_) {
+      result_.file = window.file;
+    }
+    // Begun, but nothing in them survived.
+    for (size_t i = *active_ + 1; i < window_.size(); ++i) {
+      CAIRN_RETURN_IF_ERROR(segments_->Remove(window_[i].number));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status RemoveOrphans() {
+    for (const uint64_t number : orphans_) {
+      if (result_.damaged_records > 0) {
+        // The record that names it may be among the damaged ones.
+        CAIRN_LOG(kWarning, "store",
+                  "segment is not named by any record and is kept since the "
+                  "journal is damaged segment={}",
+                  number);
+        continue;
+      }
+      CAIRN_RETURN_IF_ERROR(segments_->Remove(number));
+    }
+    return absl::OkStatus();
+  }
+
+  void ReportDamage(const JournalPosition& at, absl::string_view what) {
+    result_.damaged_records += 1;
+    CAIRN_LOG(kError, "store",
+              "journal is damaged, see docs/runbooks/damaged_content.md "
+              "segment={} offset={} what={}",
+              at.segment, at.offset, what);
+  }
+
+  const disk::v1::IndexState& checkpoint_;
+  const std::string& boot_id_;
+  SegmentSet* const segments_;
+  Index* const index_;
+  PathState* const state_;
+  ChangeSet changes_;
+  RecoveryResult result_;
+
+  std::vector<Window> window_;
+  absl::optional<size_t> active_;  // In window_: where the journal ends.
+  bool active_sealed_ = false;
+  uint64_t cut_off_ = 0;
+  std::set<uint64_t> orphans_;
+
+  // As of the record that is looked at.
+  std::string era_boot_id_;
+  bool clean_;
+};
+
+}  // namespace
+
+absl::StatusOr<bool> DedicatedIsWhole(SegmentSet* segments,
+                                      const Extent& extent) {
+  const absl::StatusOr<std::shared_ptr<File>> file =
+      segments->Open(extent.segment);
+  if (absl::IsNotFound(file.status())) return false;
+  CAIRN_RETURN_IF_ERROR(file.status());
+  CAIRN_ASSIGN_OR_RETURN(const int64_t size, (*file)->Size());
+  if (extent.offset != kSegmentHeaderBytes ||
+      size < DedicatedFileBytes(extent.length)) {
+    return false;
+  }
+  std::string bytes(kSegmentHeaderBytes, '\0');
+  CAIRN_ASSIGN_OR_RETURN(size_t read,
+                         (*file)->ReadAt(0, bytes.data(), bytes.size()));
+  const absl::StatusOr<SegmentHeader> header =
+      DecodeSegmentHeader(absl::string_view(bytes.data(), read));
+  if (!header.ok() || header->number != extent.segment) return false;
+  bytes.resize(TrailerBytes(extent.length));
+  CAIRN_ASSIGN_OR_RETURN(read, (*file)->ReadAt(extent.offset + extent.length,
+                                               bytes.data(), bytes.size()));
+  const absl::StatusOr<Trailer> trailer = DecodeTrailer(
+      extent.segment, extent.length, absl::string_view(bytes.data(), read));
+  if (!trailer.ok()) return false;
+  uint32_t crc = 0;
+  bytes.resize(1 << 20);
+  for (int64_t at = 0; at < extent.length;) {
+    const int64_t want = std::min<int64_t>(static_cast<int64_t>(bytes.size()),
+                                           extent.length - at);
+    CAIRN_ASSIGN_OR_RETURN(
+        read, (*file)->ReadAt(extent.offset + at, bytes.data(), want));
+    if (static_cast<int64_t>(read) != want) return false;
+    crc = ExtendCrc32c(crc, absl::string_view(bytes.data(), read));
+    at += want;
+  }
+  return crc == extent.crc32c && trailer->content_crc == crc;
+}
+
+absl::StatusOr<RecoveryResult> Recover(const ChangeSetOptions& options,
+                                       const disk::v1::IndexState& checkpoint,
+                                       const std::string& boot_id,
+                                       SegmentSet* segments, Index* index,
+                                       PathState* state) {
+  return Recovery(options, checkpoint, boot_id, segments, index, state).Run();
+}
+
+}  // namespace storage
+}  // namespace cairn

@@ -1,0 +1,130 @@
+#include "services/storage/store/test_path.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/mutex.h"
+#include "lib/base/status_macros.h"
+#include "lib/checksum/crc32c.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+// A CommitDone that can be waited for.
+class Waiter {
+ public:
+  CommitDone Done() {
+    return [this](absl::StatusOr<Committed> result) {
+      result_ = std::move(result);
+      done_.Notify();
+    };
+  }
+  absl::StatusOr<Committed> Wait() {
+    done_.WaitForNotification();
+    return std::move(result_);
+  }
+
+ private:
+  absl::StatusOr<Committed> result_;
+  Notification done_;
+};
+
+constexpr int64_t kCreateSeconds = 1767225600;
+
+}  // namespace
+
+StorePathOptions TestPathOptions(std::string directory, std::string boot_id) {
+  StorePathOptions options;
+  options.directory = std::move(directory);
+  options.cluster_id = *Uuid::Parse("11111111-1111-4111-8111-111111111111");
+  options.group = "group1";
+  options.node_uuid = *Uuid::Parse("22222222-2222-4222-8222-222222222222");
+  options.node_number = 7;
+  options.path_index = 0;
+  options.small_file_bytes_max = 512 << 10;
+  options.segment_bytes = 1 << 20;
+  options.ballast_bytes = 0;
+  options.block_cache_bytes = 8 << 20;
+  options.memtable_bytes = 8 << 20;
+  options.io_threads = 1;
+  options.compaction_dead_share = 2;
+  options.compaction_bytes_per_second = 0;
+  options.background_interval = absl::Hours(1);
+  options.checkpoint_interval = absl::Hours(1);
+  options.boot_id = std::move(boot_id);
+  return options;
+}
+
+std::string TestContent(uint64_t seed, size_t size) {
+  std::mt19937_64 random(seed);
+  std::string content(size, '\0');
+  for (char& byte : content) byte = static_cast<char>(random());
+  return content;
+}
+
+absl::StatusOr<Committed> PutFile(StorePath* path, absl::string_view name,
+                                  absl::string_view content,
+                                  Durability durability,
+                                  const Uuid& request_id) {
+  if (static_cast<int64_t>(content.size()) > path->small_file_bytes_max()) {
+    return UploadFile(path, name, content, durability, request_id);
+  }
+  Waiter waiter;
+  PutRequest put;
+  put.request_id = request_id;
+  put.name = std::string(name);
+  put.content = absl::Cord(content);
+  put.crc32c = Crc32c(content);
+  put.create_unix_seconds = kCreateSeconds;
+  put.origin_node = 7;
+  put.durability = durability;
+  path->Put(std::move(put), waiter.Done());
+  return waiter.Wait();
+}
+
+absl::StatusOr<Committed> UploadFile(StorePath* path, absl::string_view name,
+                                     absl::string_view content,
+                                     Durability durability,
+                                     const Uuid& request_id) {
+  constexpr size_t kChunk = 100'000;  // No multiple of a block.
+  CAIRN_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Upload> upload,
+      path->StartUpload(static_cast<int64_t>(content.size())));
+  for (size_t at = 0; at < content.size(); at += kChunk) {
+    CAIRN_RETURN_IF_ERROR(
+        upload->Write(absl::Cord(content.substr(at, kChunk))));
+  }
+  Upload::FinishRequest finish;
+  finish.request_id = request_id;
+  finish.name = std::string(name);
+  finish.create_unix_seconds = kCreateSeconds;
+  finish.origin_node = 7;
+  finish.durability = durability;
+  Waiter waiter;
+  upload->Finish(std::move(finish), waiter.Done());
+  return waiter.Wait();
+}
+
+absl::StatusOr<Committed> DeleteFile(StorePath* path, absl::string_view name,
+                                     Durability durability,
+                                     const Uuid& request_id) {
+  Waiter waiter;
+  DeleteRequest request;
+  request.request_id = request_id;
+  request.name = std::string(name);
+  request.durability = durability;
+  path->Delete(std::move(request), waiter.Done());
+  return waiter.Wait();
+}
+
+absl::StatusOr<std::string> ReadFile(StorePath* path, absl::string_view name) {
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<OpenFile> file,
+                         path->Open(name));
+  CAIRN_ASSIGN_OR_RETURN(const absl::Cord content,
+                         file->Read(0, file->info().size_bytes));
+  return std::string(content);
+}
+
+}  // namespace storage
+}  // namespace cairn

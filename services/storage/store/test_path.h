@@ -1,0 +1,54 @@
+// A store path for tests: options that fit any file system, and calls that wait
+// for their answer.
+
+#ifndef CAIRN_SERVICES_STORAGE_STORE_TEST_PATH_H_
+#define CAIRN_SERVICES_STORAGE_STORE_TEST_PATH_H_
+
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/string_view.h"
+#include "lib/base/uuid.h"
+#include "services/storage/core/store_path.h"
+#include "services/storage/store/options.h"
+
+namespace cairn {
+namespace storage {
+
+// Options of node 7, path 0, in `directory`, on a machine that was started as
+// `boot_id`. Background work happens only when it is asked for, and buffers are
+// small.
+StorePathOptions TestPathOptions(std::string directory,
+                                 std::string boot_id = "boot-1");
+
+// `size` bytes that depend on `seed` alone.
+std::string TestContent(uint64_t seed, size_t size);
+
+// Puts, or uploads what is too large for that, and waits.
+absl::StatusOr<Committed> PutFile(StorePath* path, absl::string_view name,
+                                  absl::string_view content,
+                                  Durability durability = Durability::kSynced,
+                                  const Uuid& request_id = Uuid());
+
+// The same through StartUpload(), in chunks, whatever the size.
+absl::StatusOr<Committed> UploadFile(StorePath* path, absl::string_view name,
+                                     absl::string_view content,
+                                     Durability durability,
+                                     const Uuid& request_id = Uuid());
+
+absl::StatusOr<Committed> DeleteFile(
+    StorePath* path, absl::string_view name,
+    Durability durability = Durability::kSynced,
+    const Uuid& request_id = Uuid());
+
+// The whole content.
+absl::StatusOr<std::string> ReadFile(StorePath* path, absl::string_view name);
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_STORE_TEST_PATH_H_

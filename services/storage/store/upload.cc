@@ -1,0 +1,234 @@
+#include "services/storage/store/upload.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/strings/str_cat.h"
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/log.h"
+#include "lib/base/status_macros.h"
+#include "lib/checksum/crc32c.h"
+#include "services/storage/store/segment_format.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+// Bytes after which the disk is told to start, so that the sync at the end has
+// little left to do.
+constexpr int64_t kWritebackBytes = 8 << 20;
+
+constexpr int64_t kBufferBytesMax = 256 << 10;
+
+}  // namespace
+
+SegmentUpload::SegmentUpload(const UploadParts& parts)
+    : parts_(parts),
+      buffer_bytes_max_(std::min(parts.small_file_bytes_max, kBufferBytesMax)) {
+}
+
+SegmentUpload::~SegmentUpload() {
+  if (!handed_over_) Abandon();
+}
+
+void SegmentUpload::Abandon() {
+  if (number_ == 0) return;
+  file_.reset();
+  absl::Status removed = parts_.segments->RemoveUpload(number_);
+  removed.Update(parts_.segments->Remove(number_));  // If it was published.
+  if (!removed.ok()) {
+    // The next open removes it.
+    CAIRN_LOG(kWarning, "store", "cannot remove upload segment={} error={}",
+              number_, removed);
+  }
+  parts_.state->RemoveUpload(number_);
+  number_ = 0;
+}
+
+absl::Status SegmentUpload::Failed(const absl::Status& status) {
+  if (absl::IsResourceExhausted(status)) {
+    parts_.health->SetNoSpace();
+    failed_ = ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                              ErrorReason::kDiskFull, status.message());
+  } else {
+    parts_.health->SetBroken(status);
+    failed_ = parts_.health->OutcomeUnknown();
+  }
+  return failed_;
+}
+
+void SegmentUpload::AddToCrcs(const absl::Cord& data) {
+  for (absl::string_view chunk : data.Chunks()) {
+    while (!chunk.empty()) {
+      const int64_t in_block = size_bytes_ % kBlockBytes;
+      const absl::string_view part = chunk.substr(0, kBlockBytes - in_block);
+      open_block_crc_ = ExtendCrc32c(open_block_crc_, part);
+      size_bytes_ += static_cast<int64_t>(part.size());
+      chunk.remove_prefix(part.size());
+      if (size_bytes_ % kBlockBytes != 0) continue;
+      block_crcs_.push_back(open_block_crc_);
+      whole_blocks_crc_ =
+          CombineCrc32c(whole_blocks_crc_, open_block_crc_, kBlockBytes);
+      open_block_crc_ = 0;
+    }
+  }
+}
+
+uint32_t SegmentUpload::crc32c() const {
+  return CombineCrc32c(whole_blocks_crc_, open_block_crc_,
+                       static_cast<uint64_t>(size_bytes_ % kBlockBytes));
+}
+
+absl::Status SegmentUpload::Write(const absl::Cord& data) {
+  CAIRN_RETURN_IF_ERROR(failed_);
+  CAIRN_CHECK(!handed_over_);
+  const auto bytes = static_cast<int64_t>(data.size());
+  failed_ = parts_.health->CheckWrite(bytes);
+  CAIRN_RETURN_IF_ERROR(failed_);
+  if (number_ == 0) {
+    if (size_bytes_ + bytes <= buffer_bytes_max_) {
+      buffer_.Append(data);
+      AddToCrcs(data);
+      return absl::OkStatus();
+    }
+    CAIRN_RETURN_IF_ERROR(Spill());
+  }
+  CAIRN_RETURN_IF_ERROR(WriteToSegment(data));
+  AddToCrcs(data);
+  return absl::OkStatus();
+}
+
+absl::Status SegmentUpload::Spill() {
+  const uint64_t number = parts_.state->AllocateSegment();
+  parts_.state->AddUpload(number);
+  number_ = number;
+  absl::StatusOr<std::shared_ptr<File>> file =
+      parts_.segments->CreateUpload(parts_.state->incarnation(), number);
+  if (!file.ok()) return Failed(file.status());
+  file_ = *std::move(file);
+  const absl::Cord buffered = std::move(buffer_);
+  buffer_.Clear();
+  // What is buffered is counted already.
+  const int64_t counted = size_bytes_;
+  size_bytes_ = 0;
+  const absl::Status written = WriteToSegment(buffered);
+  size_bytes_ = counted;
+  return written;
+}
+
+absl::Status SegmentUpload::WriteToSegment(const absl::Cord& data) {
+  absl::InlinedVector<absl::string_view, 16> parts;
+  for (const absl::string_view chunk : data.Chunks()) parts.push_back(chunk);
+  if (parts.empty()) return absl::OkStatus();
+  const absl::Status written =
+      file_->WriteAt(kSegmentHeaderBytes + size_bytes_, parts);
+  if (!written.ok()) return Failed(written);
+  const auto bytes = static_cast<int64_t>(data.size());
+  parts_.health->Took(bytes);
+  parts_.dedicated_bytes->fetch_add(data.size(), std::memory_order_relaxed);
+  const int64_t end = size_bytes_ + bytes;
+  if (end - written_back_ >= kWritebackBytes) {
+    file_->StartWriteback(kSegmentHeaderBytes + written_back_,
+                          end - written_back_);
+    written_back_ = end;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SegmentUpload::FinishSegment(Durability durability) {
+  Trailer trailer;
+  trailer.number = number_;
+  trailer.content_bytes = size_bytes_;
+  trailer.content_crc = crc32c();
+  if (BlockCrcCount(size_bytes_) > 0) {
+    trailer.block_crcs = block_crcs_;
+    if (size_bytes_ % kBlockBytes != 0) {
+      trailer.block_crcs.push_back(open_block_crc_);
+    }
+  }
+  const std::string bytes = EncodeTrailer(trailer);
+  const absl::Status written = file_->WriteAt(kSegmentHeaderBytes + size_bytes_,
+                                              {absl::string_view(bytes)});
+  if (!written.ok()) return Failed(written);
+  const bool sync = durability == Durability::kSynced;
+  if (sync) {
+    const absl::Duration start = parts_.clock->Monotonic();
+    const absl::Status synced = file_->Sync();
+    if (!synced.ok()) {
+      parts_.health->SetBroken(synced);  // Also if it says ENOSPC: it is final.
+      failed_ = parts_.health->OutcomeUnknown();
+      return failed_;
+    }
+    if (parts_.observer != nullptr) {
+      parts_.observer->OnSync(parts_.clock->Monotonic() - start);
+    }
+  }
+  const absl::Status published =
+      parts_.segments->PublishUpload(number_, file_, sync);
+  if (!published.ok()) return Failed(published);
+  return absl::OkStatus();
+}
+
+void SegmentUpload::Finish(FinishRequest finish, CommitDone done) {
+  CAIRN_CHECK(!handed_over_);
+  if (!failed_.ok()) {
+    done(failed_);
+    return;
+  }
+  CommitRequest request;
+  request.request_id = finish.request_id;
+  request.name = std::move(finish.name);
+  request.durability = finish.durability;
+  request.file_kind = finish.kind;
+  request.create_unix_seconds = finish.create_unix_seconds;
+  request.origin_node = finish.origin_node;
+  request.size_bytes = size_bytes_;
+  request.crc32c = crc32c();
+  if (number_ == 0) {
+    request.kind = CommitRequest::Kind::kPut;
+    request.content = std::move(buffer_);
+    if (BlockCrcCount(size_bytes_) > 0) {
+      request.block_crcs.assign(block_crcs_.begin(), block_crcs_.end());
+      if (size_bytes_ % kBlockBytes != 0) {
+        request.block_crcs.push_back(open_block_crc_);
+      }
+    }
+    request.done = std::move(done);
+    handed_over_ = true;
+    parts_.committer->Submit(std::move(request));
+    return;
+  }
+  const absl::Status finished = FinishSegment(finish.durability);
+  if (!finished.ok()) {
+    done(finished);
+    return;
+  }
+  request.kind = CommitRequest::Kind::kFinish;
+  request.extent =
+      Extent{number_, kSegmentHeaderBytes, size_bytes_, request.crc32c};
+  request.file = std::move(file_);
+  request.done = [parts = parts_, number = number_, done = std::move(done)](
+                     absl::StatusOr<Committed> committed) mutable {
+    // Not needed: refused, or an earlier call with the request_id did it. If
+    // the outcome is unknown it stays for whoever opens the path again.
+    const bool unused = committed.ok() ? committed->replayed
+                                       : !absl::IsAborted(committed.status());
+    if (unused) {
+      const absl::Status removed = parts.segments->Remove(number);
+      if (!removed.ok()) {
+        CAIRN_LOG(kWarning, "store", "cannot remove segment={} error={}",
+                  number, removed);
+      }
+      parts.state->RemoveUpload(number);
+    }
+    done(std::move(committed));
+  };
+  handed_over_ = true;
+  parts_.committer->Submit(std::move(request));
+}
+
+}  // namespace storage
+}  // namespace cairn
