@@ -69,14 +69,9 @@ void Workload::AwaitAcknowledged(int64_t changes) {
   while (acknowledged_ < changes && running_ > 0) changed_.Wait(&mu_);
 }
 
-int64_t Workload::acknowledged() const {
+void Workload::AwaitRefused(int64_t puts) {
   MutexLock lock(&mu_);
-  return acknowledged_;
-}
-
-int64_t Workload::refused() const {
-  MutexLock lock(&mu_);
-  return refused_;
+  while (refused_ < puts && running_ > 0) changed_.Wait(&mu_);
 }
 
 void Workload::Run(int index) {
@@ -175,6 +170,7 @@ bool Workload::Book(Caller* caller, const Uuid& request, OwnFile file,
     oracle_->Refused(request);
     MutexLock lock(&mu_);
     ++refused_;
+    changed_.SignalAll();
     return true;
   }
   if (!ServerIsGone(answer.status())) {

@@ -52,16 +52,13 @@ class Workload {
   // caller has given up.
   void AwaitAcknowledged(int64_t changes) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The same for puts that were refused because there was no room.
+  void AwaitRefused(int64_t puts) ABSL_LOCKS_EXCLUDED(mu_);
+
   // Waits for calls that are under way. OK if all that happened is what may
   // happen to a caller whose server is killed; else the first thing that may
   // not (content that differs, an error that blames the caller, …).
   absl::Status Stop() ABSL_LOCKS_EXCLUDED(mu_);
-
-  // Changes acknowledged since Start().
-  int64_t acknowledged() const ABSL_LOCKS_EXCLUDED(mu_);
-
-  // Puts that were refused because there was no room.
-  int64_t refused() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   struct Caller;

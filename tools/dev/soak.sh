@@ -1,7 +1,9 @@
 # ./dev soak: tests that draw numbers, run for long with seeds that nobody chose.
 #
-# A soak test target has the tag soak-<kind>, takes --seed=N and, where it loops
-# by itself, --minutes=N. Every run prints what repeats it.
+# Crash tests are those named *_crash_test; a test of another kind has the tag
+# soak-<kind>. All of them use SeedRun (lib/testing/seed_run.h), so --seed=N and
+# --minutes=M mean the same everywhere, and a failure names the seed that
+# repeats it.
 
 cmd_soak() {
   local kind=${1:-} minutes=10 seed=$((RANDOM * 32768 + RANDOM))
@@ -24,39 +26,42 @@ cmd_soak() {
   esac
 }
 
-# Runs every test with the tag, one seed after the other, until time is up.
+# Runs the tests of a kind in turn, a minute each, until time is up.
 soak_seeds() {
   local kind=$1 minutes=$2 seed=$3 targets=() target rounds=0
   setup_build
   mapfile -t targets < <(run_bazel query --output=label \
-    "attr(tags, '\\bsoak-$kind\\b', tests(//...))" 2>/dev/null | sort)
-  [ ${#targets[@]} -gt 0 ] ||
-    fail "this version has no $kind tests: no test has the tag soak-$kind"
+    "filter('_${kind}_test\$', tests(//...)) + attr(tags, '\\bsoak-$kind\\b', tests(//...))" \
+    2>/dev/null | sort -u)
+  [ ${#targets[@]} -gt 0 ] || fail "this version has no $kind tests"
   say "soak $kind: ${#targets[@]} tests, $minutes minutes, from seed $seed on"
   printf '  %s\n' "${targets[@]}"
   run_bazel build --config=release "${targets[@]}"
 
-  local end=$((SECONDS + minutes * 60)) log
+  local end=$((SECONDS + minutes * 60)) log args
   log=$(mktemp)
   while :; do
     for target in "${targets[@]}"; do
-      if ! run_bazel test --config=release --test_arg="--seed=$seed" \
-        --test_output=errors --nocache_test_results "$target" >"$log" 2>&1; then
+      args=("--test_arg=--seed=$seed" --test_arg=--minutes=1)
+      # Without a minute to spend: one seed each, to see that all is well.
+      [ "$minutes" -gt 0 ] || args=("--test_arg=--seed=$seed")
+      if ! run_bazel test --config=release "${args[@]}" --test_output=errors \
+        --nocache_test_results "$target" >"$log" 2>&1; then
         cat "$log"
         rm -f "$log"
-        fail "$target failed with seed $seed after $rounds rounds; again:
-  bazel test --config=release --test_arg=--seed=$seed $target"
+        fail "$target failed; the seed is above. Again:
+  bazel test --config=release --test_arg=--seed=SEED $target"
       fi
-      # At least one whole round, so that --minutes 0 is a quick try.
       if [ "$rounds" -gt 0 ] && [ "$SECONDS" -ge "$end" ]; then break 2; fi
     done
     rounds=$((rounds + 1))
-    printf 'round %d: seed %d passed\n' "$rounds" "$seed"
-    seed=$((seed + 1))
+    printf 'round %d, from seed %d on: nothing found\n' "$rounds" "$seed"
+    # Far enough that the next round meets none of these again.
+    seed=$((seed + 1000000))
     if [ "$SECONDS" -ge "$end" ]; then break; fi
   done
   rm -f "$log"
-  say "soak $kind: $rounds rounds, nothing found"
+  say "soak $kind: nothing found"
 }
 
 # libFuzzer on every fuzz target, an equal share of the time for each. What it
