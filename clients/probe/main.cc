@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "clients/probe/probe_server.h"
 #include "clients/probe/probes.h"
+#include "lib/base/mutex.h"  // Switches the deadlock search of gRPC's locks off.
 
 namespace cairn {
 namespace probe {

@@ -1,15 +1,21 @@
-// Mutex, MutexLock, CondVar and Notification: absl's, made visible to TSan.
+// Mutex, MutexLock, CondVar and Notification, with absl's names and annotations
+// over the standard library's types.
 //
-// Debian's Abseil is built without TSan, so TSan cannot see that an absl::Mutex
-// orders what it guards and would report every guarded access as a race. These
-// wrappers tell it. Without TSan they are absl's types at no cost. All code of
-// this project uses them and never absl::Mutex itself.
+// Not absl::Mutex, for two reasons of Debian's Abseil, which is built without
+// NDEBUG and without TSan: each of its locks looks for deadlocks in a global
+// graph, which costs six times the lock itself, and TSan cannot see that it
+// orders anything. See docs/decisions/0003-mutex.md. All code of this project
+// uses these types. Linking this library also switches that search off for the
+// absl::Mutexes inside gRPC.
 
 #ifndef CAIRN_LIB_BASE_MUTEX_H_
 #define CAIRN_LIB_BASE_MUTEX_H_
 
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
@@ -53,24 +59,18 @@ class ABSL_LOCKABLE Mutex {
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
 
-  void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() {
-    mu_.Lock();
-    TsanAcquire(this);
-  }
-  void Unlock() ABSL_UNLOCK_FUNCTION() {
-    TsanRelease(this);
-    mu_.Unlock();
-  }
+  void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() { mu_.lock(); }
+  void Unlock() ABSL_UNLOCK_FUNCTION() { mu_.unlock(); }
   bool TryLock() ABSL_EXCLUSIVE_TRYLOCK_FUNCTION(true) {
-    if (!mu_.TryLock()) return false;
-    TsanAcquire(this);
-    return true;
+    return mu_.try_lock();
   }
-  void AssertHeld() const ABSL_ASSERT_EXCLUSIVE_LOCK() { mu_.AssertHeld(); }
+
+  // Tells the compiler's analysis what it cannot see; checks nothing.
+  void AssertHeld() const ABSL_ASSERT_EXCLUSIVE_LOCK() {}
 
  private:
   friend class CondVar;
-  absl::Mutex mu_;
+  std::mutex mu_;
 };
 
 class ABSL_SCOPED_LOCKABLE MutexLock {
@@ -94,25 +94,28 @@ class CondVar {
 
   // May wake without a signal: call in a loop that checks the condition.
   void Wait(Mutex* mu) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
-    TsanRelease(mu);
-    cv_.Wait(&mu->mu_);
-    TsanAcquire(mu);
+    std::unique_lock<std::mutex> lock(mu->mu_, std::adopt_lock);
+    cv_.wait(lock);
+    lock.release();
   }
 
   // Returns true if it timed out.
   bool WaitWithTimeout(Mutex* mu, absl::Duration timeout)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
-    TsanRelease(mu);
-    const bool timed_out = cv_.WaitWithTimeout(&mu->mu_, timeout);
-    TsanAcquire(mu);
-    return timed_out;
+    // Longer ones would overflow the clock.
+    const absl::Duration bounded = std::min(timeout, absl::Hours(24 * 365));
+    std::unique_lock<std::mutex> lock(mu->mu_, std::adopt_lock);
+    const std::cv_status status =
+        cv_.wait_for(lock, absl::ToChronoNanoseconds(bounded));
+    lock.release();
+    return status == std::cv_status::timeout && bounded == timeout;
   }
 
-  void Signal() { cv_.Signal(); }
-  void SignalAll() { cv_.SignalAll(); }
+  void Signal() { cv_.notify_one(); }
+  void SignalAll() { cv_.notify_all(); }
 
  private:
-  absl::CondVar cv_;
+  std::condition_variable cv_;
 };
 
 // Happens once; whoever waits is released.
