@@ -171,6 +171,11 @@ void ChangeSet::ForgetExpiry(const ExpiryKey& expiry) {
   batch_.DeleteExpiry(expiry);
 }
 
+void ChangeSet::DropFile(absl::string_view name, const FileRecord& record) {
+  batch_.DeleteFile(name);
+  Replace(record, nullptr, record.record);
+}
+
 void ChangeSet::DoomShared(uint64_t number, const JournalPosition& after) {
   disk::v1::DoomedSegment doomed;
   doomed.set_after_segment(after.segment);

@@ -72,6 +72,9 @@ class ChangeSet {
   void PostponeTombstone(const ExpiryKey& expiry, int64_t unix_seconds);
   void ForgetExpiry(const ExpiryKey& expiry);
 
+  // A rebuild found that the content is not there: forgets the file.
+  void DropFile(absl::string_view name, const FileRecord& record);
+
   // Nothing refers to the shared segment any more.
   void DoomShared(uint64_t number, const JournalPosition& after);
 

@@ -8,7 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
-#include "lib/checksum/crc32c.h"
+#include "services/storage/store/segment_probe.h"
 #include "services/storage/store/segment_scan.h"
 
 namespace cairn {
@@ -98,24 +98,10 @@ class Recovery {
     absl::StatusOr<std::shared_ptr<File>> file = segments_->Open(number);
     if (absl::IsNotFound(file.status())) return false;
     CAIRN_RETURN_IF_ERROR(file.status());
-    std::string block(kSegmentHeaderBytes, '\0');
-    CAIRN_ASSIGN_OR_RETURN(const size_t read,
-                           (*file)->ReadAt(0, block.data(), block.size()));
-    block.resize(read);
-    const absl::StatusOr<SegmentHeader> header = DecodeSegmentHeader(block);
-    if (absl::IsFailedPrecondition(header.status())) return header.status();
-    if (header.ok() && header->number == number) {
-      return header->kind == SegmentKind::kShared;
-    }
-    // Either the header is damaged, or it never reached the disk. A record
-    // behind it tells: records carry the number of their segment.
-    CAIRN_ASSIGN_OR_RETURN(const int64_t size, (*file)->Size());
-    RecordScanner scanner(file->get(), number, kSegmentHeaderBytes, size,
-                          /*check_content=*/false);
-    CAIRN_ASSIGN_OR_RETURN(const Outcome outcome, scanner.Next());
-    if (outcome != Outcome::kRecord) return false;
-    ReportDamage({number, 0}, "segment header");
-    return true;
+    CAIRN_ASSIGN_OR_RETURN(const SegmentProbe probe,
+                           ProbeSegment(file->get(), number));
+    if (probe.header_damaged) ReportDamage({number, 0}, "segment header");
+    return probe.shared;
   }
 
   absl::Status AddToWindow(uint64_t number, int64_t begin) {
@@ -294,8 +280,9 @@ class Recovery {
       if (!durable && era_boot_id_ != boot_id_) {
         const Extent extent{from.segment(), static_cast<int64_t>(from.offset()),
                             static_cast<int64_t>(from.length()), from.crc32c()};
-        CAIRN_ASSIGN_OR_RETURN(const bool whole,
-                               DedicatedIsWhole(segments_, extent));
+        CAIRN_ASSIGN_OR_RETURN(
+            const bool whole,
+            DedicatedIsWhole(segments_, extent, DedicatedCheck::kContent));
         if (!whole) return false;
       }
       orphans_.erase(from.segment());
@@ -390,43 +377,6 @@ class Recovery {
 };
 
 }  // namespace
-
-absl::StatusOr<bool> DedicatedIsWhole(SegmentSet* segments,
-                                      const Extent& extent) {
-  const absl::StatusOr<std::shared_ptr<File>> file =
-      segments->Open(extent.segment);
-  if (absl::IsNotFound(file.status())) return false;
-  CAIRN_RETURN_IF_ERROR(file.status());
-  CAIRN_ASSIGN_OR_RETURN(const int64_t size, (*file)->Size());
-  if (extent.offset != kSegmentHeaderBytes ||
-      size < DedicatedFileBytes(extent.length)) {
-    return false;
-  }
-  std::string bytes(kSegmentHeaderBytes, '\0');
-  CAIRN_ASSIGN_OR_RETURN(size_t read,
-                         (*file)->ReadAt(0, bytes.data(), bytes.size()));
-  const absl::StatusOr<SegmentHeader> header =
-      DecodeSegmentHeader(absl::string_view(bytes.data(), read));
-  if (!header.ok() || header->number != extent.segment) return false;
-  bytes.resize(TrailerBytes(extent.length));
-  CAIRN_ASSIGN_OR_RETURN(read, (*file)->ReadAt(extent.offset + extent.length,
-                                               bytes.data(), bytes.size()));
-  const absl::StatusOr<Trailer> trailer = DecodeTrailer(
-      extent.segment, extent.length, absl::string_view(bytes.data(), read));
-  if (!trailer.ok()) return false;
-  uint32_t crc = 0;
-  bytes.resize(1 << 20);
-  for (int64_t at = 0; at < extent.length;) {
-    const int64_t want = std::min<int64_t>(static_cast<int64_t>(bytes.size()),
-                                           extent.length - at);
-    CAIRN_ASSIGN_OR_RETURN(
-        read, (*file)->ReadAt(extent.offset + at, bytes.data(), want));
-    if (static_cast<int64_t>(read) != want) return false;
-    crc = ExtendCrc32c(crc, absl::string_view(bytes.data(), read));
-    at += want;
-  }
-  return crc == extent.crc32c && trailer->content_crc == crc;
-}
 
 absl::StatusOr<RecoveryResult> Recover(const ChangeSetOptions& options,
                                        const disk::v1::IndexState& checkpoint,

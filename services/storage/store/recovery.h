@@ -47,12 +47,6 @@ absl::StatusOr<RecoveryResult> Recover(const ChangeSetOptions& options,
                                        SegmentSet* segments, Index* index,
                                        PathState* state);
 
-// Whether the dedicated segment of `extent` is there and its whole content is
-// what the extent says. Reads all of it.
-//   UNAVAILABLE  the disk refused.
-absl::StatusOr<bool> DedicatedIsWhole(SegmentSet* segments,
-                                      const Extent& extent);
-
 }  // namespace storage
 }  // namespace cairn
 
