@@ -110,6 +110,25 @@ absl::Status NoWritableNode(absl::string_view where,
                    full ? "; free space or add a node" : ""));
 }
 
+// The one of `all` whose turn is the lowest; among those that never had one,
+// the one of the lowest rank.
+template <typename T, typename TurnOf, typename KeyOf>
+const T* LongestAgo(const std::vector<const T*>& all, uint64_t seed,
+                    const TurnOf& turn_of, const KeyOf& key_of) {
+  const T* best = nullptr;
+  uint64_t best_turn = 0;
+  for (const T* one : all) {
+    const uint64_t turn = turn_of(one);
+    if (best == nullptr || turn < best_turn ||
+        (turn == best_turn &&
+         Rank(seed, key_of(one)) < Rank(seed, key_of(best)))) {
+      best = one;
+      best_turn = turn;
+    }
+  }
+  return best;
+}
+
 uint32_t WeightOf(const PlacementPolicy& policy, const GroupModel& group) {
   const auto found = policy.group_weights.find(group.name);
   return found == policy.group_weights.end() ? kDefaultWeight : found->second;
@@ -157,18 +176,16 @@ absl::StatusOr<UploadPlace> Placer::PlaceUpload(const ClusterModel& model,
     }
   }
 
-  size_t counts[kVerdicts] = {};
   for (const NodeState state : {NodeState::kActive, NodeState::kSuspect}) {
+    const auto takes = [&](size_t member) {
+      const NodeModel& node = model.nodes()[member];
+      return node.state == state && Judge(node, query) == Verdict::kTakes;
+    };
     std::vector<const GroupModel*> groups;
     for (const GroupModel* group : allowed) {
-      bool takes = false;
-      for (const size_t member : group->members) {
-        const NodeModel& node = model.nodes()[member];
-        const Verdict verdict = Judge(node, query);
-        if (state == NodeState::kActive) ++counts[static_cast<size_t>(verdict)];
-        if (verdict == Verdict::kTakes && node.state == state) takes = true;
+      if (std::any_of(group->members.begin(), group->members.end(), takes)) {
+        groups.push_back(group);
       }
-      if (takes) groups.push_back(group);
     }
     if (groups.empty()) continue;
 
@@ -177,10 +194,7 @@ absl::StatusOr<UploadPlace> Placer::PlaceUpload(const ClusterModel& model,
     const GroupModel* group = ChooseGroup(model, std::move(groups));
     std::vector<const NodeModel*> nodes;
     for (const size_t member : group->members) {
-      const NodeModel& node = model.nodes()[member];
-      if (node.state == state && Judge(node, query) == Verdict::kTakes) {
-        nodes.push_back(&node);
-      }
+      if (takes(member)) nodes.push_back(&model.nodes()[member]);
     }
     const NodeModel* node = ChooseNode(model, query, std::move(nodes));
     UploadPlace place{node, ChoosePath(model, query, *node)};
@@ -195,17 +209,19 @@ absl::StatusOr<UploadPlace> Placer::PlaceUpload(const ClusterModel& model,
     }
     return place;
   }
+
+  size_t counts[kVerdicts] = {};
+  for (const GroupModel* group : allowed) {
+    for (const size_t member : group->members) {
+      ++counts[static_cast<size_t>(Judge(model.nodes()[member], query))];
+    }
+  }
   return NoWritableNode(where, counts);
 }
 
 const GroupModel* Placer::ChooseGroup(const ClusterModel& model,
                                       std::vector<const GroupModel*> groups) {
   if (groups.size() == 1) return groups.front();
-  const auto turn = [&](const GroupModel* group) {
-    const auto found = group_turns_.find(group->name);
-    return std::make_pair(found == group_turns_.end() ? 0 : found->second,
-                          Rank(seed_, group->name));
-  };
   switch (model.policy().group_policy) {
     case GroupPolicy::kMostFree: {
       int64_t most = -1;
@@ -236,22 +252,26 @@ const GroupModel* Placer::ChooseGroup(const ClusterModel& model,
     case GroupPolicy::kFixed:
       break;
   }
-  return *std::min_element(groups.begin(), groups.end(),
-                           [&](const GroupModel* a, const GroupModel* b) {
-                             return turn(a) < turn(b);
-                           });
+  // The analysis does not see that a lambda runs under the lock.
+  const Turns* const turns = &group_turns_;
+  return LongestAgo(
+      groups, seed_,
+      [turns](const GroupModel* group) {
+        const auto found = turns->find(group->name);
+        return found == turns->end() ? 0 : found->second;
+      },
+      [](const GroupModel* group) { return absl::string_view(group->name); });
 }
 
 const NodeModel* Placer::NextNode(const std::vector<const NodeModel*>& nodes) {
-  const auto turn = [&](const NodeModel* node) {
-    const auto found = node_turns_.find(node->uuid);
-    return std::make_pair(found == node_turns_.end() ? 0 : found->second.node,
-                          Rank(seed_, node->uuid));
-  };
-  return *std::min_element(nodes.begin(), nodes.end(),
-                           [&](const NodeModel* a, const NodeModel* b) {
-                             return turn(a) < turn(b);
-                           });
+  const auto* const turns = &node_turns_;
+  return LongestAgo(
+      nodes, seed_,
+      [turns](const NodeModel* node) {
+        const auto found = turns->find(node->uuid);
+        return found == turns->end() ? 0 : found->second.node;
+      },
+      [](const NodeModel* node) { return absl::string_view(node->uuid); });
 }
 
 const NodeModel* Placer::ChooseNode(const ClusterModel& model,
@@ -301,11 +321,12 @@ const NodeModel* Placer::ChooseNode(const ClusterModel& model,
 
 uint32_t Placer::ChoosePath(const ClusterModel& model, const UploadQuery& query,
                             const NodeModel& node) {
-  const auto turns = node_turns_.find(node.uuid);
-  const auto turn = [&](size_t i) {
-    const bool known =
-        turns != node_turns_.end() && i < turns->second.store_paths.size();
-    return known ? turns->second.store_paths[i] : 0;
+  const auto found = node_turns_.find(node.uuid);
+  const NodeTurns* turns =
+      found == node_turns_.end() ? nullptr : &found->second;
+  const auto turn = [turns](size_t i) {
+    const bool known = turns != nullptr && i < turns->store_paths.size();
+    return known ? turns->store_paths[i] : 0;
   };
   const bool most_free = model.policy().path_policy == PathPolicy::kMostFree;
   absl::optional<size_t> best;
