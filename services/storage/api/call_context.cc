@@ -1,0 +1,24 @@
+#include "services/storage/api/call_context.h"
+
+namespace cairn {
+namespace storage {
+
+ApiMetrics::ApiMetrics(MetricsRegistry* registry)
+    : upload(registry, "FileService.Upload"),
+      download(registry, "FileService.Download"),
+      stat(registry, "FileService.Stat"),
+      remove(registry, "FileService.Delete"),
+      batch_stream(registry, "BatchService.Run"),
+      batch_put(registry, "BatchService.Run/put"),
+      batch_get(registry, "BatchService.Run/get"),
+      batch_stat(registry, "BatchService.Run/stat"),
+      batch_delete(registry, "BatchService.Run/delete"),
+      received_bytes(registry->AddCounter(
+          "cairn_storage_received_bytes_total",
+          "Content received from clients. Its rate is the write throughput.")),
+      sent_bytes(registry->AddCounter(
+          "cairn_storage_sent_bytes_total",
+          "Content sent to clients. Its rate is the read throughput.")) {}
+
+}  // namespace storage
+}  // namespace cairn

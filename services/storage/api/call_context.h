@@ -1,0 +1,48 @@
+// What every handler of the storage API uses.
+
+#ifndef CAIRN_SERVICES_STORAGE_API_CALL_CONTEXT_H_
+#define CAIRN_SERVICES_STORAGE_API_CALL_CONTEXT_H_
+
+#include "lib/base/clock.h"
+#include "lib/metrics/metrics.h"
+#include "lib/rpc/method_metrics.h"
+#include "services/storage/core/byte_budget.h"
+#include "services/storage/core/storage_node.h"
+
+namespace cairn {
+namespace storage {
+
+// Counted by the handlers. Thread-safe.
+struct ApiMetrics {
+  explicit ApiMetrics(MetricsRegistry* registry);
+
+  rpc::MethodMetrics upload;
+  rpc::MethodMetrics download;
+  rpc::MethodMetrics stat;
+  rpc::MethodMetrics remove;
+  rpc::MethodMetrics batch_stream;
+  rpc::MethodMetrics batch_put;
+  rpc::MethodMetrics batch_get;
+  rpc::MethodMetrics batch_stat;
+  rpc::MethodMetrics batch_delete;
+
+  // Content, without what is round it.
+  Counter* const received_bytes;
+  Counter* const sent_bytes;
+};
+
+// All borrowed; they outlive the services.
+struct CallContext {
+  StorageNode* node = nullptr;
+
+  // Of bodies in flight, both ways.
+  ByteBudget* budget = nullptr;
+
+  Clock* clock = nullptr;
+  ApiMetrics* metrics = nullptr;
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_API_CALL_CONTEXT_H_

@@ -1,0 +1,276 @@
+#include "services/storage/api/download_call.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cairn/storage/v1/file_service.pb.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/status_macros.h"
+#include "lib/checksum/crc32c.h"
+#include "lib/rpc/chunk_wire.h"
+#include "lib/rpc/grpc_status.h"
+#include "lib/rpc/wire.h"
+#include "services/storage/api/convert.h"
+#include "services/storage/api/translate.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+absl::Status QueueFull() {
+  return ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                         ErrorReason::kOverloaded, "the disk's queue is full");
+}
+
+}  // namespace
+
+DownloadCall::DownloadCall(const CallContext& context,
+                           const grpc::ByteBuffer& request)
+    : context_(context), begin_(context.clock->Monotonic()) {
+  context_.metrics->download.Begin();
+  const absl::Status status = Begin(request);
+  if (!status.ok()) Stop(status);
+  Pump();
+}
+
+DownloadCall::~DownloadCall() {
+  int64_t budget_bytes = writing_message_.budget_bytes;
+  MutexLock lock(&mu_);
+  for (const Ready& ready : ready_) budget_bytes += ready.budget_bytes;
+  context_.budget->Return(budget_bytes);
+}
+
+void DownloadCall::Unref() {
+  TsanRelease(this);
+  if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    TsanAcquire(this);
+    delete this;
+  }
+}
+
+absl::Status DownloadCall::Begin(const grpc::ByteBuffer& buffer) {
+  storage::v1::DownloadRequest request;
+  if (!rpc::FromByteBuffer(buffer, &request)) {
+    return InvalidField("request", "the bytes are no DownloadRequest message");
+  }
+  if (request.chunk_bytes() < 0 ||
+      request.chunk_bytes() > static_cast<int32_t>(rpc::kChunkBytesMax)) {
+    return InvalidField("chunk_bytes",
+                        absl::StrCat("must be 0 to ", rpc::kChunkBytesMax));
+  }
+  chunk_bytes_ = request.chunk_bytes() > 0 ? request.chunk_bytes()
+                                           : rpc::kChunkBytesDefault;
+  if (chunk_bytes_ > kBlockBytes) chunk_bytes_ -= chunk_bytes_ % kBlockBytes;
+  offset_ = request.offset();
+  if (request.has_length()) length_ = request.length();
+
+  CAIRN_ASSIGN_OR_RETURN(located_, context_.node->Locate(request.file_id()));
+  absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> opened =
+      located_.path->TryOpen(located_.id.name);
+  if (opened.has_value()) {
+    Opened(*std::move(opened));
+    return absl::OkStatus();
+  }
+  Ref();
+  const bool queued = located_.path->io()->TrySubmit([this] {
+    Opened(located_.path->Open(located_.id.name));
+    Pump();
+    Unref();
+  });
+  if (queued) return absl::OkStatus();
+  Unref();
+  return QueueFull();
+}
+
+void DownloadCall::Opened(absl::StatusOr<std::unique_ptr<OpenFile>> file) {
+  absl::Status status = file.status();
+  if (status.ok()) {
+    file_ = *std::move(file);
+    status = SendInfo();
+  }
+  if (!status.ok()) Stop(status);
+}
+
+absl::Status DownloadCall::SendInfo() {
+  CAIRN_ASSIGN_OR_RETURN(const int64_t bytes,
+                         BytesToSend(file_->info(), offset_, length_));
+  next_ = offset_;
+  end_ = offset_ + bytes;
+  storage::v1::DownloadResponse response;
+  ToProto(*context_.node, located_.id.store_path, file_->info(),
+          response.mutable_info());
+  Ready ready;
+  ready.message = rpc::ToByteBuffer(response);
+  MutexLock lock(&mu_);
+  ready_.push_back(std::move(ready));
+  opened_ = true;
+  read_all_ = next_ == end_;
+  return absl::OkStatus();
+}
+
+void DownloadCall::Stop(const absl::Status& status) {
+  MutexLock lock(&mu_);
+  if (status_.ok()) status_ = status;
+  read_all_ = true;
+}
+
+void DownloadCall::Pump() {
+  for (;;) {
+    enum { kWrite, kWriteLast, kRead, kFinish } action;
+    absl::Status status;
+    {
+      MutexLock lock(&mu_);
+      if (finished_) return;
+      if (!writing_ && !ready_.empty() && !cancelled_) {
+        writing_message_ = std::move(ready_.front());
+        ready_.pop_front();
+        writing_ = true;
+        action = kWrite;
+        if (ready_.empty() && read_all_ && status_.ok()) {
+          action = kWriteLast;
+          finished_ = true;
+        }
+      } else if (opened_ && !reading_ && !read_all_ && !cancelled_ &&
+                 ready_.size() < kReadAhead) {
+        reading_ = true;
+        action = kRead;
+      } else if (!writing_ && !reading_ &&
+                 (cancelled_ || (read_all_ && ready_.empty()))) {
+        finished_ = true;
+        action = kFinish;
+        status = status_;
+      } else {
+        return;
+      }
+    }
+    switch (action) {
+      case kWrite:
+        TsanRelease(this);
+        StartWrite(&writing_message_.message);
+        break;
+      case kWriteLast:
+        context_.metrics->download.End(absl::OkStatus(),
+                                       context_.clock->Monotonic() - begin_);
+        TsanRelease(this);
+        StartWriteAndFinish(&writing_message_.message, grpc::WriteOptions(),
+                            grpc::Status::OK);
+        return;
+      case kRead:
+        Read();
+        break;
+      case kFinish:
+        context_.metrics->download.End(status,
+                                       context_.clock->Monotonic() - begin_);
+        TsanRelease(this);
+        Finish(rpc::ToGrpcStatus(status));
+        return;
+    }
+  }
+}
+
+int64_t DownloadCall::ChunkEnd() const {
+  return std::min(end_, (next_ / chunk_bytes_ + 1) * chunk_bytes_);
+}
+
+void DownloadCall::Read() {
+  const int64_t length = ChunkEnd() - next_;
+  if (context_.budget->TryTake(length)) {
+    ReadWithBudget(length);
+    return;
+  }
+  Ref();
+  context_.budget->Take(length, [this, length] {
+    ReadWithBudget(length);
+    Pump();
+    Unref();
+  });
+}
+
+void DownloadCall::ReadWithBudget(int64_t length) {
+  bool cancelled = false;
+  {
+    MutexLock lock(&mu_);
+    cancelled = cancelled_;
+  }
+  if (cancelled) {
+    HaveRead(length, absl::CancelledError("the client went away"));
+    return;
+  }
+  if (absl::optional<absl::StatusOr<absl::Cord>> data =
+          file_->TryRead(next_, length)) {
+    HaveRead(length, *data);
+    return;
+  }
+  Ref();
+  const bool queued = located_.path->io()->TrySubmit([this, length] {
+    HaveRead(length, file_->Read(next_, length));
+    Pump();
+    Unref();
+  });
+  if (!queued) {
+    HaveRead(length, QueueFull());
+    Unref();
+  }
+}
+
+void DownloadCall::HaveRead(int64_t length,
+                            const absl::StatusOr<absl::Cord>& data) {
+  if (!data.ok()) {
+    context_.budget->Return(length);
+    MutexLock lock(&mu_);
+    reading_ = false;
+    if (status_.ok()) status_ = data.status();
+    read_all_ = true;
+    return;
+  }
+  rpc::Chunk chunk;
+  chunk.offset = next_;
+  chunk.data = *data;
+  // Of a file in one chunk the CRC is known, and was checked by reading.
+  chunk.crc32c = length == file_->info().size_bytes ? file_->info().crc32c
+                                                    : Crc32c(chunk.data);
+  Ready ready;
+  ready.message = rpc::MakeDownloadChunk(chunk);
+  ready.budget_bytes = length;
+  next_ += length;
+  context_.metrics->sent_bytes->Add(static_cast<uint64_t>(length));
+  MutexLock lock(&mu_);
+  ready_.push_back(std::move(ready));
+  reading_ = false;
+  if (next_ == end_) read_all_ = true;
+}
+
+void DownloadCall::OnWriteDone(bool ok) {
+  TsanAcquire(this);
+  const int64_t budget_bytes = writing_message_.budget_bytes;
+  writing_message_ = Ready();
+  {
+    MutexLock lock(&mu_);
+    writing_ = false;
+    if (!ok) {
+      cancelled_ = true;
+      if (status_.ok()) status_ = absl::CancelledError("the client went away");
+    }
+  }
+  context_.budget->Return(budget_bytes);
+  Pump();
+}
+
+void DownloadCall::OnCancel() {
+  TsanAcquire(this);
+  {
+    MutexLock lock(&mu_);
+    cancelled_ = true;
+    if (status_.ok()) status_ = absl::CancelledError("the client went away");
+  }
+  Pump();
+}
+
+void DownloadCall::OnDone() {
+  TsanAcquire(this);
+  Unref();
+}
+
+}  // namespace storage
+}  // namespace cairn

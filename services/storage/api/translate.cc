@@ -1,0 +1,67 @@
+#include "services/storage/api/translate.h"
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/error_reason.h"
+#include "lib/rpc/batch_wire.h"
+#include "services/storage/api/convert.h"
+
+namespace cairn {
+namespace storage {
+absl::Status InvalidField(absl::string_view field, absl::string_view message) {
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
+      absl::StrCat(field, ": ", message), {{"field", std::string(field)}});
+}
+
+absl::StatusOr<Uuid> ParseRequestId(absl::string_view text, bool required) {
+  if (text.empty()) {
+    if (required) return InvalidField("request_id", "is missing");
+    return Uuid();
+  }
+  const absl::StatusOr<Uuid> id = Uuid::Parse(text);
+  if (!id.ok() || id->is_nil()) {
+    return InvalidField("request_id",
+                        "must be a UUID in canonical text form, not nil");
+  }
+  return *id;
+}
+
+absl::StatusOr<Durability> ParseDurability(
+    const common::v1::Durability& durability) {
+  return ParseDurability(rpc::BatchDurability{
+      static_cast<uint32_t>(durability.level()), durability.replicas(),
+      static_cast<uint32_t>(durability.policy())});
+}
+
+common::v1::DurabilityLevel ToProto(Durability durability) {
+  return durability == Durability::kCached
+             ? common::v1::DURABILITY_LEVEL_CACHED
+             : common::v1::DURABILITY_LEVEL_SYNCED;
+}
+
+common::v1::FileKind ToProto(FileKind kind) {
+  switch (kind) {
+    case FileKind::kNormal:
+      return common::v1::FILE_KIND_NORMAL;
+    case FileKind::kAppender:
+      return common::v1::FILE_KIND_APPENDER;
+    case FileKind::kDerived:
+      return common::v1::FILE_KIND_DERIVED;
+  }
+  return common::v1::FILE_KIND_UNSPECIFIED;
+}
+
+void ToProto(const StorageNode& node, uint8_t path_index, const FileInfo& info,
+             common::v1::FileInfo* out) {
+  out->set_file_id(node.FileId(path_index, info.name));
+  out->set_size_bytes(info.size_bytes);
+  out->set_crc32c(info.crc32c);
+  out->set_kind(ToProto(info.kind));
+  out->mutable_create_time()->set_seconds(info.create_unix_seconds);
+  out->mutable_version()->set_clock(info.version.clock);
+  out->mutable_version()->set_node(info.version.node);
+  out->set_origin_node(info.origin_node);
+}
+
+}  // namespace storage
+}  // namespace cairn

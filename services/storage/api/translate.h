@@ -1,0 +1,41 @@
+// Wire messages to the plain values of the core and back, with the checks that
+// the .proto comments promise. Pure functions.
+
+#ifndef CAIRN_SERVICES_STORAGE_API_TRANSLATE_H_
+#define CAIRN_SERVICES_STORAGE_API_TRANSLATE_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cairn/common/v1/file.pb.h"
+#include "lib/base/uuid.h"
+#include "services/storage/core/storage_node.h"
+#include "services/storage/core/store_path.h"
+
+namespace cairn {
+namespace storage {
+
+// INVALID_ARGUMENT with INVALID_FIELD and the field's name.
+absl::Status InvalidField(absl::string_view field, absl::string_view message);
+
+// A request_id in canonical text form; nil for "" unless it is required.
+//   INVALID_ARGUMENT  INVALID_FIELD.
+absl::StatusOr<Uuid> ParseRequestId(absl::string_view text, bool required);
+
+// As ParseDurability() of convert.h.
+absl::StatusOr<Durability> ParseDurability(
+    const common::v1::Durability& durability);
+
+common::v1::DurabilityLevel ToProto(Durability durability);
+common::v1::FileKind ToProto(FileKind kind);
+
+// `path_index` is where the file lies.
+void ToProto(const StorageNode& node, uint8_t path_index, const FileInfo& info,
+             common::v1::FileInfo* out);
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_API_TRANSLATE_H_
