@@ -1,0 +1,199 @@
+// cairn-storage: keeps files on the disks of one machine and serves them.
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cairn/config/storage/v1/storage_config.pb.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/status_macros.h"
+#include "lib/config/config.h"
+#include "lib/fault/fault_point.h"
+#include "lib/io/file_system.h"
+#include "lib/process/ready_file.h"
+#include "lib/process/termination.h"
+#include "lib/process/version.h"
+#include "services/storage/config/storage_config.h"
+#include "services/storage/node_identity.h"
+#include "services/storage/storage_server.h"
+#include "services/storage/store/engine.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+constexpr char kAbout[] =
+    "Keeps the files of a Cairn cluster on the disks of this machine.\n"
+    "\n"
+    "Every field that the configuration file and --set take is explained in\n"
+    "proto/cairn/config/storage/v1/storage_config.proto. A first node:\n"
+    "\n"
+    "  cairn-storage --set store_paths+='{directory: \"/data0/cairn\"}' \\\n"
+    "      --set trackers=127.0.0.1:7700 \\\n"
+    "      --set cluster_id=$CLUSTER_ID --set cluster_secret_file=secret";
+
+struct Flags {
+  std::string config_file;
+  std::vector<std::string> overrides;
+  std::string ready_file;
+  std::string fault_points;
+  bool print_config = false;
+  bool check_config = false;
+
+  int rebuild_path = -1;
+};
+
+absl::Status LoadConfig(const Flags& flags, StorageConfig* config) {
+  if (!flags.config_file.empty()) {
+    CAIRN_RETURN_IF_ERROR(LoadConfigFile(flags.config_file, config));
+  }
+  for (const std::string& assignment : flags.overrides) {
+    CAIRN_RETURN_IF_ERROR(ApplyOverride(assignment, config));
+  }
+  *config = WithDefaults(*config);
+  return absl::OkStatus();
+}
+
+absl::Status CheckConfig(const StorageConfig& config) {
+  CAIRN_RETURN_IF_ERROR(ValidateConfig(config));
+  return ReadClusterSecret(config, FileSystem::Real()).status();
+}
+
+LogLevel LevelOf(const std::string& name) {
+  if (name == "debug") return LogLevel::kDebug;
+  if (name == "warning") return LogLevel::kWarning;
+  if (name == "error") return LogLevel::kError;
+  return LogLevel::kInfo;
+}
+
+absl::Status Serve(const StorageConfig& config, const Flags& flags,
+                   TerminationSignals* signals) {
+  if (!flags.fault_points.empty()) {
+    CAIRN_RETURN_IF_ERROR(WithContext(EnableFaultPoints(flags.fault_points),
+                                      "--enable_fault_points"));
+    CAIRN_LOG(kWarning, "storage", "fault points are armed: {}",
+              flags.fault_points);
+  }
+  auto server = StorageServer::Start(config);
+  if (!server.ok()) return server.status();
+  if (!flags.ready_file.empty()) {
+    CAIRN_RETURN_IF_ERROR(WriteReadyFile(
+        flags.ready_file,
+        {{"storage", (*server)->advertised_address()},
+         {"listen", absl::StrJoin((*server)->addresses(), ",")},
+         {"admin", (*server)->admin_address()},
+         {"metrics", (*server)->metrics_address()},
+         {"node_uuid", (*server)->identity().node_uuid.ToString()},
+         {"group", (*server)->identity().group},
+         {"cluster_id", config.cluster_id()}}));
+  }
+  const int signal = signals->Wait();
+  CAIRN_LOG(kInfo, "storage", "stopping signal={}", signal);
+  (*server)->Stop();
+  return absl::OkStatus();
+}
+
+absl::Status Rebuild(const StorageConfig& config, int index) {
+  if (index < 0 || index >= config.store_paths_size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--path: there are store paths 0 to ", config.store_paths_size() - 1));
+  }
+  CAIRN_ASSIGN_OR_RETURN(const NodeIdentity identity,
+                         FindOrMakeNodeIdentity(config, FileSystem::Real()));
+  int percent_said = -1;
+  CAIRN_ASSIGN_OR_RETURN(
+      const RebuildReport report,
+      RebuildIndex(OptionsOfPath(config, identity, index), FileSystem::Real(),
+                   Clock::Real(), [&](const JobProgress& progress) {
+                     if (progress.total_bytes <= 0) return;
+                     const int percent = static_cast<int>(
+                         100 * progress.done_bytes / progress.total_bytes);
+                     if (percent / 10 == percent_said / 10) return;
+                     percent_said = percent;
+                     std::fprintf(stderr, "%d %% of the segments read\n",
+                                  percent);
+                   }));
+  std::printf(
+      "store path %d has a new index: %lld files, %lld deleted names, from "
+      "%lld records in %lld segments\n"
+      "damaged records: %lld, files without their content: %lld\n"
+      "incarnation: %s\n",
+      index, static_cast<long long>(report.files),
+      static_cast<long long>(report.tombstones),
+      static_cast<long long>(report.records),
+      static_cast<long long>(report.segments),
+      static_cast<long long>(report.damaged_records),
+      static_cast<long long>(report.missing_content),
+      report.incarnation.ToString().c_str());
+  for (const std::string& place : report.damage) {
+    std::printf("  %s\n", place.c_str());
+  }
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  TerminationSignals signals;
+  Flags flags;
+  CLI::App app(kAbout, "cairn-storage");
+  app.set_version_flag("--version", absl::StrCat("cairn-storage ", kVersion));
+  app.add_option("--config", flags.config_file,
+                 "Configuration as a Protobuf text file.");
+  app.add_option("--set", flags.overrides,
+                 "Overrides a field: --set listen=0.0.0.0:7800. Repeatable.")
+      ->allow_extra_args(false);
+  app.add_option("--ready_file", flags.ready_file,
+                 "Written once the node serves: its addresses as JSON.");
+  app.add_option("--enable_fault_points", flags.fault_points,
+                 "For tests: makes the process fail on demand; see "
+                 "lib/fault/fault_point.h.");
+  app.add_flag("--print_config", flags.print_config,
+               "Prints the configuration in force, secrets left out, and "
+               "ends.");
+  app.add_flag("--check_config", flags.check_config,
+               "Checks the configuration and ends.");
+  CLI::App* const rebuild = app.add_subcommand(
+      "rebuild-index",
+      "Makes a new index for a store path from its segments, while no process "
+      "has it open.");
+  rebuild->add_option("--path", flags.rebuild_path, "Index of the store path.")
+      ->required();
+  app.fallthrough();
+  CLI11_PARSE(app, argc, argv);
+
+  StorageConfig config;
+  absl::Status status = LoadConfig(flags, &config);
+  if (status.ok() && flags.print_config) {
+    std::printf("%s", PrintConfig(config).c_str());
+    return 0;
+  }
+  if (status.ok()) status = CheckConfig(config);
+  if (status.ok() && flags.check_config) {
+    std::printf("cairn-storage: the configuration is good\n");
+    return 0;
+  }
+  if (status.ok()) {
+    InitLogging(LevelOf(config.log_level()), config.log_format() == "json"
+                                                 ? LogFormat::kJson
+                                                 : LogFormat::kText);
+    status = rebuild->parsed() ? Rebuild(config, flags.rebuild_path)
+                               : Serve(config, flags, &signals);
+  }
+  if (!status.ok()) {
+    std::fprintf(stderr, "cairn-storage: %s\n",
+                 std::string(status.message()).c_str());
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace storage
+}  // namespace cairn
+
+int main(int argc, char** argv) { return cairn::storage::Main(argc, argv); }

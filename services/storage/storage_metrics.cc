@@ -1,0 +1,265 @@
+#include "services/storage/storage_metrics.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+// What of EngineNumbers is shown under which name.
+struct CounterRow {
+  const char* name;
+  const char* help;
+  uint64_t EngineNumbers::*value;
+};
+struct GaugeRow {
+  const char* name;
+  const char* help;
+  int64_t EngineNumbers::*value;
+};
+
+constexpr CounterRow kCounters[] = {
+    {"cairn_storage_path_commits_total",
+     "Groups of changes that were committed.", &EngineNumbers::commits},
+    {"cairn_storage_path_committed_changes_total",
+     "Changes that were committed. With commits_total: how many share a write.",
+     &EngineNumbers::committed},
+    {"cairn_storage_path_refused_changes_total",
+     "Changes that were refused: overloaded, disk full or read-only.",
+     &EngineNumbers::refused},
+    {"cairn_storage_path_journal_written_bytes_total",
+     "Bytes written to shared segments.", &EngineNumbers::journal_bytes},
+    {"cairn_storage_path_dedicated_written_bytes_total",
+     "Bytes written to segments of large files.",
+     &EngineNumbers::dedicated_bytes},
+    {"cairn_storage_path_syncs_total", "Calls of fdatasync.",
+     &EngineNumbers::syncs},
+    {"cairn_storage_path_sync_failures_total",
+     "Syncs that failed. Any makes the path read-only for good.",
+     &EngineNumbers::sync_failures},
+    {"cairn_storage_path_read_bytes_total",
+     "Content that was read and checked.", &EngineNumbers::read_bytes},
+    {"cairn_storage_path_read_failures_total",
+     "Reads that the disk refused. A rise says that the disk is dying.",
+     &EngineNumbers::read_failures},
+    {"cairn_storage_path_damaged_blocks_total",
+     "Blocks that did not match their checksum. Any is a bad disk.",
+     &EngineNumbers::content_damaged},
+    {"cairn_storage_path_damaged_records_total",
+     "Records that recovery or compaction had to skip.",
+     &EngineNumbers::damaged_records},
+    {"cairn_storage_path_checkpoints_total", "Checkpoints of the index.",
+     &EngineNumbers::checkpoints},
+    {"cairn_storage_path_compacted_segments_total",
+     "Segments that compaction emptied.", &EngineNumbers::compacted_segments},
+    {"cairn_storage_path_compacted_bytes_total",
+     "Bytes that compaction copied.", &EngineNumbers::compacted_bytes},
+    {"cairn_storage_path_replayed_records_total",
+     "Records replayed when the path was opened.",
+     &EngineNumbers::replayed_records},
+    {"cairn_storage_path_index_cache_hits_total",
+     "Index blocks found in the cache.",
+     &EngineNumbers::index_block_cache_hits},
+    {"cairn_storage_path_index_cache_misses_total",
+     "Index blocks read from disk. A rise against hits says that the cache is "
+     "too small.",
+     &EngineNumbers::index_block_cache_misses},
+    {"cairn_storage_path_index_bloom_useful_total",
+     "Lookups that a Bloom filter spared.", &EngineNumbers::index_bloom_useful},
+    {"cairn_storage_path_index_flush_written_bytes_total",
+     "Bytes that RocksDB wrote for checkpoints.",
+     &EngineNumbers::index_flush_write_bytes},
+    {"cairn_storage_path_index_compaction_read_bytes_total",
+     "Bytes that RocksDB's compaction read.",
+     &EngineNumbers::index_compaction_read_bytes},
+    {"cairn_storage_path_index_compaction_written_bytes_total",
+     "Bytes that RocksDB's compaction wrote.",
+     &EngineNumbers::index_compaction_write_bytes},
+    {"cairn_storage_path_index_stall_microseconds_total",
+     "Time that RocksDB made the committer wait.",
+     &EngineNumbers::index_stall_micros},
+};
+
+constexpr GaugeRow kGauges[] = {
+    {"cairn_storage_path_queue_changes",
+     "Changes that wait to be committed. A rise says that the disk is too "
+     "slow.",
+     &EngineNumbers::queue_entries},
+    {"cairn_storage_path_queue_bytes", "Content that waits to be committed.",
+     &EngineNumbers::queue_bytes},
+    {"cairn_storage_path_io_queue_tasks",
+     "Tasks that wait for a thread that may block.",
+     &EngineNumbers::io_queue_entries},
+    {"cairn_storage_path_files", "Files, without deleted ones.",
+     &EngineNumbers::files},
+    {"cairn_storage_path_tombstones", "Deleted names that are remembered.",
+     &EngineNumbers::tombstones},
+    {"cairn_storage_path_live_bytes", "Bytes in segments that belong to files.",
+     &EngineNumbers::live_bytes},
+    {"cairn_storage_path_dead_bytes",
+     "Bytes in segments that compaction can give back.",
+     &EngineNumbers::dead_bytes},
+    {"cairn_storage_path_segments", "Segment files.", &EngineNumbers::segments},
+    {"cairn_storage_path_open_segments", "Segment files that are open.",
+     &EngineNumbers::open_segments},
+    {"cairn_storage_path_uploads",
+     "Uploads to segments of their own that are not finished.",
+     &EngineNumbers::uploads},
+    {"cairn_storage_path_checkpoint_lag_bytes",
+     "Journal that a restart would replay.",
+     &EngineNumbers::checkpoint_lag_bytes},
+    {"cairn_storage_path_index_bytes", "Index on disk.",
+     &EngineNumbers::index_bytes},
+    {"cairn_storage_path_index_memtable_bytes",
+     "Changes of the index in memory.", &EngineNumbers::index_memtable_bytes},
+    {"cairn_storage_path_index_cache_bytes", "Cached index blocks in memory.",
+     &EngineNumbers::index_block_cache_bytes},
+    {"cairn_storage_path_index_pending_compaction_bytes",
+     "What RocksDB still has to compact. A steady rise ends in stalls.",
+     &EngineNumbers::index_pending_compaction_bytes},
+};
+
+MetricLabels PathLabel(int index) { return {{"path", absl::StrCat(index)}}; }
+
+}  // namespace
+
+StorePathMetrics::StorePathMetrics(MetricsRegistry* registry, int index)
+    : commit_entries_(registry->AddHistogram(
+          "cairn_storage_path_commit_changes",
+          "Changes that shared one commit. A rise means more is waiting for "
+          "the disk.",
+          Histogram::PowersOfTwo(12), PathLabel(index))),
+      commit_bytes_(
+          registry->AddHistogram("cairn_storage_path_commit_bytes",
+                                 "Bytes that one commit wrote to the journal.",
+                                 Histogram::PowersOfTwo(25), PathLabel(index))),
+      commit_seconds_(registry->AddHistogram(
+          "cairn_storage_path_commit_seconds",
+          "Time to write, sync if asked for, and index one commit.",
+          Histogram::LatencyBounds(), PathLabel(index))),
+      sync_seconds_(registry->AddHistogram(
+          "cairn_storage_path_sync_seconds",
+          "Time of one fdatasync. A rise says that the disk is busy or dying.",
+          Histogram::LatencyBounds(), PathLabel(index))),
+      checkpoint_seconds_(registry->AddHistogram(
+          "cairn_storage_path_checkpoint_pause_seconds",
+          "Time that commits waited for a checkpoint to begin.",
+          Histogram::LatencyBounds(), PathLabel(index))),
+      writable_(registry->AddGauge(
+          "cairn_storage_path_writable",
+          "1 if the path takes uploads, 0 if it is full, read-only or offline.",
+          PathLabel(index))),
+      readable_(registry->AddGauge("cairn_storage_path_readable",
+                                   "1 if the path is open, 0 if it is offline.",
+                                   PathLabel(index))),
+      total_bytes_(registry->AddGauge("cairn_storage_path_total_bytes",
+                                      "Size of the path's file system.",
+                                      PathLabel(index))),
+      free_bytes_(registry->AddGauge("cairn_storage_path_free_bytes",
+                                     "Free bytes of the path's file system.",
+                                     PathLabel(index))) {
+  for (const CounterRow& row : kCounters) {
+    counters_.push_back(
+        registry->AddCounter(row.name, row.help, PathLabel(index)));
+  }
+  last_.resize(counters_.size());
+  for (const GaugeRow& row : kGauges) {
+    gauges_.push_back(registry->AddGauge(row.name, row.help, PathLabel(index)));
+  }
+}
+
+void StorePathMetrics::OnCommit(int64_t entries, int64_t journal_bytes,
+                                absl::Duration duration) {
+  commit_entries_->Observe(static_cast<double>(entries));
+  commit_bytes_->Observe(static_cast<double>(journal_bytes));
+  commit_seconds_->Observe(duration);
+}
+
+void StorePathMetrics::OnSync(absl::Duration duration) {
+  sync_seconds_->Observe(duration);
+}
+
+void StorePathMetrics::OnCheckpoint(absl::Duration pause) {
+  checkpoint_seconds_->Observe(pause);
+}
+
+void StorePathMetrics::SetOffline() {
+  writable_->Set(0);
+  readable_->Set(0);
+}
+
+void StorePathMetrics::Set(const EngineNumbers& numbers,
+                           const StorePathStatus& status) {
+  writable_->Set(status.state == StorePathState::kActive ? 1 : 0);
+  readable_->Set(status.state == StorePathState::kOffline ? 0 : 1);
+  total_bytes_->Set(static_cast<double>(status.total_bytes));
+  free_bytes_->Set(static_cast<double>(status.free_bytes));
+  for (size_t i = 0; i < counters_.size(); ++i) {
+    const uint64_t now = numbers.*kCounters[i].value;
+    // A path that was opened anew counts from 0 again; ours goes on.
+    if (now < last_[i]) last_[i] = 0;
+    counters_[i]->Add(now - last_[i]);
+    last_[i] = now;
+  }
+  for (size_t i = 0; i < gauges_.size(); ++i) {
+    gauges_[i]->Set(static_cast<double>(numbers.*kGauges[i].value));
+  }
+}
+
+void BatchItemMetrics::ItemAnswered(rpc::BatchOperation operation,
+                                    const absl::Status& outcome,
+                                    absl::Duration took, int64_t bytes_in,
+                                    int64_t bytes_out) {
+  rpc::MethodMetrics* method = &metrics_->batch_stat;
+  switch (operation) {
+    case rpc::BatchOperation::kPut:
+      method = &metrics_->batch_put;
+      break;
+    case rpc::BatchOperation::kGet:
+      method = &metrics_->batch_get;
+      break;
+    case rpc::BatchOperation::kDelete:
+      method = &metrics_->batch_delete;
+      break;
+    case rpc::BatchOperation::kStat:
+      break;
+    case rpc::BatchOperation::kNone:
+      // An item that asks for nothing is an error of the stream.
+      method = &metrics_->batch_stream;
+      break;
+  }
+  if (outcome.ok()) {
+    method->CountOk(1, took);
+  } else {
+    method->CountError(outcome);
+  }
+  if (bytes_in > 0) {
+    metrics_->received_bytes->Add(static_cast<uint64_t>(bytes_in));
+  }
+  if (bytes_out > 0) {
+    metrics_->sent_bytes->Add(static_cast<uint64_t>(bytes_out));
+  }
+}
+
+uint64_t AddBudgetMetrics(const ByteBudget* budget, MetricsRegistry* registry) {
+  Gauge* const limit =
+      registry->AddGauge("cairn_storage_budget_max_bytes",
+                         "Bytes of bodies that may be in flight.");
+  Gauge* const taken = registry->AddGauge(
+      "cairn_storage_budget_taken_bytes",
+      "Bytes of bodies in flight. At the limit, callers wait.");
+  Gauge* const waiting = registry->AddGauge(
+      "cairn_storage_budget_waiting",
+      "Bodies that wait for others to leave. Above 0 for long: raise "
+      "limits.body_bytes_max, or clients are too slow.");
+  return registry->AddRefresh([=] {
+    limit->Set(static_cast<double>(budget->max_bytes()));
+    taken->Set(static_cast<double>(budget->taken_bytes()));
+    waiting->Set(static_cast<double>(budget->waiting()));
+  });
+}
+
+}  // namespace storage
+}  // namespace cairn

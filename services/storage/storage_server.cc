@@ -1,0 +1,324 @@
+#include "services/storage/storage_server.h"
+
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/executor.h"
+#include "lib/base/log.h"
+#include "lib/base/mutex.h"
+#include "lib/base/status_macros.h"
+#include "lib/file_id/file_id.h"
+#include "lib/metrics/metrics_server.h"
+#include "lib/metrics/process_stats.h"
+#include "lib/process/version.h"
+#include "lib/rpc/server.h"
+#include "services/storage/api/batch_service.h"
+#include "services/storage/api/call_context.h"
+#include "services/storage/api/file_service.h"
+#include "services/storage/api/node_service.h"
+#include "services/storage/attach/tracker_links.h"
+#include "services/storage/config/storage_config.h"
+#include "services/storage/core/byte_budget.h"
+#include "services/storage/core/job_list.h"
+#include "services/storage/node_identity.h"
+#include "services/storage/storage_metrics.h"
+#include "services/storage/store/engine.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+constexpr int kBackgroundThreads = 2;
+constexpr size_t kBackgroundQueueMax = 1024;
+
+// Answers of batches that had to wait are made here.
+constexpr int kBatchThreads = 2;
+constexpr size_t kBatchQueueMax = 65536;
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) +
+         absl::Nanoseconds(duration.nanos());
+}
+
+class Server : public StorageServer {
+ public:
+  Server(StorageConfig config, const std::string& secret,
+         const NodeIdentity& identity, FileSystem* fs, Clock* clock)
+      : config_(std::move(config)),
+        secret_(secret),
+        fs_(fs),
+        clock_(clock),
+        codec_(secret),
+        budget_(config_.limits().body_bytes_max()),
+        node_(identity,
+              config_.path_policy() == tracker::v1::PATH_POLICY_MOST_FREE
+                  ? PathPolicy::kMostFree
+                  : PathPolicy::kRoundRobin,
+              &codec_, clock) {}
+
+  ~Server() override { Stop(); }
+
+  absl::Status Open() {
+    CAIRN_RETURN_IF_ERROR(OpenPaths());
+    CAIRN_RETURN_IF_ERROR(StartServing());
+    AddMetrics();
+    if (!config_.metrics_listen().empty()) {
+      CAIRN_ASSIGN_OR_RETURN(
+          metrics_server_,
+          MetricsServer::Start(config_.metrics_listen(), &registry_));
+      metrics_address_ = metrics_server_->address();
+    }
+    rpc_->SetReady(true);
+    AttachToTrackers();
+    CAIRN_LOG(kInfo, "storage",
+              "serving name={} address={} group={} node_uuid={} "
+              "node_number={} store_paths={}",
+              config_.name(), advertised_, config_.group(),
+              node_.identity().node_uuid, node_.identity().node_number,
+              node_.path_count());
+    return absl::OkStatus();
+  }
+
+  const std::vector<std::string>& addresses() const override {
+    return rpc_->addresses();
+  }
+  const std::string& admin_address() const override {
+    return rpc_->admin_address();
+  }
+  const std::string& metrics_address() const override {
+    return metrics_address_;
+  }
+  const std::string& advertised_address() const override { return advertised_; }
+  const NodeIdentity& identity() const override { return node_.identity(); }
+  const MetricsRegistry& metrics() const override { return registry_; }
+
+  void Stop() override ABSL_LOCKS_EXCLUDED(mu_) {
+    {
+      MutexLock lock(&mu_);
+      if (stopped_) return;
+      stopped_ = true;
+    }
+    if (rpc_ != nullptr) {
+      rpc_->SetReady(false);
+      if (links_ != nullptr) links_->AnnounceStopping();
+      rpc_->Stop(FromProto(config_.stop_grace()));
+    }
+    if (links_ != nullptr) links_->Stop();
+    metrics_server_.reset();
+    for (const uint64_t id : refreshes_) registry_.Remove(id);
+    node_.Stop();
+    // Compaction ends when its path has stopped.
+    background_.reset();
+    batch_executor_.reset();
+    CAIRN_LOG(kInfo, "storage", "stopped name={}", config_.name());
+  }
+
+ private:
+  absl::Status OpenPaths() {
+    absl::Status first_error;
+    int opened = 0;
+    for (int i = 0; i < config_.store_paths_size(); ++i) {
+      path_metrics_.push_back(
+          std::make_unique<StorePathMetrics>(&registry_, i));
+      const StorePathOptions options =
+          OptionsOfPath(config_, node_.identity(), i);
+      StorePathMetrics* const observer = path_metrics_.back().get();
+      StorePathHooks hooks;
+      hooks.open = [this, options,
+                    observer]() -> absl::StatusOr<std::unique_ptr<StorePath>> {
+        CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
+                               OpenStorePath(options, fs_, clock_, observer));
+        return std::unique_ptr<StorePath>(std::move(engine));
+      };
+      hooks.rebuild =
+          [this, options](std::function<void(const JobProgress&)> progress)
+          -> absl::Status {
+        return RebuildIndex(options, fs_, clock_, std::move(progress)).status();
+      };
+      const absl::Status status =
+          WithContext(node_.AddPath(options.directory, std::move(hooks)),
+                      absl::StrCat("store_paths[", i, "]"));
+      if (status.ok()) {
+        ++opened;
+        continue;
+      }
+      // Somebody else's disk, or one that is in use, is a mistake of whoever
+      // started this, not a fault to live with.
+      if (status.code() == absl::StatusCode::kFailedPrecondition ||
+          status.code() == absl::StatusCode::kInvalidArgument) {
+        return status;
+      }
+      CAIRN_LOG(kError, "storage", "a store path stays offline error=\"{}\"",
+                status);
+      first_error.Update(status);
+    }
+    return opened > 0 ? absl::OkStatus() : first_error;
+  }
+
+  absl::Status StartServing() {
+    background_ = std::make_unique<ThreadPool>("background", kBackgroundThreads,
+                                               kBackgroundQueueMax);
+    batch_executor_ =
+        std::make_unique<ThreadPool>("batch", kBatchThreads, kBatchQueueMax);
+    jobs_ = std::make_unique<JobList>(background_.get(), clock_);
+
+    CallContext context;
+    context.node = &node_;
+    context.budget = &budget_;
+    context.clock = clock_;
+    context.metrics = &api_metrics_;
+    file_service_ = std::make_unique<FileServiceImpl>(context);
+    batch_service_ = std::make_unique<BatchServiceImpl>(
+        &node_, &budget_, clock_, batch_executor_.get(), &batch_metrics_,
+        BatchServiceOptions());
+    NodeServiceOptions node_options;
+    node_options.version = kVersion;
+    node_options.start_time = clock_->Now();
+    node_options.dead_share_min = config_.engine().compaction_dead_share();
+    node_service_ = std::make_unique<NodeServiceImpl>(
+        node_options, &node_, jobs_.get(), background_.get());
+
+    rpc::RpcServerOptions options;
+    options.listen.assign(config_.listen().begin(), config_.listen().end());
+    options.admin_listen = config_.admin_listen();
+    options.memory_bytes_max = config_.limits().rpc_bytes_max();
+    options.streams_per_connection_max =
+        config_.limits().streams_per_connection_max();
+    CAIRN_ASSIGN_OR_RETURN(
+        rpc_,
+        rpc::RpcServer::Start(
+            options,
+            {{v1::FileService::service_full_name(), file_service_.get()},
+             {v1::BatchService::service_full_name(), batch_service_.get()},
+             {v1::NodeService::service_full_name(), node_service_.get()}}));
+    advertised_ = config_.advertise().empty() ? rpc_->addresses().front()
+                                              : config_.advertise();
+    return absl::OkStatus();
+  }
+
+  void AddMetrics() {
+    AddProcessMetrics(&registry_);
+    refreshes_.push_back(AddBudgetMetrics(&budget_, &registry_));
+    Gauge* const attached = registry_.AddGauge(
+        "cairn_storage_trackers_attached",
+        "Trackers that know the node now. Below the number of trackers for "
+        "long: see the log.");
+    refreshes_.push_back(registry_.AddRefresh([this, attached] {
+      for (size_t i = 0; i < path_metrics_.size(); ++i) {
+        const absl::StatusOr<std::shared_ptr<StorePath>> path =
+            node_.Path(static_cast<uint32_t>(i));
+        if (!path.ok()) {
+          path_metrics_[i]->SetOffline();
+          continue;
+        }
+        // The hooks above opened it.
+        Engine* const engine = static_cast<Engine*>(path->get());
+        path_metrics_[i]->Set(engine->Numbers(), engine->Status());
+      }
+      double links = 0;
+      if (links_ != nullptr) {
+        for (const TrackerLinkState& state : links_->States()) {
+          if (state.attached) ++links;
+        }
+      }
+      attached->Set(links);
+    }));
+  }
+
+  void AttachToTrackers() {
+    if (config_.trackers().empty()) return;
+    TrackerLinksOptions options;
+    options.trackers.assign(config_.trackers().begin(),
+                            config_.trackers().end());
+    const NodeIdentity& identity = node_.identity();
+    options.identity.set_node_uuid(identity.node_uuid.ToString());
+    options.identity.set_node_number(identity.node_number);
+    options.identity.set_name(identity.name);
+    options.identity.set_group(identity.group);
+    options.identity.set_cluster_id(identity.cluster_id.ToString());
+    options.identity.set_address(advertised_);
+    options.identity.set_zone(config_.zone());
+    options.identity.set_version(kVersion);
+    options.cluster_secret = secret_;
+    links_ = std::make_unique<TrackerLinks>(
+        std::move(options), [this] { return MakeReport(); }, nullptr, clock_);
+    links_->Start();
+  }
+
+  tracker::v1::NodeReport MakeReport() {
+    tracker::v1::NodeReport report;
+    uint32_t index = 0;
+    for (const StorePathStatus& status : node_.Status()) {
+      tracker::v1::StorePathReport* const path = report.add_store_paths();
+      path->set_index(index++);
+      path->set_writable(status.state == StorePathState::kActive);
+      path->set_readable(status.state != StorePathState::kOffline);
+      path->set_total_bytes(status.total_bytes);
+      path->set_free_bytes(status.free_bytes);
+      path->set_reserve_bytes(status.reserve_bytes);
+      path->set_files(status.files);
+      if (!status.incarnation.is_nil()) {
+        path->set_incarnation(status.incarnation.ToString());
+      }
+    }
+    report.set_role(config_.role());
+    report.set_weight(config_.weight());
+    report.set_priority(config_.priority());
+    report.set_calls_in_progress(static_cast<uint32_t>(
+        api_metrics_.upload.in_flight() + api_metrics_.download.in_flight() +
+        api_metrics_.stat.in_flight() + api_metrics_.remove.in_flight()));
+    return report;
+  }
+
+  const StorageConfig config_;
+  const std::string secret_;
+  FileSystem* const fs_;
+  Clock* const clock_;
+  std::string advertised_;
+  std::string metrics_address_;
+
+  MetricsRegistry registry_;
+  ApiMetrics api_metrics_{&registry_};
+  BatchItemMetrics batch_metrics_{&api_metrics_};
+  std::vector<std::unique_ptr<StorePathMetrics>> path_metrics_;
+  std::vector<uint64_t> refreshes_;
+
+  const FileIdCodec codec_;
+  ByteBudget budget_;
+  StorageNode node_;
+  std::unique_ptr<JobList> jobs_;
+  std::unique_ptr<ThreadPool> background_;  // Uses `jobs_`.
+  std::unique_ptr<ThreadPool> batch_executor_;
+  std::unique_ptr<FileServiceImpl> file_service_;
+  std::unique_ptr<BatchServiceImpl> batch_service_;
+  std::unique_ptr<NodeServiceImpl> node_service_;
+  std::unique_ptr<rpc::RpcServer> rpc_;
+  std::unique_ptr<TrackerLinks> links_;            // Null without trackers.
+  std::unique_ptr<MetricsServer> metrics_server_;  // May be null.
+
+  Mutex mu_;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StorageServer>> StorageServer::Start(
+    const config::storage::v1::StorageConfig& config, FileSystem* fs,
+    Clock* clock) {
+  const StorageConfig complete = WithDefaults(config);
+  CAIRN_RETURN_IF_ERROR(ValidateConfig(complete));
+  CAIRN_ASSIGN_OR_RETURN(const std::string secret,
+                         ReadClusterSecret(complete, fs));
+  CAIRN_ASSIGN_OR_RETURN(const NodeIdentity identity,
+                         FindOrMakeNodeIdentity(complete, fs));
+  auto server = std::make_unique<Server>(complete, secret, identity, fs, clock);
+  CAIRN_RETURN_IF_ERROR(server->Open());
+  return std::unique_ptr<StorageServer>(std::move(server));
+}
+
+}  // namespace storage
+}  // namespace cairn
