@@ -8,10 +8,13 @@
 
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
+#include "lib/fault/fault_point.h"
 
 namespace cairn {
 namespace storage {
 namespace {
+
+FaultPoint before_remove("compactor.before_remove");
 
 // How often the thread looks whether a flush has ended that it waits for.
 constexpr absl::Duration kFlushPoll = absl::Milliseconds(20);
@@ -155,6 +158,7 @@ absl::Status Background::RemoveDoomed() {
     // A shared one may be where a restart would replay from.
     const JournalPosition& reached = entry.shared() ? durable : synced;
     if (reached < after) continue;
+    before_remove.PassOrDie();
     CAIRN_RETURN_IF_ERROR(parts_.segments->Remove(number));
     removed.push_back(number);
   }

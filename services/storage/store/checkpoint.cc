@@ -5,9 +5,16 @@
 #include <vector>
 
 #include "lib/base/status_macros.h"
+#include "lib/fault/fault_point.h"
 
 namespace cairn {
 namespace storage {
+namespace {
+
+FaultPoint before_begin("checkpoint.before_begin");
+FaultPoint after_begin("checkpoint.after_begin");
+
+}  // namespace
 
 Checkpointer::Checkpointer(Index* index, PathState* state, Journal* journal,
                            SegmentSet* segments, PathHealth* health,
@@ -67,12 +74,14 @@ absl::Status Checkpointer::Begin(bool clean_end) {
   batch.PutState(state);
   batch.PutOrigin(state.log_origin(), origin);
   for (const auto& [number, entry] : segments) batch.PutSegment(number, entry);
+  before_begin.PassOrDie();
   absl::Status begun = index_->Write(&batch);
   if (begun.ok()) begun = index_->StartFlush();
   if (!begun.ok()) {
     state_->SaveFailed(segments);
     return begun;
   }
+  after_begin.PassOrDie();
   if (observer_ != nullptr) {
     observer_->OnCheckpoint(clock_->Monotonic() - start);
   }

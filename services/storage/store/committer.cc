@@ -9,10 +9,16 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
+#include "lib/fault/fault_point.h"
 
 namespace cairn {
 namespace storage {
 namespace {
+
+FaultPoint before_write("committer.before_write");
+FaultPoint before_sync("committer.before_sync");
+FaultPoint before_index("committer.before_index");
+FaultPoint before_answers("committer.before_answers");
 
 // Entries between two looks at the size of the memtables.
 constexpr int64_t kCheckEntries = 512;
@@ -230,6 +236,7 @@ void Committer::CommitGroup(size_t begin, size_t end) {
                               parts_.journal->appended_bytes() - journal_before,
                               parts_.clock->Monotonic() - start);
   }
+  before_answers.PassOrDie();
   // Without a lock, and with everything else done: a callback may call back.
   for (size_t i = begin; i < end; ++i) {
     Outcome& outcome = outcomes_[i - begin];
@@ -308,6 +315,7 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
       iov_.push_back(
           absl::string_view(prefixes_.data() + at, prefixes_.size() - at));
     }
+    before_write.PassOrDie();
     const absl::Status written = parts_.journal->Append(iov_, journal_bytes);
     if (absl::IsResourceExhausted(written)) return GroupResult::kNoSpace;
     if (!written.ok()) {
@@ -316,6 +324,7 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
     }
     parts_.health->Took(journal_bytes);
   }
+  before_sync.PassOrDie();
   if (sync_needed_) {
     absl::Status synced;
     if (sync_dedicated_needed_) synced = parts_.sync_dedicated();
@@ -329,6 +338,7 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
     }
   }
   if (journal_bytes > 0) {
+    before_index.PassOrDie();
     const absl::Status indexed = WriteIndex();
     if (!indexed.ok()) {
       parts_.health->SetBroken(indexed);

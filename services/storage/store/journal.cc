@@ -5,9 +5,16 @@
 #include <utility>
 
 #include "lib/base/status_macros.h"
+#include "lib/fault/fault_point.h"
 
 namespace cairn {
 namespace storage {
+namespace {
+
+FaultPoint before_seal("journal.before_seal");
+FaultPoint after_seal("journal.after_seal");
+
+}  // namespace
 
 Journal::Journal(SegmentSet* segments, PathState* state, Clock* clock,
                  EngineObserver* observer, int64_t segment_bytes)
@@ -45,12 +52,14 @@ absl::Status Journal::Roll() {
   absl::StatusOr<std::shared_ptr<File>> created =
       segments_->CreateShared(state_->incarnation(), number);
   absl::Status status = created.status();
+  before_seal.PassOrDie();
   if (status.ok() && sealing) status = AppendControl(RecordType::kSealed, "");
   if (!status.ok()) {
     const absl::Status removed = segments_->Remove(number);
     if (absl::IsResourceExhausted(status) && !removed.ok()) return removed;
     return status;
   }
+  after_seal.PassOrDie();
   if (sealing) CAIRN_RETURN_IF_ERROR(Sync());
   const JournalPosition begin{number, kSegmentHeaderBytes};
   uint64_t sealed = 0;

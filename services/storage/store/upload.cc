@@ -11,11 +11,14 @@
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/fault/fault_point.h"
 #include "services/storage/store/segment_format.h"
 
 namespace cairn {
 namespace storage {
 namespace {
+
+FaultPoint before_publish("upload.before_publish");
 
 // Bytes after which the disk is told to start, so that the sync at the end has
 // little left to do.
@@ -166,6 +169,7 @@ absl::Status SegmentUpload::FinishSegment(Durability durability) {
       parts_.observer->OnSync(parts_.clock->Monotonic() - start);
     }
   }
+  before_publish.PassOrDie();
   const absl::Status published =
       parts_.segments->PublishUpload(number_, file_, sync);
   if (!published.ok()) return Failed(published);
