@@ -2,8 +2,14 @@
 
 #include <civetweb.h>
 
+#include <atomic>
+#include <thread>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "lib/base/error_reason.h"
 
 namespace cairn {
@@ -22,9 +28,26 @@ int ServeMetrics(struct mg_connection* connection, void* registry) {
 
 struct MetricsServer::Impl {
   ~Impl() {
-    if (context != nullptr) mg_stop(context);
+    if (context == nullptr) return;
+    // Its listening thread looks only every two seconds whether it is to stop,
+    // or when somebody comes.
+    std::atomic<bool> stopped{false};
+    std::thread waker([this, &stopped] {
+      while (!stopped) {
+        char error[128];
+        struct mg_connection* const connection =
+            mg_connect_client(host.c_str(), port, 0, error, sizeof(error));
+        if (connection != nullptr) mg_close_connection(connection);
+        absl::SleepFor(absl::Milliseconds(10));
+      }
+    });
+    mg_stop(context);
+    stopped = true;
+    waker.join();
   }
   struct mg_context* context = nullptr;
+  std::string host;  // Without brackets.
+  int port = 0;
 };
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
@@ -62,6 +85,9 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
   mg_set_request_handler(out->impl_->context, "/metrics$", ServeMetrics,
                          const_cast<MetricsRegistry*>(registry));
   out->address_ = absl::StrCat(host, ":", port.port);
+  out->impl_->host =
+      std::string(absl::StripSuffix(absl::StripPrefix(host, "["), "]"));
+  out->impl_->port = port.port;
   return out;
 }
 

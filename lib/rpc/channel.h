@@ -40,6 +40,10 @@ struct ChannelOptions {
 // `dns:///name:port`. Connects when the first call is made and again whenever
 // that is needed; never fails itself. gRPC's own retries and service
 // configuration from DNS are off: the caller knows what may be repeated.
+//
+// Let the last reference go on a thread of your own, never in a callback of
+// gRPC's: with the last channel of a process gRPC 1.51 joins the threads that
+// callbacks run on, and one that joins itself corrupts the heap.
 std::shared_ptr<grpc::Channel> MakeChannel(absl::string_view address,
                                            const ChannelOptions& options = {});
 

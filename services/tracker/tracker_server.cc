@@ -140,6 +140,7 @@ class Server : public TrackerServer, private MembershipObserver {
     return metrics_address_;
   }
   const std::string& advertised_address() const override { return advertised_; }
+  size_t active_nodes() const override { return membership_->Counts().active; }
   const MetricsRegistry& metrics() const override { return registry_; }
 
   void Stop() override ABSL_LOCKS_EXCLUDED(mu_) {

@@ -6,6 +6,7 @@
 #ifndef CAIRN_SERVICES_TRACKER_TRACKER_SERVER_H_
 #define CAIRN_SERVICES_TRACKER_TRACKER_SERVER_H_
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -45,6 +46,9 @@ class TrackerServer {
 
   // Where others reach this tracker.
   virtual const std::string& advertised_address() const = 0;
+
+  // Nodes that are ACTIVE now.
+  virtual size_t active_nodes() const = 0;
 
   virtual const MetricsRegistry& metrics() const = 0;
 

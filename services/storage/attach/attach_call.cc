@@ -25,8 +25,7 @@ using tracker::v1::MembershipService;
 
 class GrpcAttachCall
     : public AttachCall,
-      public grpc::ClientBidiReactor<AttachRequest, AttachResponse>,
-      public std::enable_shared_from_this<GrpcAttachCall> {
+      public grpc::ClientBidiReactor<AttachRequest, AttachResponse> {
  public:
   GrpcAttachCall(absl::string_view tracker,
                  const tracker::v1::NodeIdentity& identity,
@@ -48,7 +47,6 @@ class GrpcAttachCall
 
   void Begin() {
     MutexLock lock(&mu_);
-    self_ = shared_from_this();
     stub_->async()->Attach(&context_, this);
     // Writes are started from outside of reactions too; until EndLocked() the
     // call must not be done.
@@ -124,13 +122,12 @@ class GrpcAttachCall
   }
 
   void OnDone(const grpc::Status& status) override {
-    std::shared_ptr<GrpcAttachCall> self;
     absl::Status outcome = rpc::FromGrpcStatus(status);
     {
       MutexLock lock(&mu_);
-      self = std::move(self_);
       if (!failure_.ok()) outcome = failure_;
     }
+    // Last: the owner may destroy this as soon as it hears of it.
     listener_->OnEnded(outcome);
   }
 
@@ -190,7 +187,6 @@ class GrpcAttachCall
 
   // Held while nothing else is taken.
   Mutex mu_;
-  std::shared_ptr<GrpcAttachCall> self_ ABSL_GUARDED_BY(mu_);  // Until OnDone.
   AttachRequest request_ ABSL_GUARDED_BY(mu_);
   AttachResponse response_ ABSL_GUARDED_BY(mu_);
   absl::optional<tracker::v1::NodeReport> report_ ABSL_GUARDED_BY(mu_);
@@ -205,11 +201,11 @@ class GrpcAttachCall
 
 }  // namespace
 
-std::shared_ptr<AttachCall> StartAttachCall(
+std::unique_ptr<AttachCall> StartAttachCall(
     absl::string_view tracker, const tracker::v1::NodeIdentity& identity,
     const tracker::v1::NodeReport& first_report,
     absl::string_view cluster_secret, AttachListener* listener) {
-  auto call = std::make_shared<GrpcAttachCall>(tracker, identity, first_report,
+  auto call = std::make_unique<GrpcAttachCall>(tracker, identity, first_report,
                                                cluster_secret, listener);
   call->Begin();
   return call;

@@ -28,11 +28,13 @@ class AttachListener {
 
   virtual void OnPeers(const tracker::v1::GroupPeers& peers) = 0;
 
-  // The last call. OK if the node said goodbye.
+  // The last call; the AttachCall may be destroyed from now on, but not by
+  // this. OK if the node said goodbye.
   virtual void OnEnded(const absl::Status& status) = 0;
 };
 
-// Thread-safe.
+// Thread-safe. To be destroyed after OnEnded() and never on a gRPC thread: with
+// the last channel of a process gRPC joins those threads.
 class AttachCall {
  public:
   virtual ~AttachCall() = default;
@@ -50,7 +52,7 @@ class AttachCall {
 
 // Connects anew, so that the tracker's name is looked up again. `first_report`
 // goes with the hello. `listener` is borrowed until OnEnded() returns.
-std::shared_ptr<AttachCall> StartAttachCall(
+std::unique_ptr<AttachCall> StartAttachCall(
     absl::string_view tracker, const tracker::v1::NodeIdentity& identity,
     const tracker::v1::NodeReport& first_report,
     absl::string_view cluster_secret, AttachListener* listener);

@@ -46,46 +46,36 @@ class TrackerLinks::Link : public AttachListener {
                  owner->options_.backoff_longest, RandomUint64()) {}
 
   // Connects if it is time to, gives up an attempt that takes too long, and
-  // sends `report` if there is one. Returns when it wants to be called again.
+  // sends `newest` if a report is due. Returns when it wants to be called
+  // again.
   absl::Duration Drive(absl::Duration now,
                        const tracker::v1::NodeReport& newest, bool report_due)
       ABSL_LOCKS_EXCLUDED(mu_) {
-    std::shared_ptr<AttachCall> send_to;
-    std::shared_ptr<AttachCall> give_up;
-    bool connect = false;
-    absl::Duration again = absl::InfiniteDuration();
+    bool attached = false;
+    absl::Duration retry_at;
     {
       MutexLock lock(&mu_);
-      if (call_ == nullptr) {
-        connect = now >= retry_at_;
-        again = connect ? now + owner_->options_.handshake_timeout : retry_at_;
-        if (connect) {
-          connecting_since_ = now;
-          running_ = true;
-        }
-      } else if (!attached_) {
-        const absl::Duration limit =
-            connecting_since_ + owner_->options_.handshake_timeout;
-        if (now >= limit) {
-          give_up = call_;
-        } else {
-          again = limit;
-        }
-      } else if (report_due) {
-        send_to = call_;
+      attached = attached_;
+      retry_at = retry_at_;
+      if (!running_ && now >= retry_at_) {
+        running_ = true;
+        connecting_since_ = now;
+      } else if (running_) {
+        retry_at = absl::InfiniteDuration();
       }
     }
-    if (give_up != nullptr) give_up->Cancel();
-    if (send_to != nullptr) send_to->Send(newest);
-    if (connect) {
-      std::shared_ptr<AttachCall> call =
-          StartAttachCall(tracker_, owner_->options_.identity, newest,
-                          owner_->options_.cluster_secret, this);
-      MutexLock lock(&mu_);
-      // It may have ended before we come here.
-      if (running_) call_ = std::move(call);
+    const absl::Duration limit =
+        connecting_since_ + owner_->options_.handshake_timeout;
+    if (retry_at == absl::InfiniteDuration()) {
+      if (attached && report_due) call_->Send(newest);
+      if (!attached && now >= limit) call_->Cancel();
+      return attached || now >= limit ? absl::InfiniteDuration() : limit;
     }
-    return again;
+    call_.reset();  // It has ended.
+    if (now < retry_at) return retry_at;
+    call_ = StartAttachCall(tracker_, owner_->options_.identity, newest,
+                            owner_->options_.cluster_secret, this);
+    return limit;
   }
 
   // The time between reports that this tracker wants.
@@ -94,24 +84,16 @@ class TrackerLinks::Link : public AttachListener {
     return report_interval_;
   }
 
-  void SayGoodbye(const tracker::v1::NodeReport& report)
-      ABSL_LOCKS_EXCLUDED(mu_) {
-    std::shared_ptr<AttachCall> call;
-    {
-      MutexLock lock(&mu_);
-      call = call_;
-    }
-    if (call != nullptr) call->SayGoodbye(report);
+  void SayGoodbye(const tracker::v1::NodeReport& report) {
+    if (call_ != nullptr) call_->SayGoodbye(report);
   }
 
-  void Cancel() ABSL_LOCKS_EXCLUDED(mu_) {
-    std::shared_ptr<AttachCall> call;
-    {
-      MutexLock lock(&mu_);
-      call = call_;
-    }
-    if (call != nullptr) call->Cancel();
+  void Cancel() {
+    if (call_ != nullptr) call_->Cancel();
   }
+
+  // No call is under way any more.
+  void Clear() { call_.reset(); }
 
   // Waits until no call is under way, for `timeout` at most.
   bool WaitEnded(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mu_) {
@@ -171,7 +153,6 @@ class TrackerLinks::Link : public AttachListener {
                 tracker_, status);
     }
     MutexLock lock(&mu_);
-    call_.reset();
     running_ = false;
     // Under the lock and last: who waits for this may destroy it and its owner.
     owner_->Wake();
@@ -182,14 +163,16 @@ class TrackerLinks::Link : public AttachListener {
   TrackerLinks* const owner_;
   const std::string tracker_;
 
+  // The owner's thread's alone.
+  std::unique_ptr<AttachCall> call_;
+  absl::Duration connecting_since_;
+
   // Taken before the owner's, never after.
   mutable Mutex mu_;
   CondVar ended_;
-  std::shared_ptr<AttachCall> call_ ABSL_GUARDED_BY(mu_);
   bool running_ ABSL_GUARDED_BY(mu_) = false;  // From the start to OnEnded().
   bool attached_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status last_error_ ABSL_GUARDED_BY(mu_);
-  absl::Duration connecting_since_ ABSL_GUARDED_BY(mu_);
   absl::Duration retry_at_ ABSL_GUARDED_BY(mu_) = -absl::InfiniteDuration();
   absl::Duration report_interval_ ABSL_GUARDED_BY(mu_) =
       absl::InfiniteDuration();
@@ -288,6 +271,7 @@ void TrackerLinks::Run() {
   // A cancelled call ends soon, whatever the tracker does.
   for (const auto& link : links_) {
     link->WaitEnded(absl::InfiniteDuration());
+    link->Clear();
   }
 }
 

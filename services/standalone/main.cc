@@ -1,0 +1,155 @@
+// cairn-standalone: a tracker and a storage in one process.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "lib/base/log.h"
+#include "lib/base/status_macros.h"
+#include "lib/process/ready_file.h"
+#include "lib/process/termination.h"
+#include "lib/process/version.h"
+#include "services/standalone/standalone.h"
+
+namespace cairn {
+namespace standalone {
+namespace {
+
+constexpr char kAbout[] =
+    "A whole Cairn in one process: a tracker and a storage on a data directory "
+    "of\ntheir own. The first start makes everything that is needed, also "
+    "configuration\nfiles to read and change.";
+
+std::string Absolute(const std::string& path) {
+  if (!path.empty() && path[0] == '/') return path;
+  char* here = getcwd(nullptr, 0);
+  const std::string absolute =
+      absl::StrCat(here == nullptr ? "" : here, "/", path);
+  std::free(here);
+  return absolute;
+}
+
+// What a person wants to know first.
+void PrintWelcome(const Standalone& standalone) {
+  const std::string tracker = standalone.tracker().advertised_address();
+  const std::string storage = standalone.storage().advertised_address();
+  std::string text =
+      absl::StrCat("\nCairn ", kVersion, " serves",
+                   standalone.data().is_new() ? " a new cluster" : "", ".\n\n",
+                   "  data      ", standalone.data().path(), "\n",
+                   "  tracker   ", tracker, "\n", "  storage   ", storage,
+                   "  (", standalone.storage().identity().group, ")\n");
+  for (const auto& [what, address] :
+       {std::make_pair("tracker", standalone.tracker().metrics_address()),
+        std::make_pair("storage", standalone.storage().metrics_address())}) {
+    if (address.empty()) continue;
+    absl::StrAppend(&text, "  metrics   http://", address, "/metrics  (", what,
+                    ")\n");
+  }
+  absl::StrAppend(&text,
+                  "\nTry in another terminal:\n\n"
+                  "  export CAIRN_TRACKERS=",
+                  tracker,
+                  "\n"
+                  "  cairn put README.md        # prints the file's ID\n"
+                  "  cairn get ID -o copy.md\n"
+                  "  cairn status\n"
+                  "  grpcurl -plaintext ",
+                  storage, " list\n\nCtrl-C stops it; the data stays.\n\n");
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+struct Flags {
+  StandaloneOptions options;
+  std::string ready_file;
+  std::string log_level = "warning";
+  bool log_json = false;
+};
+
+LogLevel LevelOf(const std::string& name) {
+  if (name == "debug") return LogLevel::kDebug;
+  if (name == "info") return LogLevel::kInfo;
+  if (name == "error") return LogLevel::kError;
+  return LogLevel::kWarning;
+}
+
+absl::Status Serve(const Flags& flags, TerminationSignals* signals) {
+  InitLogging(LevelOf(flags.log_level),
+              flags.log_json ? LogFormat::kJson : LogFormat::kText);
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Standalone> standalone,
+                         Standalone::Start(flags.options));
+  if (!flags.ready_file.empty()) {
+    CAIRN_RETURN_IF_ERROR(WriteReadyFile(
+        flags.ready_file,
+        {{"tracker", standalone->tracker().advertised_address()},
+         {"storage", standalone->storage().advertised_address()},
+         {"tracker_metrics", standalone->tracker().metrics_address()},
+         {"storage_metrics", standalone->storage().metrics_address()},
+         {"cluster_id", standalone->data().cluster_id().ToString()},
+         {"group", standalone->storage().identity().group},
+         {"data_dir", standalone->data().path()}}));
+  }
+  PrintWelcome(*standalone);
+  signals->Wait();
+  std::printf("Stopping …\n");
+  std::fflush(stdout);
+  standalone->Stop();
+  std::printf("Stopped. The data is in %s\n",
+              standalone->data().path().c_str());
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  TerminationSignals signals;
+  Flags flags;
+  CLI::App app(kAbout, "cairn-standalone");
+  app.set_version_flag("--version",
+                       absl::StrCat("cairn-standalone ", kVersion));
+  app.add_option("--data", flags.options.data_dir,
+                 "Directory for everything; made at the first start.")
+      ->required();
+  app.add_option("--listen", flags.options.listen,
+                 "Where the tracker listens, 127.0.0.1:7700 at first. Its "
+                 "metrics are one port above, the storage 100 above, the "
+                 "storage's metrics 101 above; port 0 takes free ones.");
+  app.add_option("--advertise", flags.options.advertise_host,
+                 "Host under which others reach this machine, when --listen "
+                 "is 0.0.0.0 or [::].");
+  app.add_option("--set_tracker", flags.options.tracker_overrides,
+                 "Overrides a field of tracker.conf: field=value. Repeatable.")
+      ->allow_extra_args(false);
+  app.add_option("--set_storage", flags.options.storage_overrides,
+                 "Overrides a field of storage.conf: field=value. Repeatable.")
+      ->allow_extra_args(false);
+  app.add_option("--ready_file", flags.ready_file,
+                 "Written once all of it serves: the addresses as JSON.");
+  app.add_option("--log_level", flags.log_level, "Least severe level to log.")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  app.add_flag("--log_json", flags.log_json, "Log lines are JSON.");
+  CLI11_PARSE(app, argc, argv);
+
+  flags.options.data_dir = Absolute(flags.options.data_dir);
+  const absl::Status status = Serve(flags, &signals);
+  if (!status.ok()) {
+    std::fprintf(stderr, "cairn-standalone: %s\n",
+                 std::string(status.message()).c_str());
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace standalone
+}  // namespace cairn
+
+int main(int argc, char** argv) { return cairn::standalone::Main(argc, argv); }
