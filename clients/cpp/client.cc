@@ -1,0 +1,552 @@
+#include "clients/cpp/client.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "clients/cpp/atomic_file.h"
+#include "clients/cpp/batch_codec.h"
+#include "clients/cpp/chunk_source.h"
+#include "clients/cpp/cluster_watch.h"
+#include "clients/cpp/node.h"
+#include "clients/cpp/request_ids.h"
+#include "clients/cpp/router.h"
+#include "clients/cpp/small_calls.h"
+#include "clients/cpp/timer.h"
+#include "clients/cpp/transfers.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/executor.h"
+#include "lib/base/mutex.h"
+#include "lib/base/status_macros.h"
+#include "lib/checksum/crc32c.h"
+#include "lib/file_id/file_id.h"
+#include "lib/io/file_system.h"
+
+namespace cairn {
+namespace client {
+namespace {
+
+constexpr int64_t kSmallFileBytesLimit = 1 << 20;  // The protocol's.
+constexpr int32_t kChunkBytesMin = 4 << 10;
+constexpr int32_t kChunkBytesMax = 2 << 20;
+constexpr uint32_t kStorePathMax = 255;
+constexpr uint32_t kReplicasMax = 32;
+
+// Async transfers that may wait for a thread.
+constexpr size_t kTransfersMax = 10000;
+
+absl::Status Invalid(absl::string_view message) {
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                         ErrorReason::kInvalidField, message);
+}
+
+absl::Status Validate(const ClientOptions& options) {
+  if (options.trackers.empty() == options.storage.empty()) {
+    return Invalid(options.trackers.empty()
+                       ? "name at least one tracker, or a storage node"
+                       : "name trackers or a storage node, not both");
+  }
+  if (options.small_file_bytes_max < 0 ||
+      options.small_file_bytes_max > kSmallFileBytesLimit) {
+    return Invalid("small_file_bytes_max must be 0 to 1 MiB");
+  }
+  if (options.chunk_bytes < kChunkBytesMin ||
+      options.chunk_bytes > kChunkBytesMax) {
+    return Invalid("chunk_bytes must be 4 KiB to 2 MiB");
+  }
+  // A message may hold 4 MiB; one item may go over this by its own size.
+  if (options.batch_bytes_max < 1 || options.batch_bytes_max > (2 << 20)) {
+    return Invalid("batch_bytes_max must be 1 to 2 MiB");
+  }
+  if (options.batch_items_max < 1 || options.attempts_max < 1 ||
+      options.transfer_threads < 1 || options.bulk_connections < 1 ||
+      options.waiting_operations_max < 1) {
+    return Invalid("numbers of items, attempts and threads must be 1 and up");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Validate(const Durability& durability) {
+  if (durability.replicas > kReplicasMax) {
+    return Invalid("replicas must be 0 to 32");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Validate(const PutOptions& options) {
+  CAIRN_RETURN_IF_ERROR(ValidateExtension(options.extension));
+  if (!options.group.empty()) {
+    CAIRN_RETURN_IF_ERROR(ValidateGroupName(options.group));
+  }
+  if (options.store_path && *options.store_path > kStorePathMax) {
+    return Invalid("store_path must be 0 to 255");
+  }
+  return Validate(options.durability);
+}
+
+absl::Status Validate(const GetOptions& options) {
+  if (options.offset < 0) return Invalid("offset must not be negative");
+  if (options.length && *options.length < 0) {
+    return Invalid("length must not be negative");
+  }
+  return absl::OkStatus();
+}
+
+// What the ID says of the file; nullopt for an ID that was made elsewhere or
+// whose file can change.
+absl::optional<int64_t> SizeFromId(const FileIdParts& parts) {
+  const absl::StatusOr<FileIdFields> fields = DecodeFileName(parts.name);
+  if (!fields.ok() || (fields->flags & kFileIdAppender) != 0) {
+    return absl::nullopt;
+  }
+  return fields->size_bytes;
+}
+
+class CordSink : public ContentSink {
+ public:
+  absl::Status Write(const absl::Cord& data) override {
+    content_.Append(data);
+    return absl::OkStatus();
+  }
+  absl::Cord Take() { return std::move(content_); }
+
+ private:
+  absl::Cord content_;
+};
+
+// Gives a sink the content that came in one piece.
+absl::Status WriteAll(const absl::Cord& content, ContentSink* sink,
+                      const Progress& progress) {
+  if (!content.empty()) CAIRN_RETURN_IF_ERROR(sink->Write(content));
+  if (progress) {
+    const auto size = static_cast<int64_t>(content.size());
+    progress(size, size);
+  }
+  return absl::OkStatus();
+}
+
+// A blocking call made of an asynchronous one: Wait() returns what the callback
+// got.
+template <typename T>
+class Waiter {
+ public:
+  Client::Callback<T> Callback() {
+    return [this](absl::StatusOr<T> result) {
+      result_ = std::move(result);
+      done_.Notify();
+    };
+  }
+  absl::StatusOr<T> Wait() {
+    done_.WaitForNotification();
+    return std::move(result_);
+  }
+
+ private:
+  absl::StatusOr<T> result_;
+  Notification done_;
+};
+
+PutResult PutResultOf(SmallAnswer* answer) {
+  PutResult result;
+  result.info = std::move(answer->info);
+  result.level = answer->reached.level;
+  result.replicas = answer->reached.replicas;
+  result.replayed = answer->replayed;
+  return result;
+}
+
+class ClientImpl : public Client {
+ public:
+  explicit ClientImpl(ClientOptions options)
+      : options_(std::move(options)),
+        router_(options_.zone,
+                [this](absl::string_view uuid, absl::string_view address) {
+                  return MakeNode(uuid, address);
+                }),
+        small_calls_(RetryOptionsOf(options_), &router_, &timer_),
+        transfers_(TransferOptionsOf(options_), &router_) {}
+
+  ~ClientImpl() override {
+    Cancel();
+    // No new nodes from here on; nothing new for the pool; nothing new for the
+    // nodes; then the nodes themselves.
+    if (watch_ != nullptr) watch_->Stop();
+    std::unique_ptr<ThreadPool> pool;
+    {
+      MutexLock lock(&mu_);
+      pool = std::move(pool_);
+    }
+    pool.reset();
+    timer_.Stop();
+    for (const std::shared_ptr<Node>& node : router_.AllNodes()) {
+      node->batch()->Shutdown(absl::CancelledError("the client was stopped"));
+    }
+  }
+
+  absl::Status Start() {
+    if (!options_.storage.empty()) {
+      router_.UseOnly(options_.storage);
+      return absl::OkStatus();
+    }
+    watch_ = std::make_unique<ClusterWatch>(
+        options_.trackers, [this](std::shared_ptr<const ClusterModel> model) {
+          router_.Update(std::move(model));
+        });
+    return watch_->WaitForView(options_.connect_timeout);
+  }
+
+  void Cancel() override {
+    small_calls_.Stop();
+    transfers_.Stop();
+    {
+      MutexLock lock(&mu_);
+      cancelled_ = true;
+    }
+    for (const std::shared_ptr<Node>& node : router_.AllNodes()) {
+      node->batch()->Cancel(absl::CancelledError("the client was stopped"));
+    }
+  }
+
+  absl::StatusOr<PutResult> Put(absl::string_view content,
+                                const PutOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options));
+    if (IsLarge(static_cast<int64_t>(content.size()))) {
+      const std::unique_ptr<ChunkSource> source = SourceOfBuffer(content);
+      return transfers_.Upload(source.get(), options);
+    }
+    Waiter<PutResult> waiter;
+    SmallRequest request;
+    request.borrowed = content;
+    request.crc32c = Crc32c(content);
+    SmallPut(std::move(request), options, waiter.Callback());
+    return waiter.Wait();
+  }
+
+  absl::StatusOr<PutResult> Put(const absl::Cord& content,
+                                const PutOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options));
+    if (IsLarge(static_cast<int64_t>(content.size()))) {
+      const std::unique_ptr<ChunkSource> source = SourceOfCord(content);
+      return transfers_.Upload(source.get(), options);
+    }
+    Waiter<PutResult> waiter;
+    PutAsync(content, options, waiter.Callback());
+    return waiter.Wait();
+  }
+
+  void PutAsync(absl::Cord content, const PutOptions& options,
+                Callback<PutResult> done) override {
+    const absl::Status valid = Validate(options);
+    if (!valid.ok()) return done(valid);
+    if (IsLarge(static_cast<int64_t>(content.size()))) {
+      return OnPool<PutResult>(
+          [this, content = std::move(content), options] {
+            const std::unique_ptr<ChunkSource> source = SourceOfCord(content);
+            return transfers_.Upload(source.get(), options);
+          },
+          std::move(done));
+    }
+    SmallRequest request;
+    request.crc32c = Crc32c(content);
+    request.content = std::move(content);
+    SmallPut(std::move(request), options, std::move(done));
+  }
+
+  absl::StatusOr<PutResult> PutFile(absl::string_view path,
+                                    const PutOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options));
+    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<ChunkSource> source,
+                           SourceOfFile(path));
+    return PutSource(source.get(), options);
+  }
+
+  void PutFileAsync(absl::string_view path, const PutOptions& options,
+                    Callback<PutResult> done) override {
+    OnPool<PutResult>([this, path = std::string(path),
+                       options] { return PutFile(path, options); },
+                      std::move(done));
+  }
+
+  absl::StatusOr<PutResult> PutFrom(ContentReader* reader,
+                                    absl::optional<int64_t> size_bytes,
+                                    const PutOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options));
+    if (size_bytes && (*size_bytes < 0 || *size_bytes > kFileSizeMax)) {
+      return Invalid("size_bytes must be 0 to 2^56-1");
+    }
+    const std::unique_ptr<ChunkSource> source =
+        SourceOfReader(reader, size_bytes);
+    return PutSource(source.get(), options);
+  }
+
+  absl::StatusOr<GetResult> Get(absl::string_view file_id,
+                                const GetOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options));
+    CAIRN_ASSIGN_OR_RETURN(const FileIdParts parts, ParseFileId(file_id));
+    if (!IsSmallGet(parts, options)) return LargeGet(file_id, options);
+    Waiter<GetResult> waiter;
+    SmallGet(file_id, options, waiter.Callback());
+    return waiter.Wait();
+  }
+
+  void GetAsync(absl::string_view file_id, const GetOptions& options,
+                Callback<GetResult> done) override {
+    const absl::Status valid = Validate(options);
+    if (!valid.ok()) return done(valid);
+    const absl::StatusOr<FileIdParts> parts = ParseFileId(file_id);
+    if (!parts.ok()) return done(parts.status());
+    if (!IsSmallGet(*parts, options)) {
+      return OnPool<GetResult>([this, id = std::string(file_id),
+                                options] { return LargeGet(id, options); },
+                               std::move(done));
+    }
+    SmallGet(file_id, options, std::move(done));
+  }
+
+  absl::StatusOr<FileInfo> GetToFile(absl::string_view file_id,
+                                     absl::string_view path,
+                                     const GetOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options));
+    CAIRN_RETURN_IF_ERROR(ParseFileId(file_id).status());
+    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file,
+                           AtomicFile::Create(FileSystem::Real(), path));
+    absl::StatusOr<FileInfo> info = GetTo(file_id, file.get(), options);
+    if (info.ok()) CAIRN_RETURN_IF_ERROR(file->Commit());
+    return info;
+  }
+
+  void GetToFileAsync(absl::string_view file_id, absl::string_view path,
+                      const GetOptions& options,
+                      Callback<FileInfo> done) override {
+    OnPool<FileInfo>([this, id = std::string(file_id), path = std::string(path),
+                      options] { return GetToFile(id, path, options); },
+                     std::move(done));
+  }
+
+  absl::StatusOr<FileInfo> GetTo(absl::string_view file_id, ContentSink* sink,
+                                 const GetOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options));
+    CAIRN_ASSIGN_OR_RETURN(const FileIdParts parts, ParseFileId(file_id));
+    if (!IsSmallGet(parts, options)) {
+      return transfers_.Download(file_id, sink, options);
+    }
+    CAIRN_ASSIGN_OR_RETURN(GetResult result, Get(file_id, options));
+    CAIRN_RETURN_IF_ERROR(WriteAll(result.content, sink, options.progress));
+    return std::move(result.info);
+  }
+
+  absl::StatusOr<FileInfo> Stat(absl::string_view file_id,
+                                const StatOptions& options) override {
+    Waiter<FileInfo> waiter;
+    StatAsync(file_id, options, waiter.Callback());
+    return waiter.Wait();
+  }
+
+  void StatAsync(absl::string_view file_id, const StatOptions& options,
+                 Callback<FileInfo> done) override {
+    SmallRequest request;
+    request.kind = SmallKind::kStat;
+    request.file_id = std::string(file_id);
+    small_calls_.Start(std::move(request), "",
+                       options.timeout.value_or(options_.timeout),
+                       [done = std::move(done)](absl::Status status,
+                                                SmallAnswer answer) mutable {
+                         if (!status.ok()) return done(std::move(status));
+                         done(std::move(answer.info));
+                       });
+  }
+
+  absl::StatusOr<DeleteResult> Delete(absl::string_view file_id,
+                                      const DeleteOptions& options) override {
+    Waiter<DeleteResult> waiter;
+    DeleteAsync(file_id, options, waiter.Callback());
+    return waiter.Wait();
+  }
+
+  void DeleteAsync(absl::string_view file_id, const DeleteOptions& options,
+                   Callback<DeleteResult> done) override {
+    const absl::Status valid = Validate(options.durability);
+    if (!valid.ok()) return done(valid);
+    SmallRequest request;
+    request.kind = SmallKind::kDelete;
+    request.file_id = std::string(file_id);
+    request.durability = options.durability;
+    request.request_id =
+        options.request_id.is_nil() ? NewRequestId() : options.request_id;
+    small_calls_.Start(std::move(request), "",
+                       options.timeout.value_or(options_.timeout),
+                       [done = std::move(done)](absl::Status status,
+                                                SmallAnswer answer) mutable {
+                         if (!status.ok()) return done(std::move(status));
+                         DeleteResult result;
+                         result.level = answer.reached.level;
+                         result.replicas = answer.reached.replicas;
+                         result.replayed = answer.replayed;
+                         done(std::move(result));
+                       });
+  }
+
+  std::shared_ptr<const ClusterModel> cluster() const override {
+    return router_.model();
+  }
+
+ private:
+  static RetryOptions RetryOptionsOf(const ClientOptions& options) {
+    return {options.attempts_max, options.backoff, options.backoff_max};
+  }
+  static TransferOptions TransferOptionsOf(const ClientOptions& options) {
+    return {RetryOptionsOf(options), options.stall_timeout,
+            options.chunk_bytes};
+  }
+
+  std::shared_ptr<Node> MakeNode(absl::string_view uuid,
+                                 absl::string_view address) {
+    BatchStreamOptions batch;
+    batch.batch_bytes_max = options_.batch_bytes_max;
+    batch.batch_items_max = options_.batch_items_max;
+    batch.waiting_operations_max = options_.waiting_operations_max;
+    batch.waiting_bytes_max = options_.waiting_bytes_max;
+    return std::make_shared<Node>(uuid, address, options_.bulk_connections,
+                                  batch, &timer_, &small_calls_);
+  }
+
+  bool IsLarge(int64_t size) const {
+    return size > options_.small_file_bytes_max;
+  }
+
+  bool IsSmallGet(const FileIdParts& parts, const GetOptions& options) const {
+    const absl::optional<int64_t> size = SizeFromId(parts);
+    if (!size) return false;
+    const int64_t rest = std::max<int64_t>(*size - options.offset, 0);
+    return !IsLarge(std::min(rest, options.length.value_or(rest)));
+  }
+
+  void SmallPut(SmallRequest request, const PutOptions& options,
+                Callback<PutResult> done) {
+    request.kind = SmallKind::kPut;
+    request.request_id =
+        options.request_id.is_nil() ? NewRequestId() : options.request_id;
+    request.durability = options.durability;
+    request.extension = options.extension;
+    request.store_path = options.store_path;
+    small_calls_.Start(std::move(request), options.group,
+                       options.timeout.value_or(options_.timeout),
+                       [done = std::move(done)](absl::Status status,
+                                                SmallAnswer answer) mutable {
+                         if (!status.ok()) return done(std::move(status));
+                         done(PutResultOf(&answer));
+                       });
+  }
+
+  void SmallGet(absl::string_view file_id, const GetOptions& options,
+                Callback<GetResult> done) {
+    SmallRequest request;
+    request.kind = SmallKind::kGet;
+    request.file_id = std::string(file_id);
+    request.offset = options.offset;
+    request.length = options.length;
+    small_calls_.Start(std::move(request), "",
+                       options.timeout.value_or(options_.timeout),
+                       [done = std::move(done)](absl::Status status,
+                                                SmallAnswer answer) mutable {
+                         if (!status.ok()) return done(std::move(status));
+                         GetResult result;
+                         result.info = std::move(answer.info);
+                         result.content = std::move(answer.content);
+                         done(std::move(result));
+                       });
+  }
+
+  absl::StatusOr<GetResult> LargeGet(absl::string_view file_id,
+                                     const GetOptions& options) {
+    CordSink sink;
+    CAIRN_ASSIGN_OR_RETURN(FileInfo info,
+                           transfers_.Download(file_id, &sink, options));
+    return GetResult{std::move(info), sink.Take()};
+  }
+
+  // Small contents, even of a reader of unknown length, become small puts:
+  // those can be repeated whatever the source is.
+  absl::StatusOr<PutResult> PutSource(ChunkSource* source,
+                                      const PutOptions& options) {
+    const auto limit = static_cast<size_t>(options_.small_file_bytes_max);
+    const absl::optional<int64_t> size = source->size_bytes();
+    if (size && IsLarge(*size)) return transfers_.Upload(source, options);
+    CAIRN_ASSIGN_OR_RETURN(absl::Cord content, source->Next(limit + 1));
+    if (content.size() <= limit) {
+      if (size && static_cast<int64_t>(content.size()) != *size) {
+        return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                               ErrorReason::kSizeMismatch,
+                               absl::StrCat("the source has ", content.size(),
+                                            " bytes instead of ", *size,
+                                            ": did it change meanwhile?"));
+      }
+      absl::StatusOr<PutResult> result = Put(content, options);
+      if (result.ok() && options.progress) {
+        options.progress(result->info.size_bytes, result->info.size_bytes);
+      }
+      return result;
+    }
+    if (size) {
+      return ErrorWithReason(
+          absl::StatusCode::kInvalidArgument, ErrorReason::kSizeMismatch,
+          absl::StrCat("the source has more than ", *size, " bytes"));
+    }
+    const std::unique_ptr<ChunkSource> whole =
+        SourceWithPrefix(std::move(content), source);
+    return transfers_.Upload(whole.get(), options);
+  }
+
+  // Runs `work`, which blocks, on a thread of the pool and then `done`.
+  template <typename T>
+  void OnPool(absl::AnyInvocable<absl::StatusOr<T>()> work, Callback<T> done)
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    // Shared, since a pool that refuses drops what it was given.
+    auto shared = std::make_shared<Callback<T>>(std::move(done));
+    ThreadPool* pool = nullptr;
+    {
+      MutexLock lock(&mu_);
+      if (!cancelled_) {
+        if (pool_ == nullptr) {
+          pool_ = std::make_unique<ThreadPool>(
+              "cairn-move", options_.transfer_threads, kTransfersMax);
+        }
+        pool = pool_.get();
+      }
+    }
+    if (pool == nullptr) {
+      return (*shared)(absl::CancelledError("the client was stopped"));
+    }
+    const bool taken = pool->TrySubmit(
+        [work = std::move(work), shared]() mutable { (*shared)(work()); });
+    if (!taken) {
+      (*shared)(ErrorWithReason(
+          absl::StatusCode::kResourceExhausted, ErrorReason::kOverloaded,
+          "too many transfers wait already: start fewer at a time"));
+    }
+  }
+
+  const ClientOptions options_;
+  Timer timer_;
+  Router router_;
+  SmallCalls small_calls_;
+  Transfers transfers_;
+
+  Mutex mu_;
+  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
+  std::unique_ptr<ThreadPool> pool_ ABSL_GUARDED_BY(mu_);  // When it is needed.
+
+  std::unique_ptr<ClusterWatch> watch_;  // Null without trackers.
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
+  CAIRN_RETURN_IF_ERROR(Validate(options));
+  auto client = std::make_unique<ClientImpl>(std::move(options));
+  CAIRN_RETURN_IF_ERROR(client->Start());
+  return client;
+}
+
+}  // namespace client
+}  // namespace cairn

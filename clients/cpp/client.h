@@ -1,0 +1,191 @@
+// The client of a Cairn cluster: stores, reads, looks up and deletes files.
+//
+//   auto client = cairn::client::Client::Connect({.trackers = {"t1:7700"}});
+//   auto put = (*client)->Put("hello", {.extension = "txt"});
+//   auto get = (*client)->Get(put->info.file_id);
+//
+// It follows the cluster in the background (WatchCluster), chooses nodes by
+// itself with the trackers' own policy, and goes on with the last view when no
+// tracker answers. Calls are repeated, with backoff and at other members, until
+// they succeed, fail for good or run out of time; a repeated change happens
+// once, because it carries its request_id. All content is checked end to end by
+// CRC-32C in both directions.
+//
+// Small operations that happen to wait at the same time share messages on one
+// stream to their node; a lone one leaves at once. So many calls at a time,
+// from threads or by the ...Async() forms, are much cheaper than one by one.
+
+#ifndef CAIRN_CLIENTS_CPP_CLIENT_H_
+#define CAIRN_CLIENTS_CPP_CLIENT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "clients/cpp/types.h"
+#include "lib/placement/cluster_model.h"
+
+namespace cairn {
+namespace client {
+
+struct ClientOptions {
+  // Addresses `host:port` of trackers; any one that answers is enough. Either
+  // these or `storage`.
+  std::vector<std::string> trackers = {};
+
+  // Address of one storage node to use without trackers.
+  std::string storage = {};
+
+  // Zone of this process, for policies that prefer what is near. May be empty.
+  std::string zone = {};
+
+  // How long Connect() may wait for the first tracker's view.
+  absl::Duration connect_timeout = absl::Seconds(5);
+
+  // For an operation that names no timeout: small ones (Put of a buffer, Get
+  // into memory, Stat, Delete), with all repetitions.
+  absl::Duration timeout = absl::Seconds(30);
+
+  // A large transfer that moves no byte for so long is broken off and repeated
+  // (a download from where it stood).
+  absl::Duration stall_timeout = absl::Seconds(30);
+
+  // How often one operation is tried, 1 and up.
+  int attempts_max = 8;
+
+  // Wait before the second repetition at the same node; grows 1.6-fold each
+  // time up to the maximum, with jitter.
+  absl::Duration backoff = absl::Milliseconds(50);
+  absl::Duration backoff_max = absl::Seconds(3);
+
+  // Files up to this size travel as items of a shared stream, larger ones on
+  // streams of their own. At most 1 MiB, which is the servers' limit.
+  int64_t small_file_bytes_max = 256 << 10;
+
+  // What one message of the shared stream may carry.
+  size_t batch_bytes_max = 512 << 10;
+  size_t batch_items_max = 256;
+
+  // Operations and content bytes that may wait for one node; above, a call
+  // fails at once with RESOURCE_EXHAUSTED (OVERLOADED).
+  size_t waiting_operations_max = 100000;
+  size_t waiting_bytes_max = 512 << 20;
+
+  // Content bytes in one message of a stream of its own, 4 KiB to 2 MiB.
+  int32_t chunk_bytes = 512 << 10;
+
+  // Threads for the Async forms of large transfers.
+  int transfer_threads = 8;
+
+  // Connections to each node for large transfers.
+  int bulk_connections = 2;
+};
+
+// Errors of all calls that go to a node, besides those named:
+//
+//   INVALID_ARGUMENT    a field is malformed. Fix the call.
+//   NOT_FOUND           FILE_NOT_FOUND, FILE_DELETED; UNKNOWN_GROUP.
+//   RESOURCE_EXHAUSTED  DISK_FULL, NO_WRITABLE_NODE: every place that may take
+//                       the file is full. OVERLOADED: too much at once.
+//   UNAVAILABLE         no node that could do it answers, after all attempts.
+//   DEADLINE_EXCEEDED   `timeout` passed. A change may have happened: repeat it
+//                       with the same request_id to know.
+//   DATA_LOSS           CONTENT_DAMAGED on the node, or what arrived is not
+//   what
+//                       was stored (CHECKSUM_MISMATCH), and no member has a
+//                       good copy.
+//   CANCELLED           Cancel() was called or the client destroyed.
+//
+// Thread-safe. Callbacks run exactly once, on a thread of the client or inside
+// the call; they must not block and must not destroy the client.
+class Client {
+ public:
+  template <typename T>
+  using Callback = absl::AnyInvocable<void(absl::StatusOr<T>)>;
+
+  // Waits for the cluster's view; with `storage`, returns without any contact.
+  //   INVALID_ARGUMENT  no address, or both kinds.
+  //   UNAVAILABLE       no tracker answered in time; the message names each.
+  static absl::StatusOr<std::unique_ptr<Client>> Connect(ClientOptions options);
+
+  // Answers what is still open with CANCELLED and waits for its callbacks.
+  // Blocking calls of other threads must have returned.
+  virtual ~Client() = default;
+
+  // Stores a file. `content` of a Cord is referenced, that of a string copied.
+  virtual absl::StatusOr<PutResult> Put(absl::string_view content,
+                                        const PutOptions& options = {}) = 0;
+  virtual absl::StatusOr<PutResult> Put(const absl::Cord& content,
+                                        const PutOptions& options = {}) = 0;
+  virtual void PutAsync(absl::Cord content, const PutOptions& options,
+                        Callback<PutResult> done) = 0;
+
+  // Stores the file at `path`. Errors besides: those of opening and reading it.
+  virtual absl::StatusOr<PutResult> PutFile(absl::string_view path,
+                                            const PutOptions& options = {}) = 0;
+  virtual void PutFileAsync(absl::string_view path, const PutOptions& options,
+                            Callback<PutResult> done) = 0;
+
+  // Stores what `reader` gives until its end. `size_bytes`, if known, lets full
+  // places be passed over; other lengths fail with INVALID_ARGUMENT
+  // (SIZE_MISMATCH).
+  virtual absl::StatusOr<PutResult> PutFrom(ContentReader* reader,
+                                            absl::optional<int64_t> size_bytes,
+                                            const PutOptions& options = {}) = 0;
+
+  // Reads a file, or the range in `options`, into memory.
+  //   OUT_OF_RANGE  RANGE_PAST_END.
+  virtual absl::StatusOr<GetResult> Get(absl::string_view file_id,
+                                        const GetOptions& options = {}) = 0;
+  virtual void GetAsync(absl::string_view file_id, const GetOptions& options,
+                        Callback<GetResult> done) = 0;
+
+  // Reads into the file `path`, which is replaced at the end, synced, and only
+  // when all is there and right; meanwhile the bytes are in a file beside it.
+  virtual absl::StatusOr<FileInfo> GetToFile(
+      absl::string_view file_id, absl::string_view path,
+      const GetOptions& options = {}) = 0;
+  virtual void GetToFileAsync(absl::string_view file_id, absl::string_view path,
+                              const GetOptions& options,
+                              Callback<FileInfo> done) = 0;
+
+  // Reads into `sink`. The whole file's CRC can be known only at the end: on
+  // DATA_LOSS the sink has taken bytes that are not right.
+  virtual absl::StatusOr<FileInfo> GetTo(absl::string_view file_id,
+                                         ContentSink* sink,
+                                         const GetOptions& options = {}) = 0;
+
+  // Returns what is known of a file.
+  virtual absl::StatusOr<FileInfo> Stat(absl::string_view file_id,
+                                        const StatOptions& options = {}) = 0;
+  virtual void StatAsync(absl::string_view file_id, const StatOptions& options,
+                         Callback<FileInfo> done) = 0;
+
+  // Deletes a file.
+  virtual absl::StatusOr<DeleteResult> Delete(
+      absl::string_view file_id, const DeleteOptions& options = {}) = 0;
+  virtual void DeleteAsync(absl::string_view file_id,
+                           const DeleteOptions& options,
+                           Callback<DeleteResult> done) = 0;
+
+  // Ends what is open, and refuses what comes, with CANCELLED; for good. May be
+  // called from any thread, but not from a callback.
+  virtual void Cancel() = 0;
+
+  // The cluster as it was last heard of. With `storage`: one node, of whose
+  // group nothing is known.
+  virtual std::shared_ptr<const ClusterModel> cluster() const = 0;
+};
+
+}  // namespace client
+}  // namespace cairn
+
+#endif  // CAIRN_CLIENTS_CPP_CLIENT_H_

@@ -1,0 +1,32 @@
+// The wire form of the small messages that several services share.
+
+#ifndef CAIRN_CLIENTS_CPP_FILE_INFO_CODEC_H_
+#define CAIRN_CLIENTS_CPP_FILE_INFO_CODEC_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "clients/cpp/types.h"
+
+namespace cairn {
+namespace client {
+
+// A cairn.common.v1.DurabilityReached.
+struct Reached {
+  DurabilityLevel level = DurabilityLevel::kCached;
+  uint32_t replicas = 0;
+};
+
+// Appends the fields of a cairn.common.v1.Durability.
+void AppendDurability(const Durability& durability, std::string* out);
+
+// Read a cairn.common.v1.FileInfo and a DurabilityReached. False if the bytes
+// are malformed; fields that are not known are passed over.
+bool ParseFileInfo(absl::string_view bytes, FileInfo* info);
+bool ParseReached(absl::string_view bytes, Reached* reached);
+
+}  // namespace client
+}  // namespace cairn
+
+#endif  // CAIRN_CLIENTS_CPP_FILE_INFO_CODEC_H_

@@ -1,0 +1,158 @@
+#include "clients/cpp/router.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/status_macros.h"
+#include "lib/base/uuid.h"
+#include "lib/file_id/file_id.h"
+
+namespace cairn {
+namespace client {
+namespace {
+
+bool Contains(const Tried& tried, absl::string_view uuid) {
+  return std::find(tried.begin(), tried.end(), uuid) != tried.end();
+}
+
+}  // namespace
+
+Router::Router(absl::string_view zone, MakeNode make_node)
+    : zone_(zone),
+      make_node_(std::move(make_node)),
+      placer_(RandomUint64()),
+      routes_(std::make_shared<Routes>(
+          Routes{std::make_shared<ClusterModel>(), {}, false})) {}
+
+void Router::UseOnly(absl::string_view address) {
+  NodeModel only;
+  only.uuid = "storage";
+  only.name = std::string(address);
+  only.address = std::string(address);
+  auto routes = std::make_shared<Routes>();
+  routes->model = std::make_shared<ClusterModel>(
+      std::vector<NodeModel>{std::move(only)}, PlacementPolicy());
+  routes->nodes = {make_node_("storage", address)};
+  routes->only_one = true;
+  MutexLock lock(&mu_);
+  routes_ = std::move(routes);
+}
+
+void Router::Update(std::shared_ptr<const ClusterModel> model) {
+  const std::shared_ptr<const Routes> before = routes();
+  absl::flat_hash_map<std::string, std::shared_ptr<Node>> old;
+  for (const std::shared_ptr<Node>& node : before->nodes) {
+    old[node->uuid()] = node;
+  }
+  auto after = std::make_shared<Routes>();
+  after->nodes.reserve(model->nodes().size());
+  for (const NodeModel& node : model->nodes()) {
+    const auto found = old.find(node.uuid);
+    if (found != old.end() && found->second->address() == node.address) {
+      after->nodes.push_back(found->second);
+      old.erase(found);
+    } else {
+      after->nodes.push_back(make_node_(node.uuid, node.address));
+    }
+  }
+  after->model = std::move(model);
+  {
+    MutexLock lock(&mu_);
+    routes_ = std::move(after);
+  }
+  for (const auto& gone : old) {
+    gone.second->batch()->Shutdown(absl::UnavailableError(absl::StrCat(
+        gone.second->address(), " is not the node's address any more")));
+  }
+}
+
+std::shared_ptr<const Router::Routes> Router::routes() const {
+  MutexLock lock(&mu_);
+  return routes_;
+}
+
+std::shared_ptr<const ClusterModel> Router::model() const {
+  return routes()->model;
+}
+
+absl::StatusOr<Router::UploadTarget> Router::ForUpload(
+    absl::string_view group, absl::optional<int64_t> size_bytes,
+    const Tried& tried) {
+  const std::shared_ptr<const Routes> now = routes();
+  if (now->only_one) {
+    if (!tried.empty()) {
+      return ErrorWithReason(absl::StatusCode::kUnavailable,
+                             ErrorReason::kNoWritableNode,
+                             "there is no other node to try");
+    }
+    return UploadTarget{now->nodes.front(), absl::nullopt};
+  }
+  UploadQuery query;
+  query.group = group;
+  query.size_bytes = size_bytes;
+  query.zone = zone_;
+  query.excluded_nodes = tried;
+
+  // Nodes that failed others a moment ago only if there is nothing else.
+  Tried avoided = tried;
+  for (const std::shared_ptr<Node>& node : now->nodes) {
+    if (node->seems_gone()) avoided.push_back(node->uuid());
+  }
+  if (avoided.size() > tried.size()) query.excluded_nodes = avoided;
+  absl::StatusOr<UploadPlace> place = placer_.PlaceUpload(*now->model, query);
+  if (!place.ok() && avoided.size() > tried.size()) {
+    query.excluded_nodes = tried;
+    place = placer_.PlaceUpload(*now->model, query);
+  }
+  CAIRN_RETURN_IF_ERROR(place.status());
+  UploadTarget target;
+  target.node =
+      now->nodes[static_cast<size_t>(place->node - now->model->nodes().data())];
+  target.store_path = place->store_path;
+  return target;
+}
+
+absl::StatusOr<std::shared_ptr<Node>> Router::ForFile(absl::string_view file_id,
+                                                      const Tried& tried) {
+  const std::shared_ptr<const Routes> now = routes();
+  if (now->only_one) {
+    if (!tried.empty()) {
+      return ErrorWithReason(absl::StatusCode::kUnavailable,
+                             ErrorReason::kUnspecified,
+                             "there is no other node to try");
+    }
+    return now->nodes.front();
+  }
+  CAIRN_ASSIGN_OR_RETURN(const FileIdParts parts, ParseFileId(file_id));
+  ReadQuery query;
+  query.group = parts.group;
+  query.store_path = parts.store_path;
+  query.zone = zone_;
+  // Without fields (an imported ID) no member is its origin.
+  const absl::StatusOr<FileIdFields> fields = DecodeFileName(parts.name);
+  if (fields.ok()) query.origin_node = fields->node_number;
+  CAIRN_ASSIGN_OR_RETURN(const std::vector<const NodeModel*> order,
+                         placer_.ReadOrder(*now->model, query));
+  const std::shared_ptr<Node>* fallback = nullptr;
+  for (const NodeModel* member : order) {
+    const std::shared_ptr<Node>& node =
+        now->nodes[static_cast<size_t>(member - now->model->nodes().data())];
+    if (Contains(tried, node->uuid())) continue;
+    if (!node->seems_gone()) return node;
+    if (fallback == nullptr) fallback = &node;
+  }
+  if (fallback != nullptr) return *fallback;
+  return ErrorWithReason(absl::StatusCode::kUnavailable,
+                         ErrorReason::kUnspecified,
+                         "there is no other member to try");
+}
+
+std::vector<std::shared_ptr<Node>> Router::AllNodes() const {
+  return routes()->nodes;
+}
+
+}  // namespace client
+}  // namespace cairn

@@ -1,0 +1,82 @@
+// Large files from their call to their end, on streams of their own, for
+// threads that may block.
+
+#ifndef CAIRN_CLIENTS_CPP_TRANSFERS_H_
+#define CAIRN_CLIENTS_CPP_TRANSFERS_H_
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "clients/cpp/chunk_source.h"
+#include "clients/cpp/raw_call.h"
+#include "clients/cpp/retry.h"
+#include "clients/cpp/router.h"
+#include "clients/cpp/types.h"
+#include "lib/base/mutex.h"
+
+namespace cairn {
+namespace client {
+
+struct TransferOptions {
+  RetryOptions retry;
+  absl::Duration stall_timeout = absl::Seconds(30);
+  int32_t chunk_bytes = 512 << 10;
+};
+
+// Thread-safe.
+class Transfers {
+ public:
+  // `router` is borrowed.
+  Transfers(const TransferOptions& options, Router* router);
+
+  // Sends all of `source`. A broken upload begins again, if the source can,
+  // with the same request_id.
+  absl::StatusOr<PutResult> Upload(ChunkSource* source,
+                                   const PutOptions& options)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Gives the range to `sink`. A broken download goes on where it stood.
+  absl::StatusOr<FileInfo> Download(absl::string_view file_id,
+                                    ContentSink* sink,
+                                    const GetOptions& options)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Ends what runs, and what is started, with CANCELLED.
+  void Stop() ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  class Registered;
+  struct UploadAttempt;
+  struct DownloadState;
+
+  absl::StatusOr<PutResult> UploadOnce(const Router::UploadTarget& target,
+                                       UploadAttempt* attempt)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status DownloadOnce(const std::shared_ptr<Node>& node,
+                            DownloadState* state) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // What to do when no node could be chosen: OK after a wait, or the result.
+  absl::Status WaitForRoute(const absl::Status& status, RetryState* retry,
+                            absl::Duration deadline) ABSL_LOCKS_EXCLUDED(mu_);
+  bool stopping() const ABSL_LOCKS_EXCLUDED(mu_);
+
+  const TransferOptions options_;
+  Router* const router_;
+
+  mutable Mutex mu_;
+  CondVar stopped_;
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  std::set<RawCall*> calls_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace client
+}  // namespace cairn
+
+#endif  // CAIRN_CLIENTS_CPP_TRANSFERS_H_

@@ -1,0 +1,143 @@
+// The values that go into and come out of a Client. Plain structs: no gRPC, no
+// wire messages. Every member has an initializer, so that designated ones can
+// name the few that matter without a warning.
+
+#ifndef CAIRN_CLIENTS_CPP_TYPES_H_
+#define CAIRN_CLIENTS_CPP_TYPES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "lib/base/uuid.h"
+
+namespace cairn {
+namespace client {
+
+// What an acknowledgement survives. kCached: a killed process. kSynced: a power
+// cut.
+enum class DurabilityLevel { kCached = 1, kSynced = 2 };
+
+// kBestEffort: min(replicas, members that are up). kRequired: exactly that
+// many, or UNAVAILABLE with INSUFFICIENT_REPLICAS.
+enum class ReplicaPolicy { kBestEffort = 1, kRequired = 2 };
+
+// What a change asks for before it is acknowledged.
+struct Durability {
+  DurabilityLevel level = DurabilityLevel::kSynced;
+  uint32_t replicas = 0;  // 0..32; 0 is the group's default.
+  ReplicaPolicy policy = ReplicaPolicy::kBestEffort;
+};
+
+enum class FileKind { kNormal = 1, kAppender = 2, kDerived = 3 };
+
+// What is known of a file.
+struct FileInfo {
+  std::string file_id = {};
+  int64_t size_bytes = 0;
+  uint32_t crc32c = 0;  // Of the whole content.
+  FileKind kind = FileKind::kNormal;
+  absl::Time create_time = absl::UnixEpoch();  // Whole seconds.
+  uint64_t version_clock = 0;
+  uint32_t version_node = 0;
+  uint32_t origin_node = 0;  // Number of the node that took the upload.
+};
+
+// Called with the bytes that have gone over so far and, if it is known, the
+// total. Runs on the thread that moves the bytes and must return fast. After a
+// transfer that had to begin again the first number goes back.
+using Progress =
+    std::function<void(int64_t done_bytes, absl::optional<int64_t> total)>;
+
+struct PutOptions {
+  // Group to store in; empty lets the cluster's policy choose.
+  std::string group = {};
+
+  // 0..15 characters of `[A-Za-z0-9]`, dots between them allowed.
+  std::string extension = {};
+
+  // Store path on the node, 0..255; unset lets the placement choose.
+  absl::optional<uint32_t> store_path = {};
+
+  Durability durability = {};
+
+  // For the whole operation with all its repetitions. A large file may take any
+  // time by default, as long as it moves (ClientOptions::stall_timeout).
+  absl::optional<absl::Duration> timeout = {};
+
+  // Makes the same Put() repeatable across processes: a second one with this id
+  // stores nothing and returns the first one's file. Nil: one is made.
+  Uuid request_id = {};
+
+  Progress progress = {};  // For files and readers only. May be empty.
+};
+
+struct PutResult {
+  FileInfo info;
+  DurabilityLevel level = DurabilityLevel::kCached;  // That was reached.
+  uint32_t replicas = 0;                             // That have it.
+  bool replayed = false;  // An earlier Put() with the request_id stored it.
+};
+
+struct GetOptions {
+  int64_t offset = 0;  // First byte, 0..size.
+  absl::optional<int64_t> length =
+      {};  // Bytes; what lies past the end is left out.
+  absl::optional<absl::Duration> timeout = {};  // As PutOptions::timeout.
+  Progress progress = {};                       // Not for Get() into memory.
+};
+
+struct GetResult {
+  FileInfo info;
+  absl::Cord content = {};  // From GetOptions::offset on. Checked.
+};
+
+struct StatOptions {
+  absl::optional<absl::Duration> timeout = {};
+};
+
+struct DeleteOptions {
+  Durability durability = {};
+  absl::optional<absl::Duration> timeout = {};
+  Uuid request_id = {};  // As PutOptions::request_id.
+};
+
+struct DeleteResult {
+  DurabilityLevel level = DurabilityLevel::kCached;
+  uint32_t replicas = 0;
+  bool replayed = false;
+};
+
+// Where the bytes of a file come from. Used by one thread at a time.
+class ContentReader {
+ public:
+  virtual ~ContentReader() = default;
+
+  // Reads 1 to `size` bytes, or 0 at the end and only there. May block.
+  virtual absl::StatusOr<size_t> Read(char* buffer, size_t size) = 0;
+
+  // Begins again from the first byte, so that a broken upload can be repeated.
+  // False if that cannot be done: the upload then fails instead.
+  virtual bool Rewind() { return false; }
+};
+
+// Where the bytes of a file go. Used by one thread at a time.
+class ContentSink {
+ public:
+  virtual ~ContentSink() = default;
+
+  // Takes the next bytes; they are checked and never sent twice. May block. An
+  // error ends the download and is its result.
+  virtual absl::Status Write(const absl::Cord& data) = 0;
+};
+
+}  // namespace client
+}  // namespace cairn
+
+#endif  // CAIRN_CLIENTS_CPP_TYPES_H_
