@@ -61,6 +61,26 @@ absl::StatusOr<Addresses> AddressesFrom(const std::string& listen) {
                    at(kStorageOffset + kMetricsOffset)};
 }
 
+// A wildcard says where to listen, not where others find this machine.
+absl::Status CheckReachable(const StandaloneOptions& options,
+                            bool files_say_nothing) {
+  const auto listen = rpc::ParseHostPort(options.listen);
+  if (!listen.ok() || (listen->host != "0.0.0.0" && listen->host != "::")) {
+    return absl::OkStatus();
+  }
+  if (listen->port == 0) {
+    return InvalidListen(options.listen,
+                         "takes any port, which others cannot know; choose "
+                         "one");
+  }
+  if (options.advertise_host.empty() && files_say_nothing) {
+    return InvalidListen(options.listen,
+                         "does not say where others reach this machine; add "
+                         "--advertise HOST");
+  }
+  return absl::OkStatus();
+}
+
 std::string TrackerFile(const Addresses& addresses) {
   return absl::StrCat(
       "# The tracker inside cairn-standalone. Yours to change; read at every\n"
@@ -176,6 +196,7 @@ absl::StatusOr<std::unique_ptr<Standalone>> Standalone::Start(
   CAIRN_RETURN_IF_ERROR(LoadConfigFile(data.file("tracker.conf"), &tracker));
   StorageConfig storage;
   CAIRN_RETURN_IF_ERROR(LoadConfigFile(data.file("storage.conf"), &storage));
+  CAIRN_RETURN_IF_ERROR(CheckReachable(options, tracker.advertise().empty()));
   if (!options.listen.empty()) {
     tracker.clear_listen();
     tracker.add_listen(addresses.tracker);

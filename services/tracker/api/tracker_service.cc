@@ -71,7 +71,13 @@ class TrackerServiceImpl::Watch
 
   void OnCancel() override { End(absl::CancelledError("the watcher is gone")); }
 
-  void OnDone() override { service_->Remove(shared_from_this()); }
+  void OnDone() override {
+    {
+      // Only to see what the threads before have written.
+      MutexLock lock(&mu_);
+    }
+    service_->Remove(shared_from_this());
+  }
 
  private:
   // Puts the next message into response_; false if there is none.
