@@ -26,7 +26,7 @@ using config::tracker::v1::TrackerConfig;
 constexpr char kDefaultListen[] = "127.0.0.1:7700";
 constexpr int kMetricsOffset = 1;
 constexpr int kStorageOffset = 100;
-constexpr absl::Duration kAttachTimeout = absl::Seconds(10);
+constexpr absl::Duration kAttachTimeout = absl::Seconds(30);
 constexpr int kPortMax = 65535 - kStorageOffset - kMetricsOffset;
 
 // The four addresses that follow from one.

@@ -331,6 +331,32 @@ TEST_F(TrackerServerTest, ANodeThatAttachesIsSeenPlacedOnListedAndLocated) {
   EXPECT_EQ(ReasonOf(malformed.status()), ErrorReason::kInvalidFileId);
 }
 
+TEST_F(TrackerServerTest, CountsWhatItKnowsAndWhatItAnswers) {
+  FakeNode node(address_);
+  node.Attach(1);
+  FakeNode refused(address_);
+  refused.Write(refused.Hello(2, refused.Read().challenge().nonce(), "no"));
+  EXPECT_THAT(refused.End(), StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_THAT(Place(), IsOk());
+  v1::PlaceUploadRequest unknown;
+  unknown.set_group("nosuch");
+  EXPECT_THAT(Place(unknown), StatusIs(absl::StatusCode::kNotFound));
+  Watcher watcher(address_);
+  ASSERT_TRUE(watcher.UntilState(1, v1::NODE_STATE_ACTIVE));
+
+  const std::string text = server_->metrics().Text();
+  for (const char* line :
+       {"cairn_tracker_nodes{state=\"active\"} 1\n",
+        "cairn_tracker_nodes{state=\"offline\"} 0\n",
+        "cairn_tracker_attached_nodes 1\n", "cairn_tracker_watchers 1\n",
+        "cairn_tracker_attach_refused_total{code=\"UNAUTHENTICATED\"} 1\n",
+        "cairn_tracker_requests_total{method=\"PlaceUpload\",code=\"OK\"} 1\n",
+        "cairn_tracker_requests_total{method=\"PlaceUpload\","
+        "code=\"NOT_FOUND\"} 1\n"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
 TEST_F(TrackerServerTest, SilenceAndBrokenStreamsAreSeenByWatchers) {
   Watcher watcher(address_);
   FakeNode silent(address_);
@@ -539,7 +565,7 @@ TEST_F(TrackerServerTest, AWatcherThatDoesNotReadGetsTheWholeTruthLater) {
     *report.add_store_paths() = report.store_paths(0);
     report.mutable_store_paths(i)->set_index(i);
   }
-  constexpr uint32_t kReports = 1000;
+  constexpr uint32_t kReports = 600;
   for (uint32_t i = 1; i <= kReports; ++i) {
     report.set_priority(i);
     node.SendReport(report);
