@@ -15,6 +15,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/config/config.h"
 #include "lib/fault/fault_point.h"
+#include "lib/io/fault_file_system.h"
 #include "lib/io/file_system.h"
 #include "lib/process/ready_file.h"
 #include "lib/process/termination.h"
@@ -43,6 +44,8 @@ struct Flags {
   std::vector<std::string> overrides;
   std::string ready_file;
   std::string fault_points;
+  std::string fault_file_system;
+  bool list_fault_points = false;
   bool print_config = false;
   bool check_config = false;
 
@@ -80,7 +83,16 @@ absl::Status Serve(const StorageConfig& config, const Flags& flags,
     CAIRN_LOG(kWarning, "storage", "fault points are armed: {}",
               flags.fault_points);
   }
-  auto server = StorageServer::Start(config);
+  FileSystem* fs = FileSystem::Real();
+  std::unique_ptr<FileSystem> faulty;
+  if (!flags.fault_file_system.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(faulty,
+                           MakeFaultFileSystem(fs, flags.fault_file_system));
+    fs = faulty.get();
+    CAIRN_LOG(kWarning, "storage", "the file system fails by rules: {}",
+              flags.fault_file_system);
+  }
+  auto server = StorageServer::Start(config, fs);
   if (!server.ok()) return server.status();
   if (!flags.ready_file.empty()) {
     CAIRN_RETURN_IF_ERROR(WriteReadyFile(
@@ -152,6 +164,11 @@ int Main(int argc, char** argv) {
   app.add_option("--enable_fault_points", flags.fault_points,
                  "For tests: makes the process fail on demand; see "
                  "lib/fault/fault_point.h.");
+  app.add_flag("--list_fault_points", flags.list_fault_points,
+               "Prints the names that --enable_fault_points takes, and ends.");
+  app.add_option("--fault_file_system", flags.fault_file_system,
+                 "For tests: makes the disk fail by rules; see "
+                 "lib/io/fault_rules.h.");
   app.add_flag("--print_config", flags.print_config,
                "Prints the configuration in force, secrets left out, and "
                "ends.");
@@ -166,6 +183,12 @@ int Main(int argc, char** argv) {
   app.fallthrough();
   CLI11_PARSE(app, argc, argv);
 
+  if (flags.list_fault_points) {
+    for (const std::string& name : FaultPointNames()) {
+      std::printf("%s\n", name.c_str());
+    }
+    return 0;
+  }
   StorageConfig config;
   absl::Status status = LoadConfig(flags, &config);
   if (status.ok() && flags.print_config) {
