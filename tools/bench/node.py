@@ -1,0 +1,203 @@
+"""Processes that are measured: a standalone node and the probes' server."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+_READY_SECONDS = 120
+
+
+def rusage_of(pid):
+    """What a process has used so far."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    ticks = os.sysconf("SC_CLK_TCK")
+    resident = 0
+    peak = 0
+    with open(f"/proc/{pid}/status", encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("VmRSS:"):
+                resident = int(line.split()[1]) << 10
+            elif line.startswith("VmHWM:"):
+                peak = int(line.split()[1]) << 10
+    return {
+        "cpu_seconds": (int(fields[11]) + int(fields[12])) / ticks,
+        "resident_bytes": resident,
+        "resident_bytes_peak": peak,
+    }
+
+
+def await_file(process, path, log):
+    """Waits until a process has written a file, and returns what is in it."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        if os.path.exists(path) and os.path.getsize(path) > 0:
+            with open(path, encoding="utf-8") as f:
+                return f.read().strip()
+        if process.poll() is not None:
+            break
+        time.sleep(0.005)
+    with open(log, encoding="utf-8", errors="replace") as f:
+        tail = f.read()[-3000:]
+    raise RuntimeError(f"{process.args[0]} did not get ready; the end of {log}:\n{tail}")
+
+
+class Server:
+    """A process that writes its address to a file when it is ready."""
+
+    def __init__(self, arguments, folder, name):
+        os.makedirs(folder, exist_ok=True)
+        self.ready_file = os.path.join(folder, f"{name}.ready")
+        self.log = os.path.join(folder, f"{name}.log")
+        self.arguments = arguments + [f"--ready_file={self.ready_file}"]
+        self.process = None
+        self.address = None
+        self.start()
+
+    def start(self):
+        """Starts it and returns how many seconds it took to get ready."""
+        if os.path.exists(self.ready_file):
+            os.remove(self.ready_file)
+        began = time.monotonic()
+        with open(self.log, "ab") as log:
+            # pylint: disable=consider-using-with
+            self.process = subprocess.Popen(
+                self.arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self.ready(await_file(self.process, self.ready_file, self.log))
+        return time.monotonic() - began
+
+    def ready(self, text):
+        """Takes what the ready file says."""
+        self.address = text.split()[0]
+
+    def stop(self):
+        """SIGTERM, and waits for the end."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(timeout=_READY_SECONDS)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.stop()
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+
+
+def run_json(arguments):
+    """Runs a program and returns the last line of its output, parsed."""
+    done = subprocess.run(
+        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        encoding="utf-8", check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout)
+
+
+class Probe(Server):
+    """cairn-probe: what gRPC and the disk do without Cairn."""
+
+    def __init__(self, program, folder):
+        self.program = program
+        self.folder = folder
+        super().__init__([program, "serve"], folder, "probe")
+
+    def run(self, kind, *options):
+        """One measurement; see `cairn-probe --help`."""
+        if kind in ("sync", "file"):
+            where = [f"--directory={self.folder}"]
+        else:
+            where = [f"--target={self.address}"]
+        return run_json([self.program, kind, *where, *options])
+
+    def echo(self, callers, payload, seconds):
+        return self.run("echo", f"--callers={callers}", f"--payload={payload}", f"--seconds={seconds}")
+
+    def up(self, streams, total):
+        return self.run("up", f"--streams={streams}", f"--bytes={total}")["bytes_per_second"]
+
+    def down(self, streams, total):
+        return self.run("down", f"--streams={streams}", f"--bytes={total}")["bytes_per_second"]
+
+    def syncs(self, seconds):
+        return self.run("sync", f"--seconds={seconds}")["syncs_per_second"]
+
+
+class Node(Server):
+    """cairn-standalone, and the `cairn` command pointed at it.
+
+    The storage is called directly: the tracker is not on the way of a call.
+    """
+
+    def __init__(self, program, cairn, folder):
+        self.cairn = cairn
+        self.folder = folder
+        self.runs = []  # What each `cairn bench` said, for the record.
+        self.files = {}  # Lists of stored files, by number and size.
+        data = os.path.join(folder, "data")
+        super().__init__([program, f"--data={data}", "--listen=127.0.0.1:0"], folder, "node")
+
+    def ready(self, text):
+        self.address = json.loads(text)["storage"]
+
+    def bench(self, operation, size, in_flight, level="cached", seconds=None, count=None, files=None):
+        """What `cairn bench` says of one operation, see docs/cli.md.
+
+        `files` is of how many stored files the operation is to choose.
+        """
+        options = [f"--size={size}", f"--in-flight={in_flight}", f"--level={level}"]
+        if count is not None:
+            options.append(f"--count={count}")
+        elif seconds is not None:
+            options.append(f"--duration={seconds}s")
+        if files is not None:
+            options.append(f"--files-in={self.store(files, size)}")
+        return self.run_bench([operation], options)
+
+    def bench_delete(self, size, in_flight, level, files):
+        """Deletes files that are stored for it."""
+        options = [f"--size={size}", f"--in-flight={in_flight}", f"--level={level}", f"--count={files}"]
+        return self.run_bench(["put", "delete"], options)
+
+    def run_bench(self, operations, options):
+        """The last phase of a run, in which nothing may have failed."""
+        report = run_json([
+            self.cairn, f"--storage={self.address}", "--json", "--no-progress", "bench", *operations, *options,
+        ])
+        for phase in report["phases"]:
+            if phase["errors"] or phase["damaged"]:
+                raise RuntimeError(f"cairn bench {' '.join(operations + options)}: {phase}")
+        self.runs += report["phases"]
+        return report["phases"][-1]
+
+    def store(self, count, size):
+        """Stores files once, and returns the name of a list of them."""
+        key = (count, size)
+        if key not in self.files:
+            path = os.path.join(self.folder, f"files-{count}-{size}")
+            self.run_bench(["put"], [
+                f"--size={size}", f"--in-flight={64 if size < (1 << 20) else 4}",
+                "--level=cached", f"--count={count}", f"--files-out={path}",
+            ])
+            self.files[key] = path
+        return self.files[key]
+
+    def fill(self, count, size):
+        """Stores files that nobody will ask for."""
+        self.run_bench(["put"], [f"--size={size}", "--in-flight=256", "--level=cached", f"--count={count}"])
+
+
+def disk_bytes(folder):
+    """What a folder takes on its disk."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        total += sum(os.lstat(os.path.join(parent, name)).st_blocks * 512 for name in names)
+    return total

@@ -1,0 +1,180 @@
+"""What is measured, against what, and what must be reached.
+
+A row measures its probe and then its work, and returns
+(value, probe, required): required is the least (or the most) that the value
+may be, in the row's unit, given what the probe just showed.
+"""
+
+import dataclasses
+import os
+import typing
+
+from node import Node, disk_bytes, rusage_of
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+@dataclasses.dataclass
+class Settings:
+    """How long and how much."""
+
+    rounds: int = 3
+    seconds: float = 4.0
+    files: int = 100_000
+    large_bytes: int = GIB
+    many_files: int = 1_000_000
+
+    @staticmethod
+    def quick():
+        return Settings(rounds=1, seconds=1.0, files=2_000, large_bytes=128 * MIB, many_files=20_000)
+
+
+@dataclasses.dataclass
+class Row:
+    """One line of the table."""
+
+    work: str
+    unit: str
+    bound: str = "at least"
+    measure: typing.Optional[typing.Callable] = None
+    prepare: typing.Optional[typing.Callable] = None
+
+    own_node = False
+
+    def parts(self):
+        return [self]
+
+
+def small_put(level):
+    """Puts of 4 KiB, 64 in flight, against unary echo."""
+
+    def measure(node, probe, settings):
+        echo = probe.echo(64, 4096, settings.seconds)["calls_per_second"]
+        done = node.bench("put", size=4096, in_flight=64, level=level, seconds=settings.seconds)
+        return done["operations_per_second"], echo, 2.5 * echo
+
+    return measure
+
+
+def small_put_synced(node, probe, settings):
+    """Against what one thread gets from the disk, and against CACHED."""
+    syncs = probe.syncs(settings.seconds)
+    cached = node.bench("put", size=4096, in_flight=64, level="cached", seconds=settings.seconds)
+    done = node.bench("put", size=4096, in_flight=64, level="synced", seconds=settings.seconds)
+    required = min(20 * syncs, 0.6 * cached["operations_per_second"])
+    return done["operations_per_second"], syncs, required
+
+
+def small_get(node, probe, settings):
+    echo = probe.echo(64, 4096, settings.seconds)["calls_per_second"]
+    done = node.bench("get", size=4096, in_flight=64, files=settings.files, seconds=settings.seconds)
+    return done["operations_per_second"], echo, 3 * echo
+
+
+def small_stat(node, probe, settings):
+    echo = probe.echo(64, 0, settings.seconds)["calls_per_second"]
+    done = node.bench("stat", size=4096, in_flight=64, files=settings.files, seconds=settings.seconds)
+    return done["operations_per_second"], echo, min(4 * echo, 115_000)
+
+
+def small_delete(node, probe, settings):
+    echo = probe.echo(64, 4096, settings.seconds)["calls_per_second"]
+    done = node.bench_delete(size=4096, in_flight=64, level="cached", files=settings.files // 2)
+    return done["operations_per_second"], echo, 2.5 * echo
+
+
+def medium_put(node, probe, settings):
+    total = settings.large_bytes // 8
+    up = probe.up(8, total) / 1e6
+    done = node.bench("put", size=MIB, in_flight=8, level="cached", seconds=settings.seconds)
+    return done["bytes_per_second"] / 1e6, up, 0.8 * up
+
+
+def medium_get(node, probe, settings):
+    total = settings.large_bytes // 8
+    down = probe.down(8, total) / 1e6
+    done = node.bench("get", size=MIB, in_flight=8, files=200, seconds=settings.seconds)
+    return done["bytes_per_second"] / 1e6, down, 0.8 * down
+
+
+def lone(kind):
+    """One call at a time: how long half of them take."""
+
+    def measure(node, probe, settings):
+        echo = probe.echo(1, 4096, settings.seconds)["p50_us"]
+        options = {"level": "cached"} if kind == "put" else {"files": 2_000}
+        done = node.bench(kind, size=4096, in_flight=1, seconds=settings.seconds, **options)
+        return done["p50_us"], echo, 1.5 * echo
+
+    return measure
+
+
+def large_put(node, probe, settings):
+    up = probe.up(1, settings.large_bytes) / 1e6
+    done = node.bench("put", size=settings.large_bytes, in_flight=1, level="cached", count=1)
+    return done["bytes_per_second"] / 1e6, up, 0.7 * up
+
+
+def large_get(node, probe, settings):
+    down = probe.down(1, settings.large_bytes) / 1e6
+    done = node.bench("get", size=settings.large_bytes, in_flight=1, files=1, count=3)
+    return done["bytes_per_second"] / 1e6, down, 0.8 * down
+
+
+class ManyFiles:
+    """A node with very many files: memory, disk, and the time to open it again."""
+
+    own_node = True
+    prepare = None
+    bytes_each = 1024
+
+    resident = Row("1,000,000 files of 1 KiB: resident", "MiB", "at most")
+    disk = Row("1,000,000 files of 1 KiB: disk a file beyond content", "B", "at most")
+    reopen = Row("1,000,000 files of 1 KiB: reopening against 100,000", "s", "at most")
+
+    work = "1,000,000 files of 1 KiB"
+
+    def parts(self):
+        return [self.resident, self.disk, self.reopen]
+
+    def measure_own(self, arguments, folder, settings):
+        """Yields (name of the part, measurement)."""
+        few = settings.many_files // 10
+        with Node(arguments.standalone, arguments.cairn, folder) as node:
+            node.fill(few, self.bytes_each)
+            opened_few = self.reopen_seconds(node)
+            node.fill(settings.many_files - few, self.bytes_each)
+            resident = rusage_of(node.process.pid)["resident_bytes"]
+            opened_many = self.reopen_seconds(node)
+            resident = max(resident, rusage_of(node.process.pid)["resident_bytes"])
+            node.stop()
+            beyond = disk_bytes(os.path.join(folder, "data")) - settings.many_files * self.bytes_each
+        yield self.resident.work, (resident / MIB, None, 300)
+        yield self.disk.work, (beyond / settings.many_files, None, 320)
+        yield self.reopen.work, (opened_many, opened_few, 2 * opened_few)
+
+    @staticmethod
+    def reopen_seconds(node):
+        """The shortest of three clean restarts."""
+        times = []
+        for _ in range(3):
+            node.stop()
+            times.append(node.start())
+        return min(times)
+
+
+ROWS = [
+    Row("put 4 KiB, 64 in flight, CACHED", "/s", measure=small_put("cached")),
+    Row("put 4 KiB, 64 in flight, SYNCED", "/s", measure=small_put_synced),
+    Row("get 4 KiB at random, 64 in flight", "/s", measure=small_get),
+    Row("stat, 64 in flight", "/s", measure=small_stat),
+    Row("delete, 64 in flight, CACHED", "/s", measure=small_delete),
+    Row("put 1 MiB, 8 in flight, CACHED", "MB/s", measure=medium_put),
+    Row("get 1 MiB, 8 in flight", "MB/s", measure=medium_get),
+    Row("put 4 KiB, one at a time, CACHED: p50", "µs", "at most", measure=lone("put")),
+    Row("get 4 KiB, one at a time: p50", "µs", "at most", measure=lone("get")),
+    Row("put 1 GiB, CACHED", "MB/s", measure=large_put),
+    Row("get 1 GiB (in page cache)", "MB/s", measure=large_get),
+    ManyFiles(),
+]
