@@ -1,0 +1,384 @@
+#include "clients/cli/cli.h"
+
+#include <algorithm>
+#include <functional>
+#include <sstream>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "clients/cli/commands.h"
+#include "clients/cli/completion.h"
+#include "clients/cli/session.h"
+
+namespace cairn {
+namespace cli {
+namespace {
+
+constexpr int kJobsMax = 1024;
+constexpr int kInFlightMax = 65536;
+
+constexpr char kFooter[] =
+    "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 unavailable,\n"
+    "            5 damaged, 130 interrupted.\n"
+    "Environment: CAIRN_TRACKERS (addresses, by commas), NO_COLOR.\n"
+    "\n"
+    "  id=$(cairn put photo.jpg --tracker localhost:7700)\n"
+    "  cairn get \"$id\" -o photo.jpg\n"
+    "  cairn put -r photos --manifest photos.list && cairn verify --manifest "
+    "photos.list\n";
+
+// All flags of all commands. Values bind to the members, so an object must
+// outlive the App.
+class Commands {
+ public:
+  explicit Commands(CLI::App* app);
+
+  GlobalFlags global;
+
+  // Runs the command that was parsed.
+  ExitCode Run(Session* session);
+
+ private:
+  using Runner = std::function<ExitCode(Session*)>;
+
+  CLI::App* Add(const char* name, const char* help, Runner runner);
+  void AddGlobalFlags();
+  void AddPut();
+  void AddGet();
+  void AddStat();
+  void AddRm();
+  void AddVerify();
+  void AddDecode();
+  void AddCluster();
+  void AddBench();
+  void AddOthers();
+
+  // `-j`, `--manifest`, `--level`, as they are everywhere.
+  static void AddJobs(CLI::App* command, int* jobs);
+  static void AddManifest(CLI::App* command, std::string* manifest);
+  static void AddLevel(CLI::App* command, std::string* level);
+  static void AddFileIds(CLI::App* command, std::vector<std::string>* ids);
+
+  ExitCode RunCompletion(Session* session);
+
+  CLI::App* const app_;
+  std::vector<std::pair<CLI::App*, Runner>> commands_;
+  PutFlags put_;
+  GetFlags get_;
+  StatFlags stat_;
+  RmFlags rm_;
+  VerifyFlags verify_;
+  DecodeFlags decode_;
+  NodesFlags nodes_;
+  BenchFlags bench_;
+  std::string shell_;
+};
+
+Commands::Commands(CLI::App* app) : app_(app) {
+  app_->require_subcommand(1);
+  app_->fallthrough();  // Global flags may stand behind the command.
+  app_->footer(kFooter);
+  AddGlobalFlags();
+  AddPut();
+  AddGet();
+  AddStat();
+  AddRm();
+  AddVerify();
+  AddDecode();
+  AddCluster();
+  AddBench();
+  AddOthers();
+}
+
+CLI::App* Commands::Add(const char* name, const char* help, Runner runner) {
+  CLI::App* const command = app_->add_subcommand(name, help);
+  command->fallthrough();
+  commands_.emplace_back(command, std::move(runner));
+  return command;
+}
+
+ExitCode Commands::Run(Session* session) {
+  for (const auto& [command, runner] : commands_) {
+    if (command->parsed()) return runner(session);
+  }
+  return kExitUsage;
+}
+
+void Commands::AddGlobalFlags() {
+  app_->add_option("--tracker", global.trackers,
+                   "Tracker to ask, HOST:PORT. Repeat for several; any one "
+                   "that answers is enough.")
+      ->take_all()
+      ->allow_extra_args(false);
+  app_->add_option("--storage", global.storage,
+                   "Storage node to use directly, without trackers.");
+  app_->add_option("--zone", global.zone,
+                   "Zone of this machine, for policies that prefer what is "
+                   "near.");
+  app_->add_option("--timeout", global.timeout,
+                   "Time for one operation with all its repetitions: 500ms, "
+                   "30s, 5m.");
+  app_->add_flag("--json", global.json,
+                 "Results as JSON, one object a line, on standard output.");
+  app_->add_flag("--print-grpcurl", global.print_grpcurl,
+                 "Print the same call for grpcurl, and do nothing else.");
+  app_->add_flag("--no-progress", global.no_progress, "No progress.");
+}
+
+void Commands::AddJobs(CLI::App* command, int* jobs) {
+  command->add_option("-j,--jobs", *jobs, "Files at a time.")
+      ->check(CLI::Range(1, kJobsMax))
+      ->capture_default_str();
+}
+
+void Commands::AddManifest(CLI::App* command, std::string* manifest) {
+  command->add_option("--manifest", *manifest,
+                      "All files of a list that `cairn put` wrote.");
+}
+
+void Commands::AddLevel(CLI::App* command, std::string* level) {
+  command
+      ->add_option("--level", *level,
+                   "What an answer survives: cached a killed process, "
+                   "synced a power cut.")
+      ->check(CLI::IsMember({"cached", "synced"}))
+      ->capture_default_str();
+}
+
+void Commands::AddFileIds(CLI::App* command, std::vector<std::string>* ids) {
+  command->add_option("ID", *ids, "File IDs.");
+}
+
+void Commands::AddPut() {
+  CLI::App* const put =
+      Add("put", "Store files; prints their IDs.", [this](Session* session) {
+        put_.has_extension = app_->get_subcommand("put")->count("--ext") > 0;
+        return RunPut(put_, session);
+      });
+  put->add_option("PATH", put_.paths,
+                  "Files, folders with -r, or - for standard input.")
+      ->required();
+  put->add_flag("-r,--recursive", put_.recursive,
+                "Folders with all that is below them.");
+  AddJobs(put, &put_.jobs);
+  put->add_option("--manifest", put_.manifest,
+                  "Write ID, size, CRC-32C and path of each stored file to "
+                  "this list, durably, as it goes.");
+  put->add_option("--ext", put_.extension,
+                  "Extension in the ID instead of the file's own; '' for "
+                  "none.");
+  AddLevel(put, &put_.level);
+  put->add_option("--group", put_.group, "Group to store in.");
+  put->add_option("--replicas", put_.replicas,
+                  "Members that must have it; 0 is the group's default.")
+      ->check(CLI::Range(0, 32));
+  put->add_option("--store-path", put_.store_path,
+                  "Number of the store path on the node.")
+      ->check(CLI::Range(0, 255));
+  put->add_option("--request-id", put_.request_id,
+                  "A UUID that makes this put repeatable: the same again "
+                  "stores nothing and prints the same ID.");
+}
+
+void Commands::AddGet() {
+  CLI::App* const get = Add("get", "Read files.", [this](Session* session) {
+    return RunGet(get_, session);
+  });
+  AddFileIds(get, &get_.file_ids);
+  get->add_option("-o,--output", get_.output,
+                  "File or folder to write to, - for standard output. A file "
+                  "appears when it is whole, or not at all.");
+  AddManifest(get, &get_.manifest);
+  get->add_option("--range", get_.range,
+                  "Bytes to read: A-B (both inclusive), A-, or -N for the "
+                  "last N.");
+  AddJobs(get, &get_.jobs);
+}
+
+void Commands::AddStat() {
+  CLI::App* const stat =
+      Add("stat", "Show what the cluster knows of files.",
+          [this](Session* session) { return RunStat(stat_, session); });
+  stat->add_option("ID", stat_.file_ids, "File IDs.")->required();
+}
+
+void Commands::AddRm() {
+  CLI::App* const rm = Add("rm", "Delete files.", [this](Session* session) {
+    return RunRm(rm_, session);
+  });
+  AddFileIds(rm, &rm_.file_ids);
+  AddManifest(rm, &rm_.manifest);
+  rm->add_flag("-f,--ignore-missing", rm_.ignore_missing,
+               "Files that are not there are no error.");
+  AddLevel(rm, &rm_.level);
+  AddJobs(rm, &rm_.jobs);
+}
+
+void Commands::AddVerify() {
+  CLI::App* const verify =
+      Add("verify", "Read files again and check every byte.",
+          [this](Session* session) { return RunVerify(verify_, session); });
+  AddFileIds(verify, &verify_.file_ids);
+  AddManifest(verify, &verify_.manifest);
+  AddJobs(verify, &verify_.jobs);
+}
+
+void Commands::AddDecode() {
+  CLI::App* const decode =
+      Add("decode", "Show what is in an ID, without any server.",
+          [this](Session* session) { return RunDecode(decode_, session); });
+  decode->add_option("ID", decode_.file_ids, "File IDs.")->required();
+}
+
+void Commands::AddCluster() {
+  CLI::App* const nodes =
+      Add("nodes", "List the nodes of the cluster.",
+          [this](Session* session) { return RunNodes(nodes_, session); });
+  nodes->add_option("--group", nodes_.group, "Only this group's.");
+  Add("groups", "List the groups with their room.",
+      [](Session* session) { return RunGroups(session); });
+  Add("status", "One verdict over the cluster, why, and what to do next.",
+      [](Session* session) { return RunStatus(session); });
+}
+
+void Commands::AddBench() {
+  CLI::App* const bench =
+      Add("bench", "Measure a cluster: operations a second, latency, CPU.",
+          [this](Session* session) { return RunBench(bench_, session); });
+  bench
+      ->add_option("OPERATION", bench_.operations,
+                   "Phases, one after the other on the same files: put, get, "
+                   "stat, delete, mixed.")
+      ->required()
+      ->check(CLI::IsMember({"put", "get", "stat", "delete", "mixed"}));
+  bench
+      ->add_option("--size", bench_.size,
+                   "Of files: 4KiB, uniform:1KiB-64KiB, or "
+                   "lognormal:MEDIAN,SIGMA[,MAX].")
+      ->capture_default_str();
+  bench
+      ->add_option("--count", bench_.count,
+                   "Operations in each phase. Without it and --duration: "
+                   "every file once, 10000 puts.")
+      ->check(CLI::PositiveNumber);
+  bench->add_option("--duration", bench_.duration,
+                    "Time for each phase: 500ms, 10s.");
+  bench->add_option("--in-flight", bench_.in_flight, "Operations at a time.")
+      ->check(CLI::Range(1, kInFlightMax))
+      ->capture_default_str();
+  bench
+      ->add_option("--mode", bench_.mode,
+                   "callback, or blocking: a thread for each operation in "
+                   "flight.")
+      ->check(CLI::IsMember({"callback", "blocking"}))
+      ->capture_default_str();
+  AddLevel(bench, &bench_.level);
+  bench->add_option("--group", bench_.group, "Group to store in.");
+  bench->add_option("--ext", bench_.extension, "Extension of the files.");
+  bench->add_option("--order", bench_.order, "Of files: random, sequential.")
+      ->check(CLI::IsMember({"random", "sequential"}))
+      ->capture_default_str();
+  bench
+      ->add_option("--verify", bench_.verify,
+                   "content: the checksum of every byte that is read. info: "
+                   "what the client library has checked, and what the node "
+                   "says.")
+      ->check(CLI::IsMember({"content", "info"}))
+      ->capture_default_str();
+  bench->add_option("--mix", bench_.mix, "Shares of a mixed phase.")
+      ->capture_default_str();
+  bench->add_option("--seed", bench_.seed, "For sizes, contents and order.")
+      ->capture_default_str();
+  bench->add_option("--files-in", bench_.files_in,
+                    "Begin with the files of this list.");
+  bench->add_option("--files-out", bench_.files_out,
+                    "Write the list of the files that are left.");
+  bench->add_option("--compare", bench_.compare,
+                    "Print ratios to this earlier result of --json.");
+}
+
+void Commands::AddOthers() {
+  CLI::App* const completion =
+      Add("completion", "Print a script that completes cairn in a shell.",
+          [this](Session* session) { return RunCompletion(session); });
+  completion->add_option("SHELL", shell_, "bash, zsh or fish.")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  Add("version", "Print the version.",
+      [](Session* session) { return RunVersion(session); });
+}
+
+// The flags of `app`, each name as one.
+std::vector<CompletionFlag> FlagsOf(const CLI::App& app) {
+  std::vector<CompletionFlag> flags;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) continue;
+    const bool takes_value = option->get_items_expected_max() > 0;
+    const std::vector<std::string> values =
+        option->get_name() == "--level"
+            ? std::vector<std::string>{"cached", "synced"}
+            : std::vector<std::string>{};
+    for (const std::string& name : option->get_lnames()) {
+      flags.push_back(
+          {"--" + name, option->get_description(), takes_value, values});
+    }
+    for (const std::string& name : option->get_snames()) {
+      flags.push_back(
+          {"-" + name, option->get_description(), takes_value, values});
+    }
+  }
+  return flags;
+}
+
+ExitCode Commands::RunCompletion(Session* session) {
+  std::vector<CompletionCommand> commands;
+  for (const auto& [command, runner] : commands_) {
+    CompletionCommand one;
+    one.name = command->get_name();
+    one.help = command->get_description();
+    one.takes_files = one.name == "put";
+    if (one.name == "completion") one.words = {"bash", "zsh", "fish"};
+    one.flags = FlagsOf(*command);
+    commands.push_back(std::move(one));
+  }
+  session->Write(CompletionScript(shell_, commands, FlagsOf(*app_)));
+  return kExitOk;
+}
+
+// A wrong command line. Help that was asked for is none.
+ExitCode ReportParseError(const CLI::App& app, const CLI::ParseError& error,
+                          const Environment& environment) {
+  std::ostringstream out;
+  std::ostringstream err;
+  const int code = app.exit(error, out, err);
+  std::fputs(out.str().c_str(), environment.out);
+  std::fputs(err.str().c_str(), environment.err);
+  std::fflush(environment.out);
+  std::fflush(environment.err);
+  return code == 0 ? kExitOk : kExitUsage;
+}
+
+}  // namespace
+
+ExitCode RunCairn(const std::vector<std::string>& arguments,
+                  const Environment& environment) {
+  CLI::App app("Stores, reads and looks after files in a Cairn cluster.",
+               "cairn");
+  Commands commands(&app);
+  try {
+    // The parser takes them from the back.
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::ParseError& error) {
+    return ReportParseError(app, error, environment);
+  }
+  Session session(environment, commands.global);
+  const absl::Status prepared = session.Prepare();
+  if (!prepared.ok()) return session.Fail(prepared);
+  ExitCode exit = commands.Run(&session);
+  const absl::Status flushed = session.Flush();
+  if (!flushed.ok()) exit = Combine(exit, session.Fail(flushed));
+  return exit;
+}
+
+}  // namespace cli
+}  // namespace cairn

@@ -1,0 +1,398 @@
+// The command as its users meet it: a storage node and a tracker of this
+// process on the other side of real gRPC, everything between is what ships.
+
+#include "clients/cli/cli.h"
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "clients/cli/testing/cli_harness.h"
+#include "clients/cpp/testing/fake_storage.h"
+#include "clients/cpp/testing/fake_tracker.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/error_reason.h"
+#include "nlohmann/json.hpp"
+
+namespace cairn {
+namespace cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+using Json = nlohmann::json;
+
+constexpr char kGoldenId[] =
+    "group1/M00/C2/A6/wKgBZGlVuQAAAAAAAAAQAOMGkoMBAAAHcFK1IdnM.jpg";
+
+class CliTest : public ::testing::Test {
+ protected:
+  CliTest() { tracker_.SetNodes({client::NodeOf(storage_)}); }
+
+  // With the tracker, unless the arguments name something else.
+  CliResult Run(std::vector<std::string> arguments,
+                const std::string& in = "") {
+    arguments.push_back("--tracker");
+    arguments.push_back(tracker_.address());
+    return cli_.Run(arguments, in);
+  }
+
+  // The whole line, without its line feed.
+  static std::string Id(const CliResult& put) {
+    EXPECT_EQ(put.exit, 0) << put.err;
+    return absl::StrReplaceAll(put.out, {{"\n", ""}});
+  }
+
+  client::FakeStorage storage_;
+  client::FakeTracker tracker_;
+  CliHarness cli_;
+};
+
+// ---- put, get, stat, rm.
+
+TEST_F(CliTest, PutPrintsAnIdByWhichGetReadsTheFileBack) {
+  cli_.WriteFile("photo.jpg", "not really a photo");
+  const std::string id = Id(Run({"put", cli_.Path("photo.jpg")}));
+  EXPECT_THAT(id, EndsWith(".jpg"));
+
+  const CliResult got = Run({"get", id, "-o", cli_.Path("copy.jpg")});
+  EXPECT_EQ(got.exit, 0) << got.err;
+  EXPECT_EQ(cli_.ReadFile("copy.jpg"), "not really a photo");
+}
+
+TEST_F(CliTest, StdinGoesInAndStdoutComesOutUnchanged) {
+  const std::string content("\0\n\xff binary", 10);
+  const std::string id = Id(Run({"put", "-", "--ext", "bin"}, content));
+  EXPECT_THAT(id, EndsWith(".bin"));
+  const CliResult got = Run({"get", id, "-o", "-"});
+  EXPECT_EQ(got.exit, 0) << got.err;
+  EXPECT_EQ(got.out, content);
+}
+
+TEST_F(CliTest, RangesAreThoseOfHttp) {
+  const std::string id = Id(Run({"put", "-"}, "0123456789"));
+  EXPECT_EQ(Run({"get", id, "-o", "-", "--range", "2-4"}).out, "234");
+  EXPECT_EQ(Run({"get", id, "-o", "-", "--range", "7-"}).out, "789");
+  EXPECT_EQ(Run({"get", id, "-o", "-", "--range=-3"}).out, "789");
+  EXPECT_EQ(Run({"get", id, "-o", "-", "--range=-30"}).out, "0123456789");
+  EXPECT_EQ(Run({"get", id, "-o", "-", "--range", "4-2"}).exit, 2);
+  EXPECT_EQ(Run({"get", id, "-o", "-", "--range", "11-"}).exit, 1);
+}
+
+TEST_F(CliTest, AFolderComesBackByItsManifest) {
+  cli_.WriteFile("in/a.txt", "first");
+  cli_.WriteFile("in/deep/b.tar.gz", "second");
+  cli_.WriteFile("in/deep/empty", "");
+  cli_.WriteFile("in/odd\tname\\.txt", "third");
+  const std::string list = cli_.Path("list");
+  const CliResult put = Run({"put", "-r", cli_.Path("in"), "--manifest", list});
+  EXPECT_EQ(put.exit, 0) << put.err;
+  EXPECT_THAT(put.OutLines(), SizeIs(4));
+
+  const CliResult got =
+      Run({"get", "--manifest", list, "-o", cli_.Path("out")});
+  EXPECT_EQ(got.exit, 0) << got.err;
+  // The path as it was named, without its leading slash.
+  const std::string root = absl::StrCat("out", cli_.folder(), "/in");
+  EXPECT_THAT(
+      cli_.FilesBelow(root),
+      ElementsAre("a.txt", "deep/b.tar.gz", "deep/empty", "odd\tname\\.txt"));
+  EXPECT_EQ(cli_.ReadFile(root + "/a.txt"), "first");
+  EXPECT_EQ(cli_.ReadFile(root + "/deep/b.tar.gz"), "second");
+  EXPECT_EQ(cli_.ReadFile(root + "/deep/empty"), "");
+
+  const CliResult verified = Run({"verify", "--manifest", list});
+  EXPECT_EQ(verified.exit, 0) << verified.err;
+  EXPECT_THAT(verified.err, HasSubstr("4 of 4 files good"));
+
+  EXPECT_EQ(Run({"rm", "--manifest", list}).exit, 0);
+  EXPECT_EQ(storage_.files(), 0u);
+  EXPECT_EQ(Run({"rm", "--manifest", list}).exit, 3);
+  EXPECT_EQ(Run({"rm", "--manifest", list, "-f"}).exit, 0);
+}
+
+TEST_F(CliTest, AManifestIsNeverWrittenOverAnotherFile) {
+  cli_.WriteFile("a.txt", "a");
+  cli_.WriteFile("precious", "my diary\n");
+  const CliResult put =
+      Run({"put", cli_.Path("a.txt"), "--manifest", cli_.Path("precious")});
+  EXPECT_EQ(put.exit, 1);
+  EXPECT_EQ(cli_.ReadFile("precious"), "my diary\n");
+  EXPECT_EQ(storage_.files(), 0u);
+}
+
+TEST_F(CliTest, AFolderWithoutRIsRefusedBeforeAnythingIsStored) {
+  cli_.WriteFile("in/a.txt", "a");
+  cli_.WriteFile("b.txt", "b");
+  const CliResult put = Run({"put", cli_.Path("b.txt"), cli_.Path("in")});
+  EXPECT_EQ(put.exit, 1);
+  EXPECT_THAT(put.err, HasSubstr("add -r"));
+  EXPECT_EQ(storage_.files(), 0u);
+}
+
+TEST_F(CliTest, ARepeatedPutWithARequestIdStoresNothingTwice) {
+  cli_.WriteFile("a.txt", "a");
+  const std::vector<std::string> put = {"put", cli_.Path("a.txt"),
+                                        "--request-id",
+                                        "01234567-89ab-4def-8123-456789abcdef"};
+  EXPECT_EQ(Id(Run(put)), Id(Run(put)));
+  EXPECT_EQ(storage_.files(), 1u);
+}
+
+TEST_F(CliTest, OneFileThatFailsDoesNotStopTheOthers) {
+  const std::string good = storage_.Add("good");
+  const CliResult got =
+      Run({"get", good, kGoldenId, "-o", cli_.Path("out") + "/"});
+  EXPECT_NE(got.exit, 0);
+  EXPECT_THAT(cli_.FilesBelow("out"), SizeIs(1));
+}
+
+// ---- A file is there whole or not at all.
+
+TEST_F(CliTest, ABrokenDownloadLeavesTheOldFileAndNothingElse) {
+  const std::string id = storage_.Add(std::string(3 << 20, 'x'));
+  cli_.WriteFile("out/file", "old");
+  storage_.CutDownloads(1000, 0);  // Every attempt.
+  const CliResult got =
+      Run({"get", id, "-o", cli_.Path("out/file"), "--timeout", "2s"});
+  EXPECT_EQ(got.exit, 4) << got.err;
+  EXPECT_EQ(cli_.ReadFile("out/file"), "old");
+  EXPECT_THAT(cli_.FilesBelow("out"), ElementsAre("file"));
+}
+
+TEST_F(CliTest, DamagedContentIsNamedAndNeverWritten) {
+  const std::string id = storage_.Add(std::string(3 << 20, 'x'));
+  storage_.Damage(id);
+  const CliResult got = Run({"get", id, "-o", cli_.Path("out/file")});
+  EXPECT_EQ(got.exit, 5) << got.err;
+  EXPECT_THAT(cli_.FilesBelow("out"), IsEmpty());
+  const CliResult verified = Run({"verify", id});
+  EXPECT_EQ(verified.exit, 5);
+  EXPECT_THAT(verified.err, HasSubstr(id));
+}
+
+TEST_F(CliTest, VerifyFindsAFileThatIsNotWhatTheManifestSays) {
+  const std::string id = storage_.Add("new");
+  cli_.WriteFile("list", absl::StrCat("# cairn manifest 1\n", id,
+                                      "\t3\t00000000\tfile.txt\n"));
+  EXPECT_EQ(Run({"verify", "--manifest", cli_.Path("list")}).exit, 5);
+}
+
+TEST_F(CliTest, AnInterruptedCommandEndsWith130AndWritesNothing) {
+  const std::string id = storage_.Add("content");
+  cli_.interrupt()->Raise();
+  EXPECT_EQ(Run({"get", id, "-o", cli_.Path("out/file")}).exit, 130);
+  EXPECT_EQ(Run({"get", id, "-o", "-"}).exit, 130);
+  EXPECT_EQ(Run({"put", "-"}, "content").exit, 130);
+  EXPECT_EQ(Run({"verify", id}).exit, 130);
+  EXPECT_EQ(Run({"rm", id}).exit, 130);
+  EXPECT_THAT(cli_.FilesBelow("out"), IsEmpty());
+  EXPECT_EQ(storage_.files(), 1u);
+}
+
+TEST_F(CliTest, AManifestCannotWriteOutsideOfTheFolder) {
+  const std::string id = storage_.Add("content");
+  cli_.WriteFile("list",
+                 absl::StrCat("# cairn manifest 1\n", id, "\t7\t", "00000000",
+                              "\t../../evil/../x/../../escaped\n"));
+  Run({"get", "--manifest", cli_.Path("list"), "-o", cli_.Path("a/b/out")});
+  EXPECT_THAT(cli_.FilesBelow("a"), ElementsAre("b/out/escaped"));
+}
+
+// ---- What a script relies on.
+
+TEST_F(CliTest, ExitCodesTellFailuresApart) {
+  const std::string gone = storage_.Add("gone");
+  EXPECT_EQ(Run({"rm", gone}).exit, 0);
+  EXPECT_EQ(Run({"stat", gone}).exit, 3);
+  EXPECT_EQ(Run({"rm", gone}).exit, 3);
+  EXPECT_EQ(Run({"stat", kGoldenId}).exit, 1);  // Another cluster made it.
+  EXPECT_EQ(Run({"rm", "no id"}).exit, 2);
+  EXPECT_EQ(Run({"get", "no id"}).exit, 2);
+  EXPECT_EQ(Run({"get"}).exit, 2);
+  EXPECT_EQ(Run({"frobnicate"}).exit, 2);
+  EXPECT_EQ(Run({"put", cli_.Path("missing")}).exit, 3);
+  EXPECT_EQ(Run({"stat", kGoldenId, "--storage", "127.0.0.1:1"}).exit, 2);
+  EXPECT_EQ(cli_.Run({"stat", kGoldenId}).exit, 2);
+  EXPECT_EQ(cli_.Run({"--help"}).exit, 0);
+  EXPECT_EQ(cli_.Run({"version"}).exit, 0);
+  EXPECT_EQ(cli_.Run({"stat", kGoldenId, "--storage", "127.0.0.1:1",
+                      "--timeout", "500ms"})
+                .exit,
+            4);
+  EXPECT_EQ(cli_.Run({"nodes", "--tracker", "127.0.0.1:1"}).exit, 4);
+}
+
+TEST_F(CliTest, TrackersComeFromTheEnvironment) {
+  const std::string id = storage_.Add("content");
+  cli_.SetVariable("CAIRN_TRACKERS",
+                   absl::StrCat(tracker_.address(), ",127.0.0.1:1"));
+  EXPECT_EQ(cli_.Run({"stat", id}).exit, 0);
+}
+
+TEST_F(CliTest, AFullClusterIsUnavailableAndTheErrorSaysWhatToDo) {
+  storage_.FailNext(
+      1000, ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                            ErrorReason::kDiskFull, "the disk is full"));
+  cli_.WriteFile("a.txt", "a");
+  const CliResult put = Run({"put", cli_.Path("a.txt"), "--json"});
+  EXPECT_EQ(put.exit, 4);
+  EXPECT_THAT(put.err, HasSubstr("DISK_FULL"));
+  EXPECT_THAT(put.err, HasSubstr("Free some room"));
+  const Json error = Json::parse(put.out)["error"];
+  EXPECT_EQ(error["reason"], "DISK_FULL");
+  EXPECT_THAT(std::string(error["next_step"]), Not(IsEmpty()));
+}
+
+TEST_F(CliTest, EveryLineOfJsonIsAnObjectWithItsFields) {
+  cli_.WriteFile("a.txt", "content");
+  const Json put = Json::parse(Run({"put", cli_.Path("a.txt"), "--json"}).out);
+  EXPECT_EQ(put["path"], cli_.Path("a.txt"));
+  EXPECT_EQ(put["size_bytes"], 7);
+  EXPECT_EQ(put["level"], "synced");
+  const std::string id = put["file_id"];
+
+  const Json stat = Json::parse(Run({"stat", id, "--json"}).out);
+  EXPECT_EQ(stat["file_id"], id);
+  EXPECT_EQ(stat["crc32c"], put["crc32c"]);
+  EXPECT_EQ(stat["kind"], "normal");
+
+  const Json verified = Json::parse(Run({"verify", id, "--json"}).out);
+  EXPECT_EQ(verified["good"], true);
+
+  const Json nodes = Json::parse(Run({"nodes", "--json"}).out);
+  EXPECT_EQ(nodes["name"], "fake1");
+  EXPECT_EQ(nodes["state"], "active");
+  EXPECT_EQ(nodes["address"], storage_.address());
+
+  const Json status = Json::parse(Run({"status", "--json"}).out);
+  EXPECT_EQ(status["answering_trackers"], 1);
+  EXPECT_EQ(status["active_nodes"], 1);
+
+  const Json version = Json::parse(cli_.Run({"version", "--json"}).out);
+  EXPECT_THAT(std::string(version["version"]), Not(IsEmpty()));
+
+  const CliResult both = Run({"stat", id, kGoldenId, "--json"});
+  EXPECT_EQ(both.exit, 1);
+  ASSERT_THAT(both.OutLines(), SizeIs(2));
+  EXPECT_EQ(Json::parse(both.OutLines()[1])["error"]["reason"],
+            "FORGED_FILE_ID");
+}
+
+TEST_F(CliTest, NodesAndGroupsCanBeAskedOfAStorageAlone) {
+  const CliResult nodes = cli_.Run({"nodes", "--storage", storage_.address()});
+  EXPECT_EQ(nodes.exit, 0) << nodes.err;
+  EXPECT_THAT(nodes.out, HasSubstr("fake1"));
+  const CliResult groups =
+      cli_.Run({"groups", "--storage", storage_.address()});
+  EXPECT_EQ(groups.exit, 0) << groups.err;
+  EXPECT_THAT(groups.out, HasSubstr("group1"));
+}
+
+TEST_F(CliTest, StatusNamesTheTrackerThatIsGone) {
+  tracker_.Kill();
+  const CliResult status = Run({"status", "--timeout", "500ms"});
+  EXPECT_EQ(status.exit, 4);
+  EXPECT_THAT(status.out, HasSubstr(tracker_.address()));
+  EXPECT_THAT(status.out, HasSubstr("next: "));
+}
+
+// ---- decode and completion, without any server.
+
+TEST_F(CliTest, DecodeReadsAnIdOffline) {
+  const Json id = Json::parse(cli_.Run({"decode", kGoldenId, "--json"}).out);
+  EXPECT_EQ(id["group"], "group1");
+  EXPECT_EQ(id["store_path"], 0);
+  EXPECT_EQ(id["node_number"], 3232235876);
+  EXPECT_EQ(id["create_time"], "2026-01-01T00:00:00Z");
+  EXPECT_EQ(id["kind"], "normal");
+  EXPECT_EQ(id["size_bytes"], 4096);
+  EXPECT_EQ(id["crc32c"], "e3069283");
+  EXPECT_EQ(id["format"], 1);
+  EXPECT_EQ(id["counter"], 7);
+  EXPECT_EQ(cli_.Run({"decode", "group1/M00/nonsense"}).exit, 2);
+}
+
+TEST_F(CliTest, CompletionKnowsEveryCommand) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const CliResult script = cli_.Run({"completion", shell});
+    EXPECT_EQ(script.exit, 0);
+    for (const char* word : {"put", "verify", "bench", "recursive"}) {
+      EXPECT_THAT(script.out, HasSubstr(word)) << shell;
+    }
+  }
+  cli_.WriteFile("cairn.bash", cli_.Run({"completion", "bash"}).out);
+  EXPECT_EQ(
+      std::system(absl::StrCat("bash -n ", cli_.Path("cairn.bash")).c_str()),
+      0);
+  EXPECT_EQ(cli_.Run({"completion", "tcsh"}).exit, 2);
+}
+
+// ---- bench.
+
+TEST_F(CliTest, BenchRunsItsPhasesOnTheSameFiles) {
+  const CliResult bench =
+      Run({"bench", "put", "get", "stat", "mixed", "delete", "--count", "200",
+           "--size", "uniform:0-8KiB", "--in-flight", "8", "--json"});
+  EXPECT_EQ(bench.exit, 0) << bench.err;
+  const Json report = Json::parse(bench.out);
+  ASSERT_THAT(report["phases"], SizeIs(5));
+  for (const Json& phase : report["phases"]) {
+    EXPECT_EQ(phase["errors"], 0) << phase;
+    EXPECT_GT(phase["operations"], 0) << phase;
+    EXPECT_GT(phase["p50_us"], 0) << phase;
+    EXPECT_GE(phase["p99_9_us"], phase["p50_us"]) << phase;
+    EXPECT_TRUE(phase.contains("server_cpu_seconds_per_1000")) << phase;
+  }
+  EXPECT_EQ(report["phases"][1]["bytes"], report["phases"][0]["bytes"]);
+}
+
+TEST_F(CliTest, BenchPhasesCanRunApartOnAListOfFiles) {
+  const std::string list = cli_.Path("list");
+  EXPECT_EQ(Run({"bench", "put", "--count", "50", "--mode", "blocking",
+                 "--in-flight", "4", "--files-out", list})
+                .exit,
+            0);
+  EXPECT_EQ(storage_.files(), 50u);
+  EXPECT_EQ(Run({"verify", "--manifest", list}).exit, 0);
+  const CliResult get = Run({"bench", "get", "--files-in", list, "--json"});
+  EXPECT_EQ(get.exit, 0) << get.err;
+  cli_.WriteFile("old.json", get.out);
+  const CliResult again = Run({"bench", "get", "delete", "--files-in", list,
+                               "--compare", cli_.Path("old.json"), "--json"});
+  EXPECT_EQ(again.exit, 0) << again.err;
+  const Json report = Json::parse(again.out);
+  EXPECT_GT(report["phases"][0]["ratio"]["operations_per_second"], 0);
+  EXPECT_FALSE(report["phases"][1].contains("ratio"));
+  EXPECT_EQ(report["files_left"], 0);
+  EXPECT_EQ(storage_.files(), 0u);
+}
+
+TEST_F(CliTest, BenchStreamsLargeFilesAndChecksThem) {
+  const CliResult bench = Run({"bench", "put", "get", "delete", "--count", "2",
+                               "--size", "9MiB", "--in-flight", "2", "--json"});
+  EXPECT_EQ(bench.exit, 0) << bench.err;
+  EXPECT_EQ(Json::parse(bench.out)["phases"][1]["mode"], "blocking");
+}
+
+TEST_F(CliTest, BenchFindsWrongBytes) {
+  const std::string list = cli_.Path("list");
+  const std::string id = storage_.Add("content");
+  cli_.WriteFile(
+      "list", absl::StrCat("# cairn manifest 1\n", id, "\t7\t00000000\tx\n"));
+  const CliResult bench = Run({"bench", "get", "--files-in", list, "--json"});
+  EXPECT_EQ(bench.exit, 5);
+  EXPECT_EQ(Json::parse(bench.out)["phases"][0]["damaged"], 1);
+}
+
+}  // namespace
+}  // namespace cli
+}  // namespace cairn

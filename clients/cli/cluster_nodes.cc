@@ -1,0 +1,103 @@
+#include "clients/cli/cluster_nodes.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "cairn/storage/v1/node_service.pb.h"
+#include "lib/base/status_macros.h"
+
+namespace cairn {
+namespace cli {
+namespace {
+
+// What the node would have told a tracker.
+tracker::v1::Node NodeFromState(const std::string& address,
+                                const storage::v1::GetStateResponse& state) {
+  tracker::v1::Node node;
+  tracker::v1::NodeIdentity* const identity = node.mutable_identity();
+  identity->set_node_uuid(state.node_uuid());
+  identity->set_node_number(state.node_number());
+  identity->set_name(state.name());
+  identity->set_group(state.group());
+  identity->set_cluster_id(state.cluster_id());
+  identity->set_address(address);
+  identity->set_version(state.version());
+  node.set_state(tracker::v1::NODE_STATE_ACTIVE);
+  for (const storage::v1::StorePathStatus& path : state.store_paths()) {
+    tracker::v1::StorePathReport* const report =
+        node.mutable_report()->add_store_paths();
+    report->set_index(path.index());
+    report->set_writable(path.state() == storage::v1::STORE_PATH_STATE_ACTIVE);
+    report->set_readable(path.state() != storage::v1::STORE_PATH_STATE_OFFLINE);
+    report->set_total_bytes(path.total_bytes());
+    report->set_free_bytes(path.free_bytes());
+    report->set_reserve_bytes(path.reserve_bytes());
+    report->set_files(path.files());
+    report->set_incarnation(path.incarnation());
+  }
+  return node;
+}
+
+}  // namespace
+
+absl::Duration QueryTimeout(const Session& session) {
+  return session.timeout().value_or(kQueryTimeout);
+}
+
+absl::StatusOr<tracker::v1::ListNodesResponse> FindNodes(
+    Session* session, const std::string& group) {
+  CAIRN_RETURN_IF_ERROR(session->RequireAddress());
+  NodeQueries* const queries = session->environment().queries;
+  const absl::Duration timeout = QueryTimeout(*session);
+  const std::string& storage = session->flags().storage;
+  if (!storage.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(const storage::v1::GetStateResponse state,
+                           queries->GetState(storage, timeout));
+    tracker::v1::ListNodesResponse nodes;
+    if (group.empty() || group == state.group()) {
+      *nodes.add_nodes() = NodeFromState(storage, state);
+    }
+    return nodes;
+  }
+  std::vector<std::string> errors;
+  for (const std::string& tracker : session->flags().trackers) {
+    auto nodes = queries->ListNodes(tracker, group, timeout);
+    if (nodes.ok()) return nodes;
+    errors.push_back(std::string(nodes.status().message()));
+  }
+  return absl::UnavailableError(
+      absl::StrCat("no tracker answers: ", absl::StrJoin(errors, "; ")));
+}
+
+std::string StateName(tracker::v1::NodeState state) {
+  return absl::AsciiStrToLower(
+      absl::StripPrefix(tracker::v1::NodeState_Name(state), "NODE_STATE_"));
+}
+
+std::string RoleName(tracker::v1::NodeRole role) {
+  if (role == tracker::v1::NODE_ROLE_UNSPECIFIED) {
+    role = tracker::v1::NODE_ROLE_READ_WRITE;
+  }
+  return absl::AsciiStrToLower(
+      absl::StripPrefix(tracker::v1::NodeRole_Name(role), "NODE_ROLE_"));
+}
+
+NodeSums SumsOf(const tracker::v1::Node& node) {
+  NodeSums sums;
+  for (const tracker::v1::StorePathReport& path : node.report().store_paths()) {
+    sums.total_bytes += path.total_bytes();
+    sums.free_bytes +=
+        std::max<int64_t>(0, path.free_bytes() - path.reserve_bytes());
+    sums.files += path.files();
+    sums.writable_paths += path.writable() ? 1 : 0;
+    sums.readable_paths += path.readable() ? 1 : 0;
+  }
+  return sums;
+}
+
+}  // namespace cli
+}  // namespace cairn

@@ -1,0 +1,100 @@
+// The commands: what each can be told, and how it is run. cli.cc binds the
+// flags; docs/cli.md describes them all with their output.
+
+#ifndef CAIRN_CLIENTS_CLI_COMMANDS_H_
+#define CAIRN_CLIENTS_CLI_COMMANDS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "clients/cli/exit_code.h"
+#include "clients/cli/session.h"
+
+namespace cairn {
+namespace cli {
+
+struct PutFlags {
+  std::vector<std::string> paths;  // `-` is standard input, alone.
+  bool recursive = false;
+  int jobs = 16;
+  std::string manifest;
+  std::string extension;  // Instead of each file's own.
+  bool has_extension = false;
+  std::string level = "synced";  // cached, synced
+  std::string group;
+  int replicas = 0;
+  int store_path = -1;     // Any.
+  std::string request_id;  // With one file only.
+};
+ExitCode RunPut(const PutFlags& flags, Session* session);
+
+struct GetFlags {
+  std::vector<std::string> file_ids;
+  std::string output;    // File, folder or `-`.
+  std::string manifest;  // Instead of file_ids.
+  std::string range;
+  int jobs = 16;
+};
+ExitCode RunGet(const GetFlags& flags, Session* session);
+
+struct StatFlags {
+  std::vector<std::string> file_ids;
+};
+ExitCode RunStat(const StatFlags& flags, Session* session);
+
+struct RmFlags {
+  std::vector<std::string> file_ids;
+  std::string manifest;  // Instead of file_ids.
+  bool ignore_missing = false;
+  std::string level = "synced";
+  int jobs = 64;
+};
+ExitCode RunRm(const RmFlags& flags, Session* session);
+
+struct VerifyFlags {
+  std::vector<std::string> file_ids;
+  std::string manifest;  // Instead of file_ids.
+  int jobs = 8;
+};
+ExitCode RunVerify(const VerifyFlags& flags, Session* session);
+
+struct DecodeFlags {
+  std::vector<std::string> file_ids;
+};
+ExitCode RunDecode(const DecodeFlags& flags, Session* session);
+
+struct NodesFlags {
+  std::string group;
+};
+ExitCode RunNodes(const NodesFlags& flags, Session* session);
+ExitCode RunGroups(Session* session);
+ExitCode RunStatus(Session* session);
+
+struct BenchFlags {
+  std::vector<std::string>
+      operations;             // Phases: put, get, stat, delete, mixed.
+  std::string size = "4KiB";  // See SizeDistribution::Parse().
+  int64_t count = 0;          // Of each phase; 0: see LoadOptions.
+  std::string duration;       // Of each phase.
+  int in_flight = 64;
+  std::string mode = "callback";  // callback, blocking
+  std::string level = "cached";
+  std::string group;
+  std::string extension;
+  std::string order = "random";    // random, sequential
+  std::string verify = "content";  // content, info
+  std::string mix = "put=10,get=80,stat=5,delete=5";
+  uint64_t seed = 1;
+  std::string files_in;
+  std::string files_out;
+  std::string compare;
+};
+ExitCode RunBench(const BenchFlags& flags, Session* session);
+
+ExitCode RunVersion(Session* session);
+
+}  // namespace cli
+}  // namespace cairn
+
+#endif  // CAIRN_CLIENTS_CLI_COMMANDS_H_

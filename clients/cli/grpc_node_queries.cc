@@ -1,0 +1,88 @@
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "cairn/storage/v1/node_service.grpc.pb.h"
+#include "cairn/tracker/v1/tracker_service.grpc.pb.h"
+#include "clients/cli/node_queries.h"
+#include "lib/base/mutex.h"
+#include "lib/base/status_macros.h"
+#include "lib/rpc/channel.h"
+#include "lib/rpc/grpc_status.h"
+
+namespace cairn {
+namespace cli {
+namespace {
+
+class GrpcNodeQueries : public NodeQueries {
+ public:
+  absl::StatusOr<storage::v1::GetStateResponse> GetState(
+      const std::string& address, absl::Duration timeout) override {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, timeout);
+    storage::v1::GetStateResponse response;
+    return Result(address,
+                  storage::v1::NodeService::NewStub(ChannelTo(address))
+                      ->GetState(&context, {}, &response),
+                  response);
+  }
+
+  absl::StatusOr<tracker::v1::ListNodesResponse> ListNodes(
+      const std::string& address, const std::string& group,
+      absl::Duration timeout) override {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, timeout);
+    tracker::v1::ListNodesRequest request;
+    request.set_group(group);
+    tracker::v1::ListNodesResponse response;
+    return Result(address,
+                  tracker::v1::TrackerService::NewStub(ChannelTo(address))
+                      ->ListNodes(&context, request, &response),
+                  response);
+  }
+
+  absl::StatusOr<tracker::v1::ListGroupsResponse> ListGroups(
+      const std::string& address, absl::Duration timeout) override {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, timeout);
+    tracker::v1::ListGroupsResponse response;
+    return Result(address,
+                  tracker::v1::TrackerService::NewStub(ChannelTo(address))
+                      ->ListGroups(&context, {}, &response),
+                  response);
+  }
+
+ private:
+  std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address)
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    std::shared_ptr<grpc::Channel>& channel = channels_[address];
+    if (channel == nullptr) channel = rpc::MakeChannel(address);
+    return channel;
+  }
+
+  template <typename Response>
+  static absl::StatusOr<Response> Result(const std::string& address,
+                                         const grpc::Status& status,
+                                         const Response& response) {
+    if (status.ok()) return response;
+    return WithContext(rpc::FromGrpcStatus(status), address);
+  }
+
+  Mutex mu_;
+  std::map<std::string, std::shared_ptr<grpc::Channel>> channels_
+      ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace
+
+std::unique_ptr<NodeQueries> MakeGrpcNodeQueries() {
+  return std::make_unique<GrpcNodeQueries>();
+}
+
+}  // namespace cli
+}  // namespace cairn

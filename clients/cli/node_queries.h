@@ -1,0 +1,44 @@
+// What operators ask trackers and nodes, beside what the client library does.
+
+#ifndef CAIRN_CLIENTS_CLI_NODE_QUERIES_H_
+#define CAIRN_CLIENTS_CLI_NODE_QUERIES_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "cairn/storage/v1/node_service.pb.h"
+#include "cairn/tracker/v1/tracker_service.pb.h"
+
+namespace cairn {
+namespace cli {
+
+// Thread-safe. Every call blocks for at most `timeout`; addresses are
+// `host:port`.
+//   UNAVAILABLE        nobody answers at `address`.
+//   DEADLINE_EXCEEDED  it does not answer in time.
+//   UNIMPLEMENTED      what answers there has no such service.
+class NodeQueries {
+ public:
+  virtual ~NodeQueries() = default;
+
+  // Of a storage node.
+  virtual absl::StatusOr<storage::v1::GetStateResponse> GetState(
+      const std::string& address, absl::Duration timeout) = 0;
+
+  // Of a tracker. `group` may be empty, for all.
+  virtual absl::StatusOr<tracker::v1::ListNodesResponse> ListNodes(
+      const std::string& address, const std::string& group,
+      absl::Duration timeout) = 0;
+  virtual absl::StatusOr<tracker::v1::ListGroupsResponse> ListGroups(
+      const std::string& address, absl::Duration timeout) = 0;
+};
+
+// By gRPC, without TLS; keeps its connections.
+std::unique_ptr<NodeQueries> MakeGrpcNodeQueries();
+
+}  // namespace cli
+}  // namespace cairn
+
+#endif  // CAIRN_CLIENTS_CLI_NODE_QUERIES_H_

@@ -1,0 +1,101 @@
+// cairn nodes: every node of the cluster, one line each.
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "clients/cli/cluster_nodes.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/format.h"
+#include "clients/cli/grpcurl.h"
+#include "nlohmann/json.hpp"
+
+namespace cairn {
+namespace cli {
+namespace {
+
+absl::Time HeardAt(const tracker::v1::Node& node) {
+  return absl::FromUnixSeconds(node.last_heard_time().seconds());
+}
+
+Json ToJson(const tracker::v1::Node& node) {
+  const tracker::v1::NodeIdentity& identity = node.identity();
+  Json json;
+  json["name"] = identity.name();
+  json["group"] = identity.group();
+  json["node_uuid"] = identity.node_uuid();
+  json["node_number"] = identity.node_number();
+  json["address"] = identity.address();
+  json["zone"] = identity.zone();
+  json["version"] = identity.version();
+  json["state"] = StateName(node.state());
+  json["role"] = RoleName(node.report().role());
+  json["stopping"] = node.report().stopping();
+  if (node.has_last_heard_time()) {
+    json["last_heard_time"] = FormatUtc(HeardAt(node));
+  }
+  json["store_paths"] = Json::array();
+  for (const tracker::v1::StorePathReport& path : node.report().store_paths()) {
+    Json one;
+    one["index"] = path.index();
+    one["writable"] = path.writable();
+    one["readable"] = path.readable();
+    one["total_bytes"] = path.total_bytes();
+    one["free_bytes"] = path.free_bytes();
+    one["reserve_bytes"] = path.reserve_bytes();
+    one["files"] = path.files();
+    json["store_paths"].push_back(one);
+  }
+  return json;
+}
+
+}  // namespace
+
+ExitCode RunNodes(const NodesFlags& flags, Session* session) {
+  if (session->flags().print_grpcurl) {
+    Json request = Json::object();
+    if (!session->flags().storage.empty()) {
+      session->Print(GrpcurlCall(AddressWord(*session),
+                                 "cairn.storage.v1.NodeService/GetState",
+                                 request));
+      return kExitOk;
+    }
+    if (!flags.group.empty()) request["group"] = flags.group;
+    session->Print(GrpcurlCall(AddressWord(*session),
+                               "cairn.tracker.v1.TrackerService/ListNodes",
+                               request));
+    return kExitOk;
+  }
+  const auto nodes = FindNodes(session, flags.group);
+  if (!nodes.ok()) return session->Fail(nodes.status());
+  if (session->json()) {
+    for (const tracker::v1::Node& node : nodes->nodes()) {
+      session->PrintJson(ToJson(node));
+    }
+    return kExitOk;
+  }
+  if (nodes->nodes().empty()) {
+    session->Say("no node is known; start one: cairn-storage --help");
+    return kExitOk;
+  }
+  Table table("lllllrrrrl");
+  table.AddRow({"GROUP", "NAME", "ADDRESS", "STATE", "ROLE", "PATHS", "FILES",
+                "FREE", "SIZE", "VERSION"});
+  for (const tracker::v1::Node& node : nodes->nodes()) {
+    const NodeSums sums = SumsOf(node);
+    const int paths = node.report().store_paths_size();
+    table.AddRow(
+        {node.identity().group(), node.identity().name(),
+         node.identity().address(),
+         node.report().stopping() ? "stopping" : StateName(node.state()),
+         RoleName(node.report().role()),
+         sums.writable_paths == paths
+             ? absl::StrCat(paths)
+             : absl::StrCat(sums.writable_paths, "/", paths),
+         absl::StrCat(sums.files), FormatBytes(sums.free_bytes),
+         FormatBytes(sums.total_bytes), node.identity().version()});
+  }
+  session->Write(table.ToString());
+  return kExitOk;
+}
+
+}  // namespace cli
+}  // namespace cairn

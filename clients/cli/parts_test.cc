@@ -1,0 +1,323 @@
+// The parts that need no cluster: manifest, ranges, sizes, histogram, content,
+// verdict, progress.
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "clients/cli/bench/content.h"
+#include "clients/cli/bench/histogram.h"
+#include "clients/cli/bench/load.h"
+#include "clients/cli/bench/size_distribution.h"
+#include "clients/cli/diagnosis.h"
+#include "clients/cli/exit_code.h"
+#include "clients/cli/format.h"
+#include "clients/cli/local_files.h"
+#include "clients/cli/manifest.h"
+#include "clients/cli/progress.h"
+#include "clients/cli/testing/cli_harness.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/checksum/crc32c.h"
+#include "lib/io/file_system.h"
+#include "lib/testing/fake_clock.h"
+#include "lib/testing/status_matchers.h"
+
+namespace cairn {
+namespace cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// ---- Manifest.
+
+TEST(ManifestTest, EntriesComeBackAsTheyWentInAndMoreCanBeAdded) {
+  CliHarness cli;
+  const std::string path = cli.Path("list");
+  const ManifestEntry first = {"group1/M00/a", 12, 0xdeadbeef, "a b\t\n\\c"};
+  const ManifestEntry second = {"group1/M00/b", 0, 0, "ü"};
+  for (const ManifestEntry& entry : {first, second}) {
+    const auto writer = ManifestWriter::Open(FileSystem::Real(), path);
+    ASSERT_THAT(writer, IsOk());
+    (*writer)->Add(entry);
+    ASSERT_THAT((*writer)->Sync(), IsOk());
+  }
+  EXPECT_THAT(ReadManifest(FileSystem::Real(), path),
+              IsOkAndHolds(ElementsAre(first, second)));
+}
+
+TEST(ManifestTest, ALineThatACrashCutOffDoesNotCount) {
+  CliHarness cli;
+  const std::string path = cli.Path("list");
+  cli.WriteFile("list", "# cairn manifest 1\nid\t1\t00000002\tx\nid2\t1\t0");
+  EXPECT_THAT(ReadManifest(FileSystem::Real(), path), IsOkAndHolds(SizeIs(1)));
+  const auto writer = ManifestWriter::Open(FileSystem::Real(), path);
+  ASSERT_THAT(writer, IsOk());
+  (*writer)->Add({"id3", 3, 3, "y"});
+  ASSERT_THAT((*writer)->Sync(), IsOk());
+  const auto entries = ReadManifest(FileSystem::Real(), path);
+  ASSERT_THAT(entries, IsOkAndHolds(SizeIs(2)));
+  EXPECT_EQ((*entries)[1].file_id, "id3");
+}
+
+TEST(ManifestTest, OtherFilesAreRefused) {
+  CliHarness cli;
+  const std::string path = cli.Path("list");
+  for (const char* content :
+       {"hello\n", "# cairn manifest 1\nid\t-1\t00000002\tx\n",
+        "# cairn manifest 1\nid\t1\t00000002\n",
+        "# cairn manifest 1\nid\t1\txyz\tx\n"}) {
+    cli.WriteFile("list", content);
+    EXPECT_THAT(ReadManifest(FileSystem::Real(), path),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << content;
+  }
+}
+
+TEST(ManifestTest, PathsStayBelowTheFolder) {
+  EXPECT_EQ(SafePath("/a//b/./c"), "a/b/c");
+  EXPECT_EQ(SafePath("../../a"), "a");
+  EXPECT_EQ(SafePath("a/../b"), "b");
+  EXPECT_EQ(SafePath("a/.."), "");
+}
+
+// ---- Numbers.
+
+TEST(FormatTest, SizesAreReadAsPeopleWriteThem) {
+  EXPECT_THAT(ParseBytes("4096"), IsOkAndHolds(4096));
+  EXPECT_THAT(ParseBytes("4k"), IsOkAndHolds(4096));
+  EXPECT_THAT(ParseBytes("4KiB"), IsOkAndHolds(4096));
+  EXPECT_THAT(ParseBytes("1.5 MB"), IsOkAndHolds(1536 << 10));
+  EXPECT_THAT(ParseBytes("0"), IsOkAndHolds(0));
+  for (const char* text : {"", "k", "-1", "4x", "4kk", "1e30", "4i", "."}) {
+    EXPECT_THAT(ParseBytes(text), StatusIs(absl::StatusCode::kInvalidArgument))
+        << text;
+  }
+}
+
+TEST(FormatTest, RangesAreThoseOfHttp) {
+  const auto middle = ParseRange("3-7");
+  ASSERT_THAT(middle, IsOk());
+  EXPECT_EQ(*middle->offset, 3);
+  EXPECT_EQ(*middle->length, 5);
+  EXPECT_FALSE(ParseRange("3-")->length.has_value());
+  EXPECT_FALSE(ParseRange("-3")->offset.has_value());
+  for (const char* text : {"", "-", "3", "7-3", "a-b", "1--2", "-+3"}) {
+    EXPECT_THAT(ParseRange(text), StatusIs(absl::StatusCode::kInvalidArgument))
+        << text;
+  }
+}
+
+TEST(FormatTest, NumbersAreShownAsPeopleReadThem) {
+  EXPECT_EQ(FormatBytes(817), "817 B");
+  EXPECT_EQ(FormatBytes(4096), "4.0 KiB");
+  EXPECT_EQ(FormatBytes((int64_t{1} << 20) - 1), "1.0 MiB");
+  EXPECT_EQ(FormatSpan(absl::Seconds(7)), "0:07");
+  EXPECT_EQ(FormatSpan(absl::Hours(3) + absl::Seconds(131)), "3:02:11");
+  Table table("lr");
+  table.AddRow({"A", "B"});
+  table.AddRow({"long", "1"});
+  EXPECT_EQ(table.ToString(), "A     B\nlong  1\n");
+}
+
+TEST(FormatTest, ExtensionsAreThoseThatAnIdCanCarry) {
+  EXPECT_EQ(ExtensionOf("a/b.jpg"), "jpg");
+  EXPECT_EQ(ExtensionOf("a.b/c"), "");
+  EXPECT_EQ(ExtensionOf("x.tar.gz"), "tar.gz");
+  EXPECT_EQ(ExtensionOf(".bashrc"), "");
+  EXPECT_EQ(ExtensionOf("a.b c"), "");
+  EXPECT_EQ(ExtensionOf("a.averyveryverylongone"), "");
+}
+
+TEST(ExitCodeTest, WhatFailsAlikeKeepsItsCode) {
+  EXPECT_EQ(Combine(kExitOk, kExitNotFound), kExitNotFound);
+  EXPECT_EQ(Combine(kExitNotFound, kExitNotFound), kExitNotFound);
+  EXPECT_EQ(Combine(kExitNotFound, kExitDamaged), kExitFailed);
+  EXPECT_EQ(Combine(kExitNotFound, kExitInterrupted), kExitInterrupted);
+}
+
+// ---- Benchmark.
+
+TEST(HistogramTest, PercentilesAreRightToTwoPercent) {
+  Histogram histogram;
+  std::vector<int64_t> values;
+  for (uint64_t i = 0; i < 20000; ++i) {
+    // From nanoseconds to minutes.
+    values.push_back(
+        static_cast<int64_t>(Mix64(i) >> (25 + Mix64(i + 1) % 38)));
+    histogram.Record(values.back());
+  }
+  std::sort(values.begin(), values.end());
+  EXPECT_EQ(histogram.count(), 20000);
+  for (const double percent : {0.1, 1.0, 50.0, 95.0, 99.0, 99.9, 100.0}) {
+    const auto rank = static_cast<size_t>(percent / 100 * 20000 + 0.5);
+    const auto exact = static_cast<double>(values[rank - 1]);
+    const auto shown = static_cast<double>(histogram.Percentile(percent));
+    EXPECT_GE(shown, exact) << percent;
+    EXPECT_LE(shown, exact * 1.016 + 1) << percent;
+  }
+}
+
+TEST(HistogramTest, ExtremesAndNothing) {
+  Histogram histogram;
+  EXPECT_EQ(histogram.Percentile(50), 0);
+  histogram.Record(-5);
+  EXPECT_EQ(histogram.Max(), 0);
+  histogram.Record(INT64_MAX);
+  EXPECT_GE(histogram.Max(), int64_t{1} << 43);
+  Histogram other;
+  other.Add(histogram);
+  EXPECT_EQ(other.count(), 2);
+}
+
+TEST(SizeDistributionTest, SizesAreWhereTheyShouldBe) {
+  const auto uniform = SizeDistribution::Parse("uniform:1KiB-2KiB");
+  const auto lognormal = SizeDistribution::Parse("lognormal:16KiB,1.5,1MiB");
+  ASSERT_THAT(uniform, IsOk());
+  ASSERT_THAT(lognormal, IsOk());
+  int below_median = 0;
+  for (uint64_t i = 0; i < 10000; ++i) {
+    const int64_t size = uniform->SizeOf(1, i);
+    EXPECT_GE(size, 1024);
+    EXPECT_LE(size, 2048);
+    below_median += lognormal->SizeOf(1, i) < 16384 ? 1 : 0;
+    EXPECT_LE(lognormal->SizeOf(1, i), 1 << 20);
+  }
+  EXPECT_NEAR(below_median, 5000, 250);
+  EXPECT_EQ(SizeDistribution::Parse("4KiB")->SizeOf(1, 1), 4096);
+  for (const char* text : {"", "uniform:1", "uniform:2-1", "lognormal:1",
+                           "lognormal:1,x", "normal:1,2"}) {
+    EXPECT_THAT(SizeDistribution::Parse(text),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << text;
+  }
+}
+
+TEST(ContentTest, TheChecksumIsThatOfTheContent) {
+  const Content content;
+  for (const int64_t size : {0, 1, 4096, 8 << 20, (20 << 20) + 3}) {
+    const absl::Cord made = content.Make(1, 7, size);
+    EXPECT_EQ(static_cast<int64_t>(made.size()), size);
+    EXPECT_EQ(content.Crc(1, 7, size), Crc32c(made)) << size;
+  }
+  EXPECT_NE(content.Crc(1, 7, 4096), content.Crc(1, 8, 4096));
+  EXPECT_NE(content.Crc(1, 7, 4096), content.Crc(2, 7, 4096));
+}
+
+TEST(LoadTest, MixesAreReadAsSharesOfOperations) {
+  EXPECT_THAT(ParseMix("get=3,put=1"), IsOkAndHolds(ElementsAre(1, 3, 0, 0)));
+  for (const char* text : {"", "put", "put=x", "put=0", "mixed=1", "put=-1"}) {
+    EXPECT_THAT(ParseMix(text), StatusIs(absl::StatusCode::kInvalidArgument))
+        << text;
+  }
+}
+
+// ---- Status.
+
+class DiagnosisTest : public ::testing::Test {
+ protected:
+  DiagnosisTest() {
+    seen_.trackers["t1:1"] = absl::OkStatus();
+    AddNode("a:1", "group1");
+  }
+
+  tracker::v1::Node* AddNode(const std::string& address,
+                             const std::string& group) {
+    seen_.nodes.emplace_back();
+    tracker::v1::Node* const node = &seen_.nodes.back();
+    node->mutable_identity()->set_name(address);
+    node->mutable_identity()->set_address(address);
+    node->mutable_identity()->set_group(group);
+    node->set_state(tracker::v1::NODE_STATE_ACTIVE);
+    auto* const report = node->mutable_report()->add_store_paths();
+    report->set_writable(true);
+    report->set_readable(true);
+    report->set_total_bytes(1000);
+    report->set_free_bytes(600);
+    report->set_reserve_bytes(100);
+    report->set_files(5);
+    storage::v1::GetStateResponse state;
+    auto* const path = state.add_store_paths();
+    path->set_state(storage::v1::STORE_PATH_STATE_ACTIVE);
+    path->set_total_bytes(1000);
+    path->set_free_bytes(600);
+    path->set_reserve_bytes(100);
+    seen_.states.emplace(address, state);
+    return node;
+  }
+
+  Observations seen_;
+};
+
+TEST_F(DiagnosisTest, AllIsWell) {
+  AddNode("b:1", "group1");
+  const Diagnosis diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kOk);
+  EXPECT_THAT(diagnosis.findings, IsEmpty());
+  EXPECT_EQ(diagnosis.active_nodes, 2);
+  // Members hold the same files.
+  EXPECT_EQ(diagnosis.files, 5);
+  EXPECT_EQ(diagnosis.free_bytes, 500);
+}
+
+TEST_F(DiagnosisTest, OneMemberOfTwoThatIsGoneDegrades) {
+  AddNode("b:1", "group1")->set_state(tracker::v1::NODE_STATE_OFFLINE);
+  const Diagnosis diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kDegraded);
+  ASSERT_THAT(diagnosis.findings, SizeIs(1));
+  EXPECT_THAT(diagnosis.findings[0].what, HasSubstr("b:1"));
+}
+
+TEST_F(DiagnosisTest, AGroupWithoutMembersIsDownAndComesFirst) {
+  AddNode("b:1", "group2")->set_state(tracker::v1::NODE_STATE_OFFLINE);
+  const Diagnosis diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kDown);
+  EXPECT_THAT(diagnosis.findings[0].what, HasSubstr("group2"));
+}
+
+TEST_F(DiagnosisTest, AReadOnlyDiskIsNamedWithItsReason) {
+  auto* const path =
+      seen_.states.find("a:1")->second.value().mutable_store_paths(0);
+  path->set_state(storage::v1::STORE_PATH_STATE_READ_ONLY);
+  path->set_detail("a sync failed");
+  seen_.nodes[0].mutable_report()->mutable_store_paths(0)->set_writable(false);
+  const Diagnosis diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kDown);  // Nothing can be stored.
+  std::string all;
+  for (const Finding& finding : diagnosis.findings) all += finding.what;
+  EXPECT_THAT(all, HasSubstr("a sync failed"));
+}
+
+TEST_F(DiagnosisTest, NoNodesAndNoTrackersAreDown) {
+  Observations nothing;
+  nothing.trackers["t1:1"] = absl::OkStatus();
+  EXPECT_EQ(Diagnose(nothing).verdict, Verdict::kDown);
+  nothing.trackers["t1:1"] = absl::UnavailableError("refused");
+  EXPECT_EQ(Diagnose(nothing).verdict, Verdict::kDown);
+}
+
+// ---- Progress.
+
+TEST(ProgressTest, TheLineSaysHowFarHowFastAndHowLong) {
+  FakeClock clock;
+  Progress progress(ProgressStyle::kBar, "storing", 100, stderr, &clock);
+  progress.SetTotal(3, 100 << 20);
+  progress.AddBytes(25 << 20);
+  progress.AddFile();
+  clock.Advance(absl::Seconds(5));
+  EXPECT_EQ(progress.Line(100),
+            "storing 1/3 files  █████░░░░░░░░░░░░░░░  25%  25.0 MiB / 100.0 "
+            "MiB  5.0 MiB/s  0:15 left");
+  EXPECT_EQ(progress.Line(40),
+            "storing 1/3 files  25%  25.0 MiB / 100.0 MiB  5.0 MiB/s  0:15 "
+            "left");
+}
+
+}  // namespace
+}  // namespace cli
+}  // namespace cairn

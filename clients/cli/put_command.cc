@@ -1,0 +1,298 @@
+// cairn put: stores files and prints their IDs.
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/format.h"
+#include "clients/cli/local_files.h"
+#include "clients/cli/manifest.h"
+#include "clients/cli/put_grpcurl.h"
+#include "clients/cli/result_json.h"
+#include "clients/cli/window.h"
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/executor.h"
+#include "lib/base/status_macros.h"
+#include "lib/base/uuid.h"
+#include "lib/io/errno_status.h"
+#include "lib/io/file_system.h"
+#include "nlohmann/json.hpp"
+
+namespace cairn {
+namespace cli {
+namespace {
+
+// Standard input, until its end or the user's Ctrl-C.
+class PipeReader : public client::ContentReader {
+ public:
+  PipeReader(int fd, const Interrupt* interrupt)
+      : fd_(fd), interrupt_(interrupt) {}
+
+  absl::StatusOr<size_t> Read(char* buffer, size_t size) override {
+    for (;;) {
+      if (interrupt_->raised()) return absl::CancelledError("interrupted");
+      pollfd poll_fd = {fd_, POLLIN, 0};
+      const int ready = ::poll(&poll_fd, 1, kInterruptPollMillis);
+      if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+      const ssize_t got = ::read(fd_, buffer, size);
+      if (got >= 0) return static_cast<size_t>(got);
+      if (errno != EINTR) return StatusFromErrno(errno, "read", "stdin");
+    }
+  }
+
+ private:
+  const int fd_;
+  const Interrupt* const interrupt_;
+};
+
+absl::StatusOr<client::PutOptions> OptionsOf(const PutFlags& flags,
+                                             const Session& session) {
+  client::PutOptions options;
+  CAIRN_ASSIGN_OR_RETURN(options.durability.level, ParseLevel(flags.level));
+  options.durability.replicas = static_cast<uint32_t>(flags.replicas);
+  options.group = flags.group;
+  options.timeout = session.timeout();
+  if (flags.store_path >= 0) {
+    options.store_path = static_cast<uint32_t>(flags.store_path);
+  }
+  if (!flags.request_id.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(options.request_id, Uuid::Parse(flags.request_id));
+  }
+  return options;
+}
+
+class PutRun {
+ public:
+  PutRun(const PutFlags& flags, Session* session)
+      : flags_(flags),
+        session_(session),
+        window_(flags.jobs, session->environment().interrupt,
+                {[this] { SyncManifest(); }, [this] { progress_->Tick(); }}) {}
+
+  ExitCode Run();
+
+ private:
+  absl::Status Find();
+  void PutFiles();
+  void PutStdin();
+  void Stop();  // Ends what is under way, after an interrupt.
+  void Report(const std::string& path, int64_t counted_bytes,
+              const absl::StatusOr<client::PutResult>& result);
+  void SyncManifest();
+  void Summarize();
+
+  const PutFlags& flags_;
+  Session* const session_;
+  client::PutOptions options_;
+  std::vector<LocalFile> files_;
+  bool from_stdin_ = false;
+  ExitCode exit_ = kExitOk;
+  int64_t stored_files_ = 0;
+  int64_t stored_bytes_ = 0;
+  std::unique_ptr<ManifestWriter> manifest_;
+  bool manifest_failed_ = false;
+  std::unique_ptr<Progress> progress_;
+  Window window_;
+  // Last, so that it ends before what its callbacks touch.
+  std::unique_ptr<client::Client> client_;
+};
+
+ExitCode PutRun::Run() {
+  absl::StatusOr<client::PutOptions> options = OptionsOf(flags_, *session_);
+  if (!options.ok()) return session_->Fail(options.status());
+  options_ = *std::move(options);
+  const absl::Status found = Find();
+  if (!found.ok()) return session_->Fail(found);
+  if (!flags_.manifest.empty()) {
+    auto manifest = ManifestWriter::Open(FileSystem::Real(), flags_.manifest);
+    if (!manifest.ok()) return session_->Fail(manifest.status());
+    manifest_ = *std::move(manifest);
+  }
+  auto client = session_->Connect(flags_.jobs);
+  if (!client.ok()) return session_->Fail(client.status());
+  client_ = *std::move(client);
+
+  progress_ = session_->MakeProgress("storing");
+  if (from_stdin_) {
+    PutStdin();
+  } else {
+    PutFiles();
+  }
+  progress_->Hide();
+  Summarize();
+  return exit_;
+}
+
+absl::Status PutRun::Find() {
+  for (const std::string& path : flags_.paths) {
+    if (path == "-") {
+      if (flags_.paths.size() > 1) {
+        return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                               ErrorReason::kInvalidField,
+                               "`-` (standard input) stands alone");
+      }
+      from_stdin_ = true;
+      return absl::OkStatus();
+    }
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<LocalFile> found,
+                           FindLocalFiles(path, flags_.recursive));
+    files_.insert(files_.end(), found.begin(), found.end());
+  }
+  if (!flags_.request_id.empty() && files_.size() > 1) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                           ErrorReason::kInvalidField,
+                           "--request-id goes with one file");
+  }
+  return absl::OkStatus();
+}
+
+void PutRun::PutFiles() {
+  int64_t total_bytes = 0;
+  for (const LocalFile& file : files_) total_bytes += file.size_bytes;
+  progress_->SetTotal(static_cast<int64_t>(files_.size()), total_bytes);
+
+  for (const LocalFile& file : files_) {
+    if (manifest_failed_ || !window_.Enter()) break;
+    client::PutOptions options = options_;
+    options.extension =
+        flags_.has_extension ? flags_.extension : ExtensionOf(file.path);
+    // What the progress has counted of this file.
+    const auto counted = std::make_shared<std::atomic<int64_t>>(0);
+    options.progress = [this, counted](int64_t done, absl::optional<int64_t>) {
+      progress_->AddBytes(done - counted->exchange(done));
+    };
+    client_->PutFileAsync(
+        file.path, options,
+        [this, &file, counted](absl::StatusOr<client::PutResult> result) {
+          window_.Leave([this, &file, counted, result = std::move(result)] {
+            Report(file.path, *counted, result);
+          });
+        });
+  }
+  if (!window_.Drain()) Stop();
+}
+
+void PutRun::PutStdin() {
+  PipeReader reader(fileno(session_->environment().in),
+                    session_->environment().interrupt);
+  client::PutOptions options = options_;
+  options.extension = flags_.extension;
+  std::atomic<int64_t> counted{0};
+  options.progress = [this, &counted](int64_t done, absl::optional<int64_t>) {
+    progress_->AddBytes(done - counted.exchange(done));
+  };
+  ThreadPool pool("cairn-put", 1, 1);
+  if (!window_.Enter()) {
+    exit_ = kExitInterrupted;
+    return;
+  }
+  const bool submitted = pool.TrySubmit([&] {
+    auto result = client_->PutFrom(&reader, absl::nullopt, options);
+    window_.Leave([this, &counted, result = std::move(result)] {
+      Report("-", counted, result);
+    });
+  });
+  CAIRN_CHECK(submitted);
+  if (!window_.Drain()) exit_ = kExitInterrupted;
+  // The pool's end waits for the reader, which sees the interrupt.
+}
+
+void PutRun::Stop() {
+  exit_ = kExitInterrupted;
+  client_.reset();       // Answers everything.
+  window_.RunReports();  // What was stored meanwhile counts.
+}
+
+void PutRun::Report(const std::string& path, int64_t counted_bytes,
+                    const absl::StatusOr<client::PutResult>& result) {
+  Json json;
+  json["path"] = path;
+  if (!result.ok()) {
+    progress_->AddBytes(-counted_bytes);
+    if (result.status().code() == absl::StatusCode::kCancelled) {
+      exit_ = kExitInterrupted;
+      return;
+    }
+    progress_->Hide();
+    exit_ = Combine(exit_, session_->FailItem(result.status(), path, json));
+    return;
+  }
+  const client::FileInfo& info = result->info;
+  progress_->AddBytes(info.size_bytes - counted_bytes);
+  progress_->AddFile();
+  ++stored_files_;
+  stored_bytes_ += info.size_bytes;
+  if (manifest_ != nullptr) {
+    manifest_->Add({info.file_id, info.size_bytes, info.crc32c, path});
+  }
+  if (session_->environment().out_is_terminal) progress_->Hide();
+  if (session_->json()) {
+    AddFileInfo(info, &json);
+    json["level"] = LevelName(result->level);
+    json["replicas"] = result->replicas;
+    json["replayed"] = result->replayed;
+    session_->PrintJson(json);
+  } else if (from_stdin_ || (files_.size() == 1 && !flags_.recursive)) {
+    session_->Print(info.file_id);
+  } else {
+    session_->Print(absl::StrCat(info.file_id, "\t", path));
+  }
+}
+
+void PutRun::SyncManifest() {
+  if (manifest_ == nullptr || manifest_failed_) return;
+  const absl::Status synced = manifest_->Sync();
+  if (synced.ok()) return;
+  // Without its list a folder of files is lost to its owner: stop here.
+  manifest_failed_ = true;
+  progress_->Hide();
+  exit_ = Combine(exit_, session_->Fail(synced, flags_.manifest));
+}
+
+void PutRun::Summarize() {
+  if (exit_ == kExitInterrupted) {
+    session_->Say(absl::StrCat(
+        "cairn: interrupted; ", stored_files_, " of ",
+        Count(static_cast<int64_t>(from_stdin_ ? 1 : files_.size()), "file"),
+        " stored"));
+    return;
+  }
+  if (from_stdin_ || (files_.size() == 1 && !flags_.recursive)) return;
+  const absl::Duration elapsed = progress_->elapsed();
+  session_->Say(absl::StrCat(
+      "stored ", Count(stored_files_, "file"), ", ", FormatBytes(stored_bytes_),
+      " in ", absl::FormatDuration(absl::Trunc(elapsed, absl::Milliseconds(1))),
+      " (",
+      FormatRate(static_cast<double>(stored_bytes_) /
+                 absl::ToDoubleSeconds(elapsed)),
+      ")",
+      stored_files_ < static_cast<int64_t>(files_.size())
+          ? absl::StrCat(
+                "; ",
+                Count(static_cast<int64_t>(files_.size()) - stored_files_,
+                      "file"),
+                " not stored")
+          : ""));
+}
+
+}  // namespace
+
+ExitCode RunPut(const PutFlags& flags, Session* session) {
+  if (session->flags().print_grpcurl) {
+    const absl::StatusOr<std::string> lines = GrpcurlForPut(flags, *session);
+    if (!lines.ok()) return session->Fail(lines.status());
+    session->Write(*lines);
+    return kExitOk;
+  }
+  return PutRun(flags, session).Run();
+}
+
+}  // namespace cli
+}  // namespace cairn

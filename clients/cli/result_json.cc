@@ -1,0 +1,47 @@
+#include "clients/cli/result_json.h"
+
+#include "absl/strings/str_cat.h"
+#include "clients/cli/format.h"
+#include "lib/base/error_reason.h"
+#include "nlohmann/json.hpp"
+
+namespace cairn {
+namespace cli {
+
+void AddFileInfo(const client::FileInfo& info, Json* json) {
+  (*json)["file_id"] = info.file_id;
+  (*json)["size_bytes"] = info.size_bytes;
+  (*json)["crc32c"] = FormatCrc(info.crc32c);
+  (*json)["kind"] = KindName(info.kind);
+  (*json)["create_time"] = FormatUtc(info.create_time);
+  // Text: the clock needs all 64 bits, and many JSON readers have 53.
+  (*json)["version"] = absl::StrCat(info.version_clock, ".", info.version_node);
+  (*json)["origin_node"] = info.origin_node;
+}
+
+std::string KindName(client::FileKind kind) {
+  switch (kind) {
+    case client::FileKind::kNormal:
+      return "normal";
+    case client::FileKind::kAppender:
+      return "appender";
+    case client::FileKind::kDerived:
+      return "derived";
+  }
+  return "unknown";
+}
+
+std::string LevelName(client::DurabilityLevel level) {
+  return level == client::DurabilityLevel::kCached ? "cached" : "synced";
+}
+
+absl::StatusOr<client::DurabilityLevel> ParseLevel(absl::string_view name) {
+  if (name == "cached") return client::DurabilityLevel::kCached;
+  if (name == "synced") return client::DurabilityLevel::kSynced;
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
+      absl::StrCat("--level ", name, ": write cached or synced"));
+}
+
+}  // namespace cli
+}  // namespace cairn

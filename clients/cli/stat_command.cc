@@ -1,0 +1,88 @@
+// cairn stat: what the cluster knows of files, in the order they were named.
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/format.h"
+#include "clients/cli/grpcurl.h"
+#include "clients/cli/result_json.h"
+#include "clients/cli/window.h"
+#include "nlohmann/json.hpp"
+
+namespace cairn {
+namespace cli {
+namespace {
+
+constexpr int kInFlight = 64;
+
+void PrintInfo(const client::FileInfo& info, Session* session) {
+  Table table("ll");
+  table.AddRow({"file_id", info.file_id});
+  table.AddRow({"size", absl::StrCat(info.size_bytes, " (",
+                                     FormatBytes(info.size_bytes), ")")});
+  table.AddRow({"crc32c", FormatCrc(info.crc32c)});
+  table.AddRow({"kind", KindName(info.kind)});
+  table.AddRow({"created", FormatUtc(info.create_time)});
+  table.AddRow(
+      {"version", absl::StrCat(info.version_clock, ".", info.version_node)});
+  table.AddRow({"origin", absl::StrCat("node ", info.origin_node)});
+  session->Write(table.ToString());
+}
+
+void PrintGrpcurl(const StatFlags& flags, Session* session) {
+  for (const std::string& id : flags.file_ids) {
+    Json request;
+    request["fileId"] = id;
+    session->Write(NodeForFile(*session, id));
+    session->Print(
+        GrpcurlCall(kNodeWord, "cairn.storage.v1.FileService/Stat", request));
+  }
+}
+
+}  // namespace
+
+ExitCode RunStat(const StatFlags& flags, Session* session) {
+  if (session->flags().print_grpcurl) {
+    PrintGrpcurl(flags, session);
+    return kExitOk;
+  }
+  std::vector<absl::StatusOr<client::FileInfo>> results(
+      flags.file_ids.size(), absl::CancelledError("interrupted"));
+  Window window(kInFlight, session->environment().interrupt);
+  absl::StatusOr<std::unique_ptr<client::Client>> client = session->Connect(1);
+  if (!client.ok()) return session->Fail(client.status());
+  client::StatOptions options;
+  options.timeout = session->timeout();
+  for (size_t i = 0; i < results.size() && window.Enter(); ++i) {
+    (*client)->StatAsync(
+        flags.file_ids[i], options,
+        [&, i](absl::StatusOr<client::FileInfo> info) {
+          window.Leave([&results, i, info = std::move(info)]() mutable {
+            results[i] = std::move(info);
+          });
+        });
+  }
+  if (!window.Drain()) return kExitInterrupted;
+
+  ExitCode exit = kExitOk;
+  for (size_t i = 0; i < results.size(); ++i) {
+    Json json;
+    if (!results[i].ok()) {
+      json["file_id"] = flags.file_ids[i];
+      exit = Combine(exit, session->FailItem(results[i].status(),
+                                             flags.file_ids[i], json));
+    } else if (session->json()) {
+      AddFileInfo(*results[i], &json);
+      session->PrintJson(json);
+    } else {
+      if (i > 0) session->Print("");
+      PrintInfo(*results[i], session);
+    }
+  }
+  return exit;
+}
+
+}  // namespace cli
+}  // namespace cairn

@@ -1,0 +1,147 @@
+// cairn status: one verdict over the cluster, why, and what to run next.
+
+#include <string>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "clients/cli/cluster_nodes.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/diagnosis.h"
+#include "clients/cli/format.h"
+#include "clients/cli/grpcurl.h"
+#include "nlohmann/json.hpp"
+
+namespace cairn {
+namespace cli {
+namespace {
+
+Observations Observe(Session* session) {
+  Observations seen;
+  NodeQueries* const queries = session->environment().queries;
+  const absl::Duration timeout = QueryTimeout(*session);
+  for (const std::string& tracker : session->flags().trackers) {
+    auto nodes = queries->ListNodes(tracker, "", timeout);
+    seen.trackers[tracker] = nodes.status();
+    if (!nodes.ok() || !seen.nodes.empty()) continue;
+    seen.nodes.assign(nodes->nodes().begin(), nodes->nodes().end());
+  }
+  for (const tracker::v1::Node& node : seen.nodes) {
+    if (node.state() != tracker::v1::NODE_STATE_ACTIVE) continue;
+    const std::string& address = node.identity().address();
+    seen.states.emplace(address, queries->GetState(address, timeout));
+  }
+  return seen;
+}
+
+absl::StatusOr<Observations> ObserveStorage(Session* session) {
+  const std::string& address = session->flags().storage;
+  auto nodes = FindNodes(session, "");
+  if (!nodes.ok()) return nodes.status();
+  Observations seen;
+  seen.nodes.assign(nodes->nodes().begin(), nodes->nodes().end());
+  seen.states.emplace(address, session->environment().queries->GetState(
+                                   address, QueryTimeout(*session)));
+  return seen;
+}
+
+std::string Colored(const Session& session, Verdict verdict,
+                    const std::string& text) {
+  if (!session.color()) return text;
+  const char* const color = verdict == Verdict::kOk         ? "\x1b[32m"
+                            : verdict == Verdict::kDegraded ? "\x1b[33m"
+                                                            : "\x1b[31m";
+  return absl::StrCat(color, text, "\x1b[0m");
+}
+
+void PrintText(const Diagnosis& diagnosis, Session* session) {
+  std::string line =
+      Colored(*session, diagnosis.verdict,
+              absl::AsciiStrToUpper(VerdictName(diagnosis.verdict)));
+  absl::StrAppend(&line, ": ");
+  if (diagnosis.trackers > 0) {
+    absl::StrAppend(&line, diagnosis.answering_trackers, " of ",
+                    Count(diagnosis.trackers, "tracker"), ", ");
+  }
+  absl::StrAppend(
+      &line, diagnosis.active_nodes, " of ", Count(diagnosis.nodes, "node"),
+      ", ", Count(diagnosis.groups, "group"), "; ",
+      Count(diagnosis.files, "file"), ", ", FormatBytes(diagnosis.free_bytes),
+      " free of ", FormatBytes(diagnosis.total_bytes));
+  session->Print(line);
+  for (const Finding& finding : diagnosis.findings) {
+    session->Print(absl::StrCat(
+        "  ", Colored(*session, finding.verdict, VerdictName(finding.verdict)),
+        ": ", finding.what));
+    if (!finding.next_command.empty()) {
+      session->Print(absl::StrCat("      next: ", finding.next_command));
+    }
+  }
+}
+
+Json ToJson(const Diagnosis& diagnosis) {
+  Json json;
+  json["verdict"] = VerdictName(diagnosis.verdict);
+  json["trackers"] = diagnosis.trackers;
+  json["answering_trackers"] = diagnosis.answering_trackers;
+  json["nodes"] = diagnosis.nodes;
+  json["active_nodes"] = diagnosis.active_nodes;
+  json["groups"] = diagnosis.groups;
+  json["files"] = diagnosis.files;
+  json["free_bytes"] = diagnosis.free_bytes;
+  json["total_bytes"] = diagnosis.total_bytes;
+  json["findings"] = Json::array();
+  for (const Finding& finding : diagnosis.findings) {
+    Json one;
+    one["verdict"] = VerdictName(finding.verdict);
+    one["what"] = finding.what;
+    one["next_command"] = finding.next_command;
+    json["findings"].push_back(one);
+  }
+  return json;
+}
+
+void PrintGrpcurl(Session* session) {
+  const bool storage = !session->flags().storage.empty();
+  if (!storage) {
+    session->Print(GrpcurlCall(AddressWord(*session),
+                               "cairn.tracker.v1.TrackerService/ListNodes",
+                               Json::object()));
+    session->Print("# and each node of the answer:");
+  }
+  session->Print(GrpcurlCall(storage ? AddressWord(*session) : "HOST:PORT",
+                             "cairn.storage.v1.NodeService/GetState",
+                             Json::object()));
+}
+
+}  // namespace
+
+ExitCode RunStatus(Session* session) {
+  if (session->flags().print_grpcurl) {
+    PrintGrpcurl(session);
+    return kExitOk;
+  }
+  const absl::Status address = session->RequireAddress();
+  if (!address.ok()) return session->Fail(address);
+  absl::StatusOr<Observations> seen = session->flags().storage.empty()
+                                          ? Observe(session)
+                                          : ObserveStorage(session);
+  if (!seen.ok()) return session->Fail(seen.status());
+  const Diagnosis diagnosis = Diagnose(*seen);
+  if (session->json()) {
+    session->PrintJson(ToJson(diagnosis));
+  } else {
+    PrintText(diagnosis, session);
+  }
+  switch (diagnosis.verdict) {
+    case Verdict::kOk:
+      return kExitOk;
+    case Verdict::kDegraded:
+      return kExitFailed;
+    case Verdict::kDown:
+      return kExitUnavailable;
+  }
+  return kExitFailed;
+}
+
+}  // namespace cli
+}  // namespace cairn
