@@ -2,6 +2,7 @@
 // nodes that come, go and move.
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "clients/cpp/client.h"
@@ -43,7 +44,7 @@ std::unique_ptr<Client> Connect(const ClientOptions& options) {
 // Until the client has heard of it; the test's own time limit ends it.
 void AwaitNodes(const Client& client, size_t nodes) {
   while (client.cluster()->nodes().size() != nodes) {
-    absl::SleepFor(absl::Milliseconds(1));
+    std::this_thread::yield();
   }
 }
 
