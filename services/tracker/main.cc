@@ -31,7 +31,7 @@ constexpr char kAbout[] =
     "\n"
     "  openssl rand -base64 32 > secret && chmod 600 secret\n"
     "  cairn-tracker --set data_dir=/var/lib/cairn/tracker \\\n"
-    "      --set cluster_id=$(uuidgen) --set cluster_secret_file=secret";
+    "      --set cluster_id=$(uuidgen) --set cluster_secret_file=$PWD/secret";
 
 struct Flags {
   std::string config_file;

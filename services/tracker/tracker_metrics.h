@@ -1,4 +1,4 @@
-// What a tracker counts. docs/metrics.md says what a rise means.
+// What a tracker counts. The help texts say what a rise means.
 
 #ifndef CAIRN_SERVICES_TRACKER_TRACKER_METRICS_H_
 #define CAIRN_SERVICES_TRACKER_TRACKER_METRICS_H_
