@@ -431,6 +431,8 @@ void UploadCall::CommitSegment() {
 CommitDone UploadCall::AnswerWhenDone() {
   Ref();
   return [this](absl::StatusOr<Committed> committed) {
+    // Before the answer, or a quick retry would be told that this still runs.
+    claim_ = StorageNode::Claim();
     Answer(committed, placed_.index);
     Unref();
   };

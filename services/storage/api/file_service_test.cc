@@ -1,0 +1,806 @@
+// Whole files up and down through a real connection, on fake store paths: what
+// is promised for every mistake of a client, for a client that is slow or gone,
+// and for a disk that is.
+
+#include "services/storage/api/file_service.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "cairn/storage/v1/file_service.grpc.pb.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/clock.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/mutex.h"
+#include "lib/base/uuid.h"
+#include "lib/checksum/crc32c.h"
+#include "lib/file_id/file_id.h"
+#include "lib/metrics/metrics.h"
+#include "lib/rpc/channel.h"
+#include "lib/rpc/grpc_status.h"
+#include "lib/rpc/server.h"
+#include "lib/testing/status_matchers.h"
+#include "services/storage/api/call_context.h"
+#include "services/storage/core/byte_budget.h"
+#include "services/storage/core/storage_node.h"
+#include "services/storage/core/testing/fake_store_path.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+using ::testing::Le;
+using ::testing::StartsWith;
+
+constexpr int64_t kMiB = 1 << 20;
+
+std::string SomeContent(size_t size) {
+  std::string out(size, '\0');
+  for (size_t i = 0; i < size; ++i) {
+    out[i] = static_cast<char>(i * 31 + i / 251 + i / 65521);
+  }
+  return out;
+}
+
+// Whoever waits for something that another thread does has no better way than
+// to look again; a machine may be slow, so the deadline is for a broken one.
+bool Eventually(const std::function<bool()>& condition) {
+  const absl::Time deadline = absl::Now() + absl::Minutes(2);
+  while (!condition()) {
+    if (absl::Now() > deadline) return false;
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  return true;
+}
+
+// One Upload, message by message.
+class Uploader {
+ public:
+  Uploader(v1::FileService::Stub* stub) {
+    rpc::SetTimeout(&context_, absl::Minutes(5));
+    writer_ = stub->Upload(&context_, &response_);
+  }
+
+  bool Send(const v1::UploadRequest& message) {
+    return writer_->Write(message);
+  }
+  bool SendSpec(const v1::UploadSpec& spec) {
+    v1::UploadRequest message;
+    *message.mutable_spec() = spec;
+    return Send(message);
+  }
+  bool SendChunk(int64_t offset, const std::string& data) {
+    v1::UploadRequest message;
+    message.mutable_chunk()->set_offset(offset);
+    message.mutable_chunk()->set_data(data);
+    message.mutable_chunk()->set_crc32c(Crc32c(data));
+    return Send(message);
+  }
+  bool SendFinish() {
+    v1::UploadRequest message;
+    message.mutable_finish();
+    return Send(message);
+  }
+  void Cancel() { context_.TryCancel(); }
+
+  absl::StatusOr<v1::UploadResponse> Finish() {
+    writer_->WritesDone();
+    const grpc::Status status = writer_->Finish();
+    if (!status.ok()) return rpc::FromGrpcStatus(status);
+    return response_;
+  }
+
+ private:
+  grpc::ClientContext context_;
+  v1::UploadResponse response_;
+  std::unique_ptr<grpc::ClientWriter<v1::UploadRequest>> writer_;
+};
+
+class FileServiceTest : public ::testing::Test {
+ protected:
+  void Start(int paths = 1, int64_t budget_bytes = 64 * kMiB) {
+    NodeIdentity identity;
+    identity.node_number = 7;
+    identity.group = "group1";
+    budget_ = std::make_unique<ByteBudget>(budget_bytes);
+    node_ = std::make_unique<StorageNode>(identity, PathPolicy::kRoundRobin,
+                                          &codec_, Clock::Real());
+    for (int i = 0; i < paths; ++i) {
+      StorePathHooks hooks;
+      hooks.open = [this]() -> absl::StatusOr<std::unique_ptr<StorePath>> {
+        auto path = std::make_unique<FakeStorePath>();
+        fakes_.push_back(path.get());
+        return std::unique_ptr<StorePath>(std::move(path));
+      };
+      ASSERT_THAT(node_->AddPath("/disk", hooks), IsOk());
+    }
+    CallContext context;
+    context.node = node_.get();
+    context.budget = budget_.get();
+    context.clock = Clock::Real();
+    context.metrics = &metrics_;
+    service_ = std::make_unique<FileServiceImpl>(context);
+    rpc::RpcServerOptions options;
+    options.listen = {"127.0.0.1:0"};
+    auto server = rpc::RpcServer::Start(
+        options, {{v1::FileService::service_full_name(), service_.get()}});
+    ASSERT_THAT(server, IsOk());
+    server_ = *std::move(server);
+    rpc::ChannelOptions channel;
+    channel.own_connection = true;
+    stub_ = v1::FileService::NewStub(
+        rpc::MakeChannel(server_->addresses()[0], channel));
+  }
+
+  ~FileServiceTest() override {
+    if (server_ == nullptr) return;
+    // A connection that nobody polls closes late, and Stop() waits for it.
+    stub_ = nullptr;
+    server_->Stop(absl::Minutes(1));
+    node_ = nullptr;  // Waits for whoever uses a path.
+    EXPECT_EQ(budget_->taken_bytes(), 0);
+    EXPECT_EQ(metrics_.upload.in_flight(), 0u);
+    EXPECT_EQ(metrics_.download.in_flight(), 0u);
+  }
+
+  static v1::UploadSpec Spec(absl::optional<int64_t> size = absl::nullopt) {
+    v1::UploadSpec spec;
+    spec.set_request_id(Uuid::Random().ToString());
+    spec.set_extension("bin");
+    if (size.has_value()) spec.set_size_bytes(*size);
+    return spec;
+  }
+
+  absl::StatusOr<v1::UploadResponse> Upload(const v1::UploadSpec& spec,
+                                            const std::string& content,
+                                            size_t chunk = 256 << 10) {
+    Uploader uploader(stub_.get());
+    bool open = uploader.SendSpec(spec);
+    for (size_t at = 0; open && at < content.size(); at += chunk) {
+      open = uploader.SendChunk(static_cast<int64_t>(at),
+                                content.substr(at, chunk));
+    }
+    if (open) uploader.SendFinish();
+    return uploader.Finish();
+  }
+
+  // A file that is there, for those who read.
+  std::string Put(const std::string& content) {
+    const auto response =
+        Upload(Spec(static_cast<int64_t>(content.size())), content);
+    EXPECT_THAT(response, IsOk());
+    return response.ok() ? response->info().file_id() : "";
+  }
+
+  struct Downloaded {
+    common::v1::FileInfo info;
+    std::string content;
+    int chunks = 0;
+  };
+  absl::StatusOr<Downloaded> Download(const v1::DownloadRequest& request) {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    const auto reader = stub_->Download(&context, request);
+    Downloaded out;
+    v1::DownloadResponse response;
+    int64_t expected_offset = request.offset();
+    while (reader->Read(&response)) {
+      if (response.has_info()) {
+        EXPECT_EQ(out.chunks, 0);
+        out.info = response.info();
+        continue;
+      }
+      EXPECT_EQ(response.chunk().offset(), expected_offset);
+      EXPECT_EQ(response.chunk().crc32c(), Crc32c(response.chunk().data()));
+      out.content += response.chunk().data();
+      expected_offset += static_cast<int64_t>(response.chunk().data().size());
+      ++out.chunks;
+    }
+    const grpc::Status status = reader->Finish();
+    if (!status.ok()) return rpc::FromGrpcStatus(status);
+    return out;
+  }
+  absl::StatusOr<Downloaded> Download(const std::string& file_id) {
+    v1::DownloadRequest request;
+    request.set_file_id(file_id);
+    return Download(request);
+  }
+
+  absl::StatusOr<v1::StatResponse> Stat(const std::string& file_id) {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    v1::StatRequest request;
+    request.set_file_id(file_id);
+    v1::StatResponse response;
+    const grpc::Status status = stub_->Stat(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpcStatus(status);
+    return response;
+  }
+
+  absl::StatusOr<v1::DeleteResponse> Delete(const v1::DeleteRequest& request) {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    v1::DeleteResponse response;
+    const grpc::Status status = stub_->Delete(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpcStatus(status);
+    return response;
+  }
+
+  // Keeps all threads of a path's io() busy until it is destroyed.
+  class BusyDisk {
+   public:
+    explicit BusyDisk(FakeStorePath* path) {
+      for (int i = 0; i < 2; ++i) {
+        EXPECT_TRUE(
+            path->io()->TrySubmit([this] { released_.WaitForNotification(); }));
+      }
+    }
+    ~BusyDisk() { released_.Notify(); }
+
+   private:
+    Notification released_;
+  };
+
+  const FileIdCodec codec_{"a secret for tests alone"};
+  MetricsRegistry registry_;
+  ApiMetrics metrics_{&registry_};
+  std::unique_ptr<ByteBudget> budget_;
+  std::vector<FakeStorePath*> fakes_;
+  std::unique_ptr<StorageNode> node_;
+  std::unique_ptr<FileServiceImpl> service_;
+  std::unique_ptr<rpc::RpcServer> server_;
+  std::unique_ptr<v1::FileService::Stub> stub_;
+};
+
+#define EXPECT_REASON(expression, code, reason)                               \
+  do {                                                                        \
+    const absl::Status expect_status = (expression).status();                 \
+    EXPECT_THAT(expect_status, StatusIs(absl::StatusCode::code));             \
+    EXPECT_EQ(ReasonOf(expect_status), ErrorReason::reason) << expect_status; \
+  } while (false)
+
+TEST_F(FileServiceTest, WhatGoesUpComesDown) {
+  Start();
+  for (const size_t size :
+       {size_t{0}, size_t{1}, size_t{1000}, size_t{256 << 10},
+        size_t{(256 << 10) + 1}, size_t{1 << 20}, size_t{(1 << 20) + 1},
+        size_t{5000000}}) {
+    const std::string content = SomeContent(size);
+    for (const bool known : {true, false}) {
+      v1::UploadSpec spec = Spec();
+      if (known) spec.set_size_bytes(static_cast<int64_t>(size));
+      const auto up = Upload(spec, content);
+      ASSERT_THAT(up, IsOk());
+      EXPECT_THAT(up->info().file_id(), StartsWith("group1/M00/"));
+      EXPECT_EQ(up->info().size_bytes(), static_cast<int64_t>(size));
+      EXPECT_EQ(up->info().crc32c(), Crc32c(content));
+      EXPECT_EQ(up->info().kind(), common::v1::FILE_KIND_NORMAL);
+      EXPECT_EQ(up->info().origin_node(), 7u);
+      EXPECT_EQ(up->reached().level(), common::v1::DURABILITY_LEVEL_SYNCED);
+      EXPECT_EQ(up->reached().replicas(), 1u);
+      EXPECT_FALSE(up->replayed());
+
+      const auto down = Download(up->info().file_id());
+      ASSERT_THAT(down, IsOk());
+      EXPECT_TRUE(down->content == content) << size;
+      EXPECT_EQ(down->info.SerializeAsString(), up->info().SerializeAsString());
+      const auto stat = Stat(up->info().file_id());
+      ASSERT_THAT(stat, IsOk());
+      EXPECT_EQ(stat->info().SerializeAsString(),
+                up->info().SerializeAsString());
+    }
+  }
+  EXPECT_EQ(fakes_[0]->uploads_in_progress(), 0);
+}
+
+TEST_F(FileServiceTest, TheSameFromADiskThatHasToBeWaitedFor) {
+  Start();
+  const std::string content = SomeContent(3000000);
+  const std::string id = Put(content);
+  fakes_[0]->set_cold(true);
+  const auto down = Download(id);
+  ASSERT_THAT(down, IsOk());
+  EXPECT_TRUE(down->content == content);
+  EXPECT_THAT(Stat(id), IsOk());
+}
+
+TEST_F(FileServiceTest, ChunksOfAnySizeAndAFinishBesideTheLast) {
+  Start();
+  const std::string content = SomeContent(10000);
+  EXPECT_THAT(Upload(Spec(10000), content, 1), IsOk());
+  EXPECT_THAT(Upload(Spec(3 * kMiB), SomeContent(3 * kMiB), 2 * kMiB), IsOk());
+
+  Uploader uploader(stub_.get());
+  ASSERT_TRUE(uploader.SendSpec(Spec()));
+  v1::UploadRequest message;
+  message.mutable_chunk()->set_data("hello");
+  message.mutable_chunk()->set_crc32c(Crc32c("hello"));
+  message.mutable_finish()->set_crc32c(Crc32c("hello"));
+  uploader.Send(message);
+  EXPECT_THAT(uploader.Finish(), IsOk());
+
+  Uploader empty(stub_.get());
+  message.Clear();
+  *message.mutable_spec() = Spec(0);
+  message.mutable_finish();
+  empty.Send(message);
+  EXPECT_THAT(empty.Finish(), IsOk());
+}
+
+TEST_F(FileServiceTest, ReadsRanges) {
+  Start();
+  const std::string content = SomeContent(1000000);
+  const std::string id = Put(content);
+  const auto read = [&](int64_t offset, absl::optional<int64_t> length,
+                        int32_t chunk = 0) {
+    v1::DownloadRequest request;
+    request.set_file_id(id);
+    request.set_offset(offset);
+    if (length.has_value()) request.set_length(*length);
+    request.set_chunk_bytes(chunk);
+    return Download(request);
+  };
+  for (const bool cold : {false, true}) {
+    fakes_[0]->set_cold(cold);
+    EXPECT_EQ(read(0, 1)->content, content.substr(0, 1));
+    EXPECT_EQ(read(262143, 2)->content, content.substr(262143, 2));
+    EXPECT_TRUE(read(100, 900000)->content == content.substr(100, 900000));
+    EXPECT_TRUE(read(5, absl::nullopt, 1000)->content == content.substr(5));
+    EXPECT_EQ(read(999999, 50)->content, content.substr(999999));
+    EXPECT_EQ(read(1000000, absl::nullopt)->content, "");
+    EXPECT_EQ(read(10, 0)->content, "");
+  }
+  // Chunks lie at multiples of their size.
+  EXPECT_EQ(read(0, absl::nullopt)->chunks, 4);
+  EXPECT_EQ(read(1, absl::nullopt)->chunks, 4);
+  EXPECT_EQ(read(0, absl::nullopt, 2 << 20)->chunks, 1);
+
+  const auto past = read(1000001, absl::nullopt);
+  EXPECT_REASON(past, kOutOfRange, kRangePastEnd);
+  EXPECT_EQ(MetadataOf(past.status())["size_bytes"], "1000000");
+  EXPECT_REASON(read(-1, absl::nullopt), kInvalidArgument, kInvalidField);
+  EXPECT_REASON(read(0, -1), kInvalidArgument, kInvalidField);
+  EXPECT_REASON(read(0, absl::nullopt, -1), kInvalidArgument, kInvalidField);
+  EXPECT_REASON(read(0, absl::nullopt, (2 << 20) + 1), kInvalidArgument,
+                kInvalidField);
+}
+
+TEST_F(FileServiceTest, IdsThatLeadNowhere) {
+  Start(2);
+  const std::string id = Put("content");
+  std::string forged = id;
+  char& last_of_tag = forged[forged.size() - 5];  // Before `.bin`.
+  last_of_tag = last_of_tag == 'A' ? 'B' : 'A';
+  EXPECT_REASON(Stat(forged), kInvalidArgument, kForgedFileId);
+  EXPECT_REASON(Download(forged), kInvalidArgument, kForgedFileId);
+  EXPECT_REASON(Stat("nonsense"), kInvalidArgument, kInvalidFileId);
+  EXPECT_REASON(Stat(""), kInvalidArgument, kInvalidFileId);
+
+  FileIdParts other_group{"group2", 0, ""};
+  other_group.name = codec_.MakeName("group2", 0, {}, "");
+  EXPECT_REASON(Stat(other_group.ToString()), kFailedPrecondition, kWrongGroup);
+  FileIdParts other_path{"group1", 9, codec_.MakeName("group1", 9, {}, "")};
+  EXPECT_REASON(Stat(other_path.ToString()), kNotFound, kUnknownStorePath);
+  FileIdParts unknown{"group1", 1, codec_.MakeName("group1", 1, {}, "")};
+  EXPECT_REASON(Stat(unknown.ToString()), kNotFound, kFileNotFound);
+  EXPECT_REASON(Download(unknown.ToString()), kNotFound, kFileNotFound);
+}
+
+TEST_F(FileServiceTest, DeletesOnceAndSaysSoAgain) {
+  Start();
+  const std::string id = Put("content");
+  v1::DeleteRequest request;
+  request.set_file_id(id);
+  request.set_request_id(Uuid::Random().ToString());
+  const auto first = Delete(request);
+  ASSERT_THAT(first, IsOk());
+  EXPECT_FALSE(first->replayed());
+  EXPECT_EQ(first->reached().replicas(), 1u);
+  const auto again = Delete(request);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(again->replayed());
+  request.clear_request_id();
+  EXPECT_REASON(Delete(request), kNotFound, kFileDeleted);
+  EXPECT_REASON(Stat(id), kNotFound, kFileDeleted);
+  EXPECT_REASON(Download(id), kNotFound, kFileDeleted);
+  request.set_request_id("not a uuid");
+  EXPECT_REASON(Delete(request), kInvalidArgument, kInvalidField);
+}
+
+TEST_F(FileServiceTest, RefusesMalformedSpecs) {
+  Start();
+  const auto refused = [this](const std::function<void(v1::UploadSpec*)>& spoil,
+                              absl::StatusCode code, ErrorReason reason) {
+    v1::UploadSpec spec = Spec(5);
+    spoil(&spec);
+    const auto response = Upload(spec, "12345");
+    EXPECT_THAT(response, StatusIs(code));
+    EXPECT_EQ(ReasonOf(response.status()), reason) << response.status();
+  };
+  const auto kInvalid = absl::StatusCode::kInvalidArgument;
+  refused([](v1::UploadSpec* s) { s->clear_request_id(); }, kInvalid,
+          ErrorReason::kInvalidField);
+  refused([](v1::UploadSpec* s) { s->set_request_id("x"); }, kInvalid,
+          ErrorReason::kInvalidField);
+  refused(
+      [](v1::UploadSpec* s) {
+        s->set_request_id("00000000-0000-0000-0000-000000000000");
+      },
+      kInvalid, ErrorReason::kInvalidField);
+  refused([](v1::UploadSpec* s) { s->set_extension("a/b"); }, kInvalid,
+          ErrorReason::kInvalidField);
+  refused([](v1::UploadSpec* s) { s->set_size_bytes(-1); }, kInvalid,
+          ErrorReason::kInvalidField);
+  refused([](v1::UploadSpec* s) { s->set_size_bytes(int64_t{1} << 56); },
+          kInvalid, ErrorReason::kTooLarge);
+  refused(
+      [](v1::UploadSpec* s) {
+        s->mutable_durability()->set_level(
+            static_cast<common::v1::DurabilityLevel>(9));
+      },
+      kInvalid, ErrorReason::kInvalidField);
+  refused([](v1::UploadSpec* s) { s->mutable_durability()->set_replicas(33); },
+          kInvalid, ErrorReason::kInvalidField);
+  refused([](v1::UploadSpec* s) { s->set_group("group2"); },
+          absl::StatusCode::kFailedPrecondition, ErrorReason::kWrongGroup);
+  refused([](v1::UploadSpec* s) { s->set_store_path(3); },
+          absl::StatusCode::kNotFound, ErrorReason::kUnknownStorePath);
+  refused(
+      [](v1::UploadSpec* s) {
+        s->mutable_durability()->set_replicas(2);
+        s->mutable_durability()->set_policy(
+            common::v1::REPLICA_POLICY_REQUIRED);
+      },
+      absl::StatusCode::kUnavailable, ErrorReason::kInsufficientReplicas);
+  EXPECT_EQ(fakes_[0]->files(), 0);
+
+  // As many as there are is enough.
+  v1::UploadSpec spec = Spec(5);
+  spec.set_group("group1");
+  spec.set_store_path(0);
+  spec.mutable_durability()->set_replicas(2);
+  spec.mutable_durability()->set_level(common::v1::DURABILITY_LEVEL_CACHED);
+  const auto response = Upload(spec, "12345");
+  ASSERT_THAT(response, IsOk());
+  EXPECT_EQ(response->reached().replicas(), 1u);
+  EXPECT_EQ(response->reached().level(), common::v1::DURABILITY_LEVEL_CACHED);
+}
+
+TEST_F(FileServiceTest, RefusesMalformedStreams) {
+  Start();
+  const auto outcome = [this](const std::function<void(Uploader*)>& send) {
+    Uploader uploader(stub_.get());
+    send(&uploader);
+    return uploader.Finish();
+  };
+  const v1::UploadSpec spec = Spec(10);
+  EXPECT_REASON(outcome([](Uploader*) {}), kInvalidArgument, kInvalidField);
+  EXPECT_REASON(outcome([](Uploader* u) { u->SendChunk(0, "x"); }),
+                kInvalidArgument, kInvalidField);
+  EXPECT_REASON(outcome([&](Uploader* u) {
+                  u->SendSpec(spec);
+                  u->SendSpec(spec);
+                }),
+                kInvalidArgument, kInvalidField);
+  EXPECT_REASON(outcome([&](Uploader* u) {
+                  u->SendSpec(spec);
+                  u->Send(v1::UploadRequest());
+                }),
+                kInvalidArgument, kInvalidField);
+  // The body ends without `finish`.
+  EXPECT_REASON(outcome([&](Uploader* u) {
+                  u->SendSpec(spec);
+                  u->SendChunk(0, "0123456789");
+                }),
+                kInvalidArgument, kInvalidField);
+  EXPECT_REASON(outcome([&](Uploader* u) {
+                  u->SendSpec(spec);
+                  u->SendChunk(0, "");
+                }),
+                kInvalidArgument, kInvalidField);
+  const auto gap = outcome([&](Uploader* u) {
+    u->SendSpec(spec);
+    u->SendChunk(0, "01");
+    u->SendChunk(3, "3");
+  });
+  EXPECT_REASON(gap, kInvalidArgument, kChunkOutOfOrder);
+  EXPECT_EQ(MetadataOf(gap.status())["expected_offset"], "2");
+  const auto longer = outcome([&](Uploader* u) {
+    u->SendSpec(spec);
+    u->SendChunk(0, "0123456789A");
+  });
+  EXPECT_REASON(longer, kInvalidArgument, kSizeMismatch);
+  const auto shorter = outcome([&](Uploader* u) {
+    u->SendSpec(spec);
+    u->SendChunk(0, "012");
+    u->SendFinish();
+  });
+  EXPECT_REASON(shorter, kInvalidArgument, kSizeMismatch);
+  EXPECT_EQ(MetadataOf(shorter.status())["declared_bytes"], "10");
+  EXPECT_EQ(MetadataOf(shorter.status())["received_bytes"], "3");
+  EXPECT_REASON(outcome([&](Uploader* u) {
+                  u->SendSpec(spec);
+                  v1::UploadRequest message;
+                  message.mutable_chunk()->set_data("0123456789");
+                  message.mutable_chunk()->set_crc32c(1);
+                  u->Send(message);
+                }),
+                kInvalidArgument, kChecksumMismatch);
+  EXPECT_REASON(outcome([&](Uploader* u) {
+                  u->SendSpec(spec);
+                  v1::UploadRequest message;
+                  message.mutable_chunk()->set_data("0123456789");
+                  message.mutable_chunk()->set_crc32c(Crc32c("0123456789"));
+                  message.mutable_finish()->set_crc32c(1);
+                  u->Send(message);
+                }),
+                kInvalidArgument, kChecksumMismatch);
+  EXPECT_REASON(outcome([&](Uploader* u) {
+                  u->SendSpec(Spec());
+                  u->SendChunk(0, std::string((2 << 20) + 1, 'x'));
+                }),
+                kInvalidArgument, kTooLarge);
+  // A large one that is wrong at its end leaves nothing either.
+  EXPECT_REASON(outcome([&](Uploader* u) {
+                  u->SendSpec(Spec(5 * kMiB));
+                  for (int i = 0; i < 4; ++i) {
+                    u->SendChunk(i * kMiB, std::string(kMiB, 'x'));
+                  }
+                  u->SendFinish();
+                }),
+                kInvalidArgument, kSizeMismatch);
+  EXPECT_EQ(fakes_[0]->files(), 0);
+  EXPECT_TRUE(
+      Eventually([&] { return fakes_[0]->uploads_in_progress() == 0; }));
+}
+
+TEST_F(FileServiceTest, ARetryReturnsTheFirstAnswerOnWhicheverPathItWas) {
+  Start(3);
+  for (const size_t size : {size_t{10}, size_t{3000000}}) {
+    const std::string content = SomeContent(size);
+    v1::UploadSpec spec = Spec(static_cast<int64_t>(size));
+    const int64_t before =
+        fakes_[0]->files() + fakes_[1]->files() + fakes_[2]->files();
+    const auto first = Upload(spec, content);
+    ASSERT_THAT(first, IsOk());
+    // In turn, so the next ones begin on the other paths.
+    for (int i = 0; i < 4; ++i) {
+      const auto again = Upload(spec, content);
+      ASSERT_THAT(again, IsOk());
+      EXPECT_TRUE(again->replayed());
+      EXPECT_EQ(again->info().SerializeAsString(),
+                first->info().SerializeAsString());
+    }
+    EXPECT_EQ(fakes_[0]->files() + fakes_[1]->files() + fakes_[2]->files(),
+              before + 1);
+  }
+}
+
+TEST_F(FileServiceTest, WhatTheDiskRefusesIsToldWithItsReason) {
+  Start();
+  const std::string id = Put("content");
+  const auto kBig = Spec(3 * kMiB);
+  fakes_[0]->set_refusal(ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                                         ErrorReason::kDiskFull, "full",
+                                         {{"path", "0"}}));
+  EXPECT_REASON(Upload(Spec(5), "12345"), kResourceExhausted, kDiskFull);
+  EXPECT_REASON(Upload(Spec(), SomeContent(3 * kMiB)), kResourceExhausted,
+                kDiskFull);
+  EXPECT_REASON(Upload(kBig, SomeContent(3 * kMiB)), kResourceExhausted,
+                kDiskFull);
+  fakes_[0]->set_refusal(ErrorWithReason(absl::StatusCode::kAborted,
+                                         ErrorReason::kWriteFailed, "failed"));
+  v1::DeleteRequest request;
+  request.set_file_id(id);
+  EXPECT_REASON(Delete(request), kAborted, kWriteFailed);
+  EXPECT_THAT(Download(id), IsOk());
+  fakes_[0]->set_refusal(absl::OkStatus());
+  EXPECT_TRUE(
+      Eventually([&] { return fakes_[0]->uploads_in_progress() == 0; }));
+}
+
+TEST_F(FileServiceTest, ADamagedBlockIsNeverSent) {
+  Start();
+  const std::string content = SomeContent(1000000);
+  const std::string id = Put(content);
+  const auto parts = codec_.Verify(id);
+  ASSERT_THAT(parts, IsOk());
+  fakes_[0]->DamageContent(parts->name, 600000);
+  for (const bool cold : {false, true}) {
+    fakes_[0]->set_cold(cold);
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    v1::DownloadRequest request;
+    request.set_file_id(id);
+    const auto reader = stub_->Download(&context, request);
+    v1::DownloadResponse response;
+    std::string got;
+    while (reader->Read(&response)) got += response.chunk().data();
+    const absl::Status status = rpc::FromGrpcStatus(reader->Finish());
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kDataLoss));
+    EXPECT_EQ(ReasonOf(status), ErrorReason::kContentDamaged);
+    // What lies before is good.
+    EXPECT_EQ(got.size(), size_t{512 << 10});
+    EXPECT_TRUE(got == content.substr(0, got.size()));
+  }
+}
+
+TEST_F(FileServiceTest, AClientThatVanishesLeavesNothing) {
+  Start();
+  for (const bool known : {true, false}) {
+    for (const int64_t sent : {int64_t{0}, int64_t{1}, 3 * kMiB}) {
+      Uploader uploader(stub_.get());
+      ASSERT_TRUE(uploader.SendSpec(known ? Spec(10 * kMiB) : Spec()));
+      for (int64_t at = 0; at < sent; at += kMiB) {
+        uploader.SendChunk(at, std::string(std::min(sent, kMiB), 'x'));
+      }
+      uploader.Cancel();
+      EXPECT_THAT(uploader.Finish(), StatusIs(absl::StatusCode::kCancelled));
+    }
+  }
+  EXPECT_TRUE(Eventually([&] {
+    return fakes_[0]->uploads_in_progress() == 0 &&
+           budget_->taken_bytes() == 0 && metrics_.upload.in_flight() == 0;
+  }));
+  EXPECT_EQ(fakes_[0]->files(), 0);
+}
+
+TEST_F(FileServiceTest, AnUploadIsCommittedThoughItsClientVanishes) {
+  Start();
+  fakes_[0]->HoldCommits();
+  const v1::UploadSpec spec = Spec(5);
+  Uploader uploader(stub_.get());
+  ASSERT_TRUE(uploader.SendSpec(spec));
+  ASSERT_TRUE(uploader.SendChunk(0, "12345"));
+  ASSERT_TRUE(uploader.SendFinish());
+  ASSERT_TRUE(Eventually([&] { return fakes_[0]->held_commits() == 1; }));
+  uploader.Cancel();
+  EXPECT_THAT(uploader.Finish(), StatusIs(absl::StatusCode::kCancelled));
+  ASSERT_TRUE(Eventually([&] { return metrics_.upload.in_flight() == 0; }));
+  fakes_[0]->ReleaseCommits();
+  EXPECT_TRUE(Eventually([&] { return budget_->taken_bytes() == 0; }));
+  const auto again = Upload(spec, "12345");
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(again->replayed());
+}
+
+TEST_F(FileServiceTest, ASlowDiskHoldsTheUploadBackAndNotInMemory) {
+  Start();
+  const std::string content = SomeContent(16 * kMiB);
+  int64_t most = 0;
+  absl::StatusOr<v1::UploadResponse> response = absl::UnknownError("");
+  std::thread client;
+  {
+    BusyDisk busy(fakes_[0]);
+    client = std::thread([&] { response = Upload(Spec(16 * kMiB), content); });
+    // It takes what it may and then no more.
+    ASSERT_TRUE(Eventually(
+        [&] { return metrics_.received_bytes->Value() >= 2 * kMiB; }));
+    for (int i = 0; i < 50; ++i) {
+      most = std::max(most, budget_->taken_bytes());
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    EXPECT_THAT(most, Le(4 * kMiB));
+    EXPECT_THAT(metrics_.received_bytes->Value(), Le(uint64_t{3 * kMiB}));
+  }
+  client.join();
+  ASSERT_THAT(response, IsOk());
+  EXPECT_TRUE(Download(response->info().file_id())->content == content);
+}
+
+TEST_F(FileServiceTest, ASlowClientHoldsTheDownloadBackAndNotInMemory) {
+  Start();
+  const std::string id = Put(SomeContent(64 * kMiB));
+  EXPECT_TRUE(Eventually([&] { return budget_->taken_bytes() == 0; }));
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, absl::Minutes(5));
+  v1::DownloadRequest request;
+  request.set_file_id(id);
+  const auto reader = stub_->Download(&context, request);
+  v1::DownloadResponse response;
+  ASSERT_TRUE(reader->Read(&response));
+  // Nobody reads on: what is sent is what the connection's windows hold.
+  uint64_t sent = 0;
+  ASSERT_TRUE(Eventually([&] {
+    const uint64_t before = sent;
+    sent = metrics_.sent_bytes->Value();
+    absl::SleepFor(absl::Milliseconds(100));
+    return sent > 0 && sent == before;
+  }));
+  EXPECT_THAT(sent, Le(uint64_t{32 * kMiB}));
+  EXPECT_THAT(budget_->taken_bytes(), Le(3 * (256 << 10)));
+  context.TryCancel();
+  while (reader->Read(&response)) {
+  }
+  EXPECT_FALSE(reader->Finish().ok());
+  EXPECT_TRUE(Eventually([&] { return metrics_.download.in_flight() == 0; }));
+}
+
+TEST_F(FileServiceTest, MoreBodiesThanTheBudgetHoldsTakeTurns) {
+  Start(/*paths=*/1, /*budget_bytes=*/2 * kMiB);
+  std::vector<std::thread> clients;
+  std::atomic<int> good{0};
+  for (int i = 0; i < 8; ++i) {
+    clients.emplace_back([&, i] {
+      const size_t size = (i % 2 == 0 ? 900 : 5000) * 1000;
+      const std::string content = SomeContent(size);
+      v1::UploadSpec spec = Spec();
+      if (i % 3 != 0) spec.set_size_bytes(static_cast<int64_t>(size));
+      const auto up = Upload(spec, content);
+      if (!up.ok()) return;
+      const auto down = Download(up->info().file_id());
+      if (down.ok() && down->content == content) ++good;
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(good, 8);
+}
+
+TEST_F(FileServiceTest, StopLetsTransfersFinish) {
+  Start();
+  const std::string content = SomeContent(3 * kMiB);
+  Uploader uploader(stub_.get());
+  ASSERT_TRUE(uploader.SendSpec(Spec(3 * kMiB)));
+  ASSERT_TRUE(uploader.SendChunk(0, content.substr(0, kMiB)));
+  ASSERT_TRUE(Eventually(
+      [&] { return metrics_.received_bytes->Value() >= uint64_t{kMiB}; }));
+  std::thread stopper([&] { server_->Stop(absl::Minutes(2)); });
+  EXPECT_TRUE(uploader.SendChunk(kMiB, content.substr(kMiB, kMiB)));
+  EXPECT_TRUE(uploader.SendChunk(2 * kMiB, content.substr(2 * kMiB)));
+  EXPECT_TRUE(uploader.SendFinish());
+  EXPECT_THAT(uploader.Finish(), IsOk());
+  stopper.join();
+  EXPECT_EQ(fakes_[0]->files(), 1);
+}
+
+TEST_F(FileServiceTest, StopCutsTransfersAtItsDeadline) {
+  Start();
+  Uploader uploader(stub_.get());
+  ASSERT_TRUE(uploader.SendSpec(Spec(3 * kMiB)));
+  ASSERT_TRUE(uploader.SendChunk(0, SomeContent(kMiB)));
+  ASSERT_TRUE(Eventually(
+      [&] { return metrics_.received_bytes->Value() >= uint64_t{kMiB}; }));
+  server_->Stop(absl::ZeroDuration());
+  EXPECT_FALSE(uploader.Finish().ok());
+  EXPECT_TRUE(
+      Eventually([&] { return fakes_[0]->uploads_in_progress() == 0; }));
+  EXPECT_EQ(fakes_[0]->files(), 0);
+}
+
+TEST_F(FileServiceTest, CallsAreCountedByOutcome) {
+  Start();
+  Put("content");
+  (void)Stat("nonsense");
+  EXPECT_TRUE(Eventually([&] {
+    return registry_.Read("cairn_rpc_requests_total",
+                          {{"method", "FileService.Stat"},
+                           {"code", "INVALID_ARGUMENT"},
+                           {"reason", "INVALID_FILE_ID"}}) == 1;
+  }));
+  EXPECT_EQ(
+      registry_.Read(
+          "cairn_rpc_requests_total",
+          {{"method", "FileService.Upload"}, {"code", "OK"}, {"reason", ""}}),
+      1);
+  EXPECT_EQ(registry_.Read("cairn_storage_received_bytes_total"), 7);
+}
+
+}  // namespace
+}  // namespace storage
+}  // namespace cairn
