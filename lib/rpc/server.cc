@@ -26,6 +26,11 @@ namespace cairn {
 namespace rpc {
 namespace {
 
+// How often a server that stops looks whether it is idle, and how long the last
+// answers may take to get out.
+constexpr absl::Duration kIdlePoll = absl::Milliseconds(5);
+constexpr absl::Duration kLastAnswers = absl::Milliseconds(250);
+
 // Plugins are installed for every server that is built after the first call, so
 // a server that is for users takes channelz out again.
 class WithoutChannelz : public grpc::ServerBuilderOption {
@@ -239,7 +244,7 @@ void RpcServer::SetServing(absl::string_view name, bool serving) {
   }
 }
 
-void RpcServer::Stop(absl::Duration grace) {
+void RpcServer::Stop(absl::Duration grace, std::function<bool()> idle) {
   {
     MutexLock lock(&mu_);
     if (stopping_) {
@@ -249,8 +254,13 @@ void RpcServer::Stop(absl::Duration grace) {
     stopping_ = true;
   }
   SetReady(false);
+  absl::Time end = absl::Now() + grace;
+  if (idle) {
+    while (absl::Now() < end && !idle()) absl::SleepFor(kIdlePoll);
+    end = std::min(end, absl::Now() + kLastAnswers);
+  }
   const std::chrono::system_clock::time_point deadline =
-      absl::ToChronoTime(absl::Now() + grace);
+      absl::ToChronoTime(end);
   server_->Shutdown(deadline);
   // Last, so that what is in progress can be looked at meanwhile.
   if (admin_server_ != nullptr) admin_server_->Shutdown(deadline);

@@ -10,6 +10,7 @@
 #define CAIRN_LIB_RPC_SERVER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -92,7 +93,13 @@ class RpcServer {
   // Says NOT_SERVING, takes no new calls, lets those in progress finish for
   // `grace`, cancels the rest, and returns when no handler runs any more. Only
   // the first call does anything; others wait for it.
-  void Stop(absl::Duration grace) ABSL_LOCKS_EXCLUDED(mu_);
+  //
+  // gRPC waits for connections too, and a client that is idle may notice late
+  // that it should close its own. With `idle`, which says that no call is in
+  // progress, new calls are still taken (their handlers refuse them) until it
+  // is true or `grace` has passed, and connections are cut soon after.
+  void Stop(absl::Duration grace, std::function<bool()> idle = nullptr)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   RpcServer();

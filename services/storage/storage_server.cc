@@ -1,5 +1,6 @@
 #include "services/storage/storage_server.h"
 
+#include <atomic>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -105,7 +106,15 @@ class Server : public StorageServer {
     if (rpc_ != nullptr) {
       rpc_->SetReady(false);
       if (links_ != nullptr) links_->AnnounceStopping();
-      rpc_->Stop(FromProto(config_.stop_grace()));
+      stopping_.store(true, std::memory_order_relaxed);
+      batch_service_->Stop();
+      rpc_->Stop(FromProto(config_.stop_grace()), [this] {
+        return batch_service_->streams() == 0 &&
+               api_metrics_.upload.in_flight() == 0 &&
+               api_metrics_.download.in_flight() == 0 &&
+               api_metrics_.stat.in_flight() == 0 &&
+               api_metrics_.remove.in_flight() == 0;
+      });
     }
     if (links_ != nullptr) links_->Stop();
     metrics_server_.reset();
@@ -171,6 +180,7 @@ class Server : public StorageServer {
     context.budget = &budget_;
     context.clock = clock_;
     context.metrics = &api_metrics_;
+    context.stopping = &stopping_;
     file_service_ = std::make_unique<FileServiceImpl>(context);
     batch_service_ = std::make_unique<BatchServiceImpl>(
         &node_, &budget_, clock_, batch_executor_.get(), &batch_metrics_,
@@ -286,6 +296,7 @@ class Server : public StorageServer {
   BatchItemMetrics batch_metrics_{&api_metrics_};
   std::vector<std::unique_ptr<StorePathMetrics>> path_metrics_;
   std::vector<uint64_t> refreshes_;
+  std::atomic<bool> stopping_{false};  // New calls are refused.
 
   const FileIdCodec codec_;
   ByteBudget budget_;

@@ -1,9 +1,41 @@
 #include "services/storage/api/batch_service.h"
 
+#include <vector>
+
 #include "services/storage/api/batch_stream.h"
 
 namespace cairn {
 namespace storage {
+
+bool BatchStreams::Add(Stream* stream) {
+  MutexLock lock(&mu_);
+  streams_.insert(stream);
+  return !stopped_;
+}
+
+void BatchStreams::Remove(Stream* stream) {
+  MutexLock lock(&mu_);
+  streams_.erase(stream);
+}
+
+void BatchStreams::StopAll() {
+  std::vector<Stream*> streams;
+  {
+    MutexLock lock(&mu_);
+    if (stopped_) return;
+    stopped_ = true;
+    for (Stream* stream : streams_) {
+      stream->BeginStop();
+      streams.push_back(stream);
+    }
+  }
+  for (Stream* stream : streams) stream->EndStop();
+}
+
+size_t BatchStreams::size() const {
+  MutexLock lock(&mu_);
+  return streams_.size();
+}
 
 BatchServiceImpl::BatchServiceImpl(StorageNode* node, ByteBudget* budget,
                                    Clock* clock, Executor* executor,
@@ -15,6 +47,7 @@ BatchServiceImpl::BatchServiceImpl(StorageNode* node, ByteBudget* budget,
   context_.executor = executor;
   context_.observer = observer;
   context_.options = options;
+  context_.streams = &streams_;
   for (size_t i = 0; i < node->path_count(); ++i) {
     context_.id_prefixes.push_back(node->FileId(static_cast<uint8_t>(i), ""));
   }

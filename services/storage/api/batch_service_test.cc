@@ -12,6 +12,8 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/error_reason.h"
@@ -445,6 +447,38 @@ TEST_F(BatchServiceTest, AnEmptyFileIsAFile) {
   ASSERT_TRUE(got.has_get()) << got.DebugString();
   EXPECT_EQ(got.get().content(), "");
   EXPECT_EQ(got.get().info().size_bytes(), 0);
+}
+
+TEST_F(BatchServiceTest, StopEndsStreamsOnceWhatTheyBeganIsAnswered) {
+  Start();
+  fakes_[0]->HoldCommits();
+  grpc::ClientContext idle_context;
+  const auto idle = stub_->Run(&idle_context);
+  grpc::ClientContext context;
+  const auto stream = stub_->Run(&context);
+  v1::RunRequest request;
+  *request.add_items() = PutItem(1, "content");
+  ASSERT_TRUE(stream->Write(request));
+  while (fakes_[0]->held_commits() == 0) absl::SleepFor(absl::Milliseconds(1));
+  while (service_->streams() < 2) absl::SleepFor(absl::Milliseconds(1));
+
+  service_->Stop();
+  EXPECT_FALSE(rpc::FromGrpcStatus(idle->Finish()).ok());
+  fakes_[0]->ReleaseCommits();
+  v1::RunResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_TRUE(response.answers(0).has_put());
+  EXPECT_FALSE(stream->Read(&response));
+  const absl::Status status = rpc::FromGrpcStatus(stream->Finish());
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(ReasonOf(status), ErrorReason::kShuttingDown);
+
+  // Whoever comes later hears the same.
+  grpc::ClientContext late_context;
+  const auto late = stub_->Run(&late_context);
+  EXPECT_FALSE(late->Read(&response));
+  EXPECT_EQ(ReasonOf(rpc::FromGrpcStatus(late->Finish())),
+            ErrorReason::kShuttingDown);
 }
 
 }  // namespace

@@ -43,6 +43,12 @@ absl::Status QueueFull() {
                          "the queue of the store path is full");
 }
 
+absl::Status ShuttingDown() {
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kShuttingDown,
+      "the node is stopping: repeat what is not answered elsewhere, or later");
+}
+
 absl::StatusOr<Uuid> ParseRequestId(absl::string_view bytes, bool required) {
   if (bytes.empty() && !required) return Uuid();
   const absl::StatusOr<Uuid> id = Uuid::FromBytes(bytes);
@@ -74,9 +80,14 @@ class Charge {
 };
 
 class BatchStream
-    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+      public BatchStreams::Stream {
  public:
   explicit BatchStream(const BatchContext* context) : context_(*context) {
+    if (!context_.streams->Add(this)) {
+      MutexLock lock(&mu_);
+      stopping_ = true;
+    }
     Pump();
   }
 
@@ -84,17 +95,26 @@ class BatchStream
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    context_.streams->Remove(this);
+    delete this;
+  }
+
+  // --- From the service.
+  void BeginStop() override;
+  void EndStop() override { PumpAfter(1, 0, /*elsewhere=*/true); }
 
  private:
   // Does whatever can be done next: write, look at items, read, finish. Called
   // after every change, with no lock held, by any thread. The stream may be
   // gone when it returns.
-  void Pump() ABSL_LOCKS_EXCLUDED(mu_) { PumpAfter(0, 0); }
+  void Pump() ABSL_LOCKS_EXCLUDED(mu_) { PumpAfter(0, 0, false); }
 
-  // The same, once `items` that waited for another thread are answered. Looks
-  // at items elsewhere: this thread is a committer's or a pool's.
-  void PumpAfter(int items, int64_t answer_bytes) ABSL_LOCKS_EXCLUDED(mu_);
+  // The same, once `items` that waited for another thread are answered. With
+  // `elsewhere`, items are not looked at here: this thread is a committer's or
+  // a pool's.
+  void PumpAfter(int items, int64_t answer_bytes, bool elsewhere)
+      ABSL_LOCKS_EXCLUDED(mu_);
   bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // Looks at items of the message until there is no room. One thread at a time.
@@ -111,7 +131,7 @@ class BatchStream
   void Begin(int64_t answer_bytes) ABSL_LOCKS_EXCLUDED(mu_);
 
   // The reverse, once its answer is added. The stream may be gone afterwards.
-  void End(int64_t answer_bytes) { PumpAfter(1, answer_bytes); }
+  void End(int64_t answer_bytes) { PumpAfter(1, answer_bytes, true); }
 
   // Add an answer. The stream must be pumped afterwards.
   void AnswerError(const Item& item, const absl::Status& error)
@@ -147,8 +167,10 @@ class BatchStream
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool looking_ ABSL_GUARDED_BY(mu_) = false;
   bool has_message_ ABSL_GUARDED_BY(mu_) = false;
+  bool arriving_ ABSL_GUARDED_BY(mu_) = false;  // Waits for the budget.
   bool reads_ended_ ABSL_GUARDED_BY(mu_) = false;
-  bool broken_ ABSL_GUARDED_BY(mu_) = false;  // The client is gone.
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;  // The service is.
+  bool broken_ ABSL_GUARDED_BY(mu_) = false;    // The client is gone.
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status final_status_ ABSL_GUARDED_BY(mu_);
   int in_progress_ ABSL_GUARDED_BY(mu_) = 0;
@@ -159,8 +181,12 @@ void BatchStream::OnReadDone(bool ok) {
   const auto bytes = static_cast<int64_t>(ok ? message_in_.Length() : 0);
   {
     MutexLock lock(&mu_);
-    if (!ok) {
-      reading_ = false;
+    reading_ = false;
+    // A stream that stops is finished with a read under way.
+    if (finished_) return;
+    if (ok) {
+      arriving_ = true;
+    } else {
       reads_ended_ = true;
     }
   }
@@ -175,7 +201,7 @@ void BatchStream::OnReadDone(bool ok) {
       charge_ = std::make_shared<Charge>(context_.budget, bytes);
       reader_ = std::make_unique<rpc::BatchRequestReader>(message_in_);
       message_in_.Clear();
-      reading_ = false;
+      arriving_ = false;
       has_message_ = true;
     }
     Pump();
@@ -209,13 +235,20 @@ void BatchStream::OnCancel() {
   Pump();
 }
 
+void BatchStream::BeginStop() {
+  MutexLock lock(&mu_);
+  stopping_ = true;
+  // As if an item had waited, so that the stream stays until EndStop().
+  ++in_progress_;
+}
+
 bool BatchStream::HasRoom() const {
   return in_progress_ < context_.options.items_in_progress_max &&
          static_cast<int64_t>(answers_.size()) + coming_answer_bytes_ <
              context_.options.answer_bytes_max;
 }
 
-void BatchStream::PumpAfter(int items, int64_t answer_bytes) {
+void BatchStream::PumpAfter(int items, int64_t answer_bytes, bool elsewhere) {
   bool write = false;
   bool read = false;
   bool look = false;
@@ -232,23 +265,35 @@ void BatchStream::PumpAfter(int items, int64_t answer_bytes) {
     }
     if (has_message_) {
       if (!looking_ && (HasRoom() || broken_)) looking_ = look = true;
-    } else if (!reading_ && !reads_ended_ && !broken_) {
+    } else if (!reading_ && !arriving_ && !reads_ended_ && !broken_ &&
+               !stopping_) {
       reading_ = read = true;
+      // As if an item waited, until StartRead() has returned: a stream that
+      // stops is not finished before that.
+      ++in_progress_;
     }
-    if (!finished_ && !reading_ && !writing_ && !has_message_ &&
-        in_progress_ == 0 && (reads_ended_ || broken_)) {
+    if (!finished_ && (!reading_ || stopping_) && !arriving_ && !writing_ &&
+        !has_message_ && in_progress_ == 0 &&
+        (reads_ended_ || broken_ || stopping_)) {
       finished_ = finish = true;
-      final_status =
-          broken_ ? absl::CancelledError("the client is gone") : final_status_;
+      if (broken_) {
+        final_status = absl::CancelledError("the client is gone");
+      } else {
+        final_status = reads_ended_ ? final_status_ : ShuttingDown();
+      }
     }
   }
   // Without the lock, another thread may finish the stream and delete it, but
   // not before each of what was decided above has been done: the flags say so.
   if (write) StartWrite(&message_out_);
-  if (read) StartRead(&message_in_);
+  if (read) {
+    StartRead(&message_in_);
+    PumpAfter(1, 0, false);
+    return;
+  }
   if (finish) Finish(rpc::ToGrpcStatus(final_status));
   if (!look) return;
-  if (items > 0 && context_.executor->TrySubmit([this] { LookAtItems(); })) {
+  if (elsewhere && context_.executor->TrySubmit([this] { LookAtItems(); })) {
     return;
   }
   LookAtItems();
@@ -285,7 +330,7 @@ void BatchStream::LookAtItems() {
     // As if one more item had waited, so that the stream stays until the pump.
     ++in_progress_;
   }
-  PumpAfter(1, 0);
+  PumpAfter(1, 0, true);
 }
 
 void BatchStream::LookAt(const BatchItem& request) {

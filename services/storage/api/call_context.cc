@@ -1,5 +1,7 @@
 #include "services/storage/api/call_context.h"
 
+#include "lib/base/error_reason.h"
+
 namespace cairn {
 namespace storage {
 
@@ -19,6 +21,15 @@ ApiMetrics::ApiMetrics(MetricsRegistry* registry)
       sent_bytes(registry->AddCounter(
           "cairn_storage_sent_bytes_total",
           "Content sent to clients. Its rate is the read throughput.")) {}
+
+absl::Status CallContext::CheckServing() const {
+  if (stopping == nullptr || !stopping->load(std::memory_order_relaxed)) {
+    return absl::OkStatus();
+  }
+  return ErrorWithReason(absl::StatusCode::kUnavailable,
+                         ErrorReason::kShuttingDown,
+                         "the node is stopping: ask another one, or later");
+}
 
 }  // namespace storage
 }  // namespace cairn

@@ -3,6 +3,9 @@
 #ifndef CAIRN_SERVICES_STORAGE_API_CALL_CONTEXT_H_
 #define CAIRN_SERVICES_STORAGE_API_CALL_CONTEXT_H_
 
+#include <atomic>
+
+#include "absl/status/status.h"
 #include "lib/base/clock.h"
 #include "lib/metrics/metrics.h"
 #include "lib/rpc/method_metrics.h"
@@ -40,6 +43,12 @@ struct CallContext {
 
   Clock* clock = nullptr;
   ApiMetrics* metrics = nullptr;
+
+  // Set once the process stops: new calls are refused. May be null.
+  const std::atomic<bool>* stopping = nullptr;
+
+  // OK, or UNAVAILABLE with SHUTTING_DOWN.
+  absl::Status CheckServing() const;
 };
 
 }  // namespace storage

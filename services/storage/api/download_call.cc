@@ -50,6 +50,7 @@ void DownloadCall::Unref() {
 }
 
 absl::Status DownloadCall::Begin(const grpc::ByteBuffer& buffer) {
+  CAIRN_RETURN_IF_ERROR(context_.CheckServing());
   storage::v1::DownloadRequest request;
   if (!rpc::FromByteBuffer(buffer, &request)) {
     return InvalidField("request", "the bytes are no DownloadRequest message");

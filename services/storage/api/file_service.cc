@@ -56,6 +56,10 @@ grpc::ServerUnaryReactor* FileServiceImpl::Stat(
     grpc::CallbackServerContext* context, const v1::StatRequest* request,
     v1::StatResponse* response) {
   const UnaryEnd end = BeginUnary(context_, context, &context_.metrics->stat);
+  if (const absl::Status serving = context_.CheckServing(); !serving.ok()) {
+    end(serving);
+    return end.reactor;
+  }
   absl::StatusOr<StorageNode::Located> located =
       context_.node->Locate(request->file_id());
   if (!located.ok()) {
@@ -88,6 +92,7 @@ grpc::ServerUnaryReactor* FileServiceImpl::Delete(
     v1::DeleteResponse* response) {
   const UnaryEnd end = BeginUnary(context_, context, &context_.metrics->remove);
   const auto start = [&]() -> absl::Status {
+    CAIRN_RETURN_IF_ERROR(context_.CheckServing());
     DeleteRequest change;
     CAIRN_ASSIGN_OR_RETURN(
         change.request_id,

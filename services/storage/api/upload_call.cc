@@ -136,6 +136,7 @@ absl::Status UploadCall::Arrived() {
 }
 
 absl::Status UploadCall::BeginUpload(const storage::v1::UploadSpec& spec) {
+  CAIRN_RETURN_IF_ERROR(context_.CheckServing());
   CAIRN_ASSIGN_OR_RETURN(request_id_,
                          ParseRequestId(spec.request_id(), /*required=*/true));
   CAIRN_RETURN_IF_ERROR(ValidateExtension(spec.extension()));
