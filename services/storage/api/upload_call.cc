@@ -74,7 +74,6 @@ void UploadCall::OnReadDone(bool ok) {
   TsanAcquire(this);
   {
     MutexLock lock(&mu_);
-    reading_ = false;
     if (ended_) return;
   }
   absl::Status status;
@@ -111,6 +110,7 @@ absl::Status UploadCall::Arrived() {
     has_spec_ = true;
     early_finish_ = std::move(message.finish);
     CAIRN_RETURN_IF_ERROR(BeginUpload(*message.spec));
+    ReadHandled();
     Ref();
     context_.node->ClaimRequest(
         request_id_, placed_.index,
@@ -131,8 +131,14 @@ absl::Status UploadCall::Arrived() {
     CAIRN_RETURN_IF_ERROR(TakeChunk(*std::move(message.chunk)));
   }
   if (message.finish.has_value()) return TakeFinish(*message.finish);
+  ReadHandled();
   ReadNext();
   return absl::OkStatus();
+}
+
+void UploadCall::ReadHandled() {
+  MutexLock lock(&mu_);
+  reading_ = false;
 }
 
 absl::Status UploadCall::BeginUpload(const storage::v1::UploadSpec& spec) {
@@ -172,7 +178,9 @@ void UploadCall::OnClaimed(absl::StatusOr<StorageNode::Claim> claim) {
     return;
   }
   if (claim->replay().has_value()) {
-    Answer(claim->replay()->committed, claim->replay()->path_index);
+    const StorageNode::Replay replay = *claim->replay();
+    *claim = StorageNode::Claim();
+    Answer(replay.committed, replay.path_index);
     return;
   }
   claim_ = *std::move(claim);
@@ -441,6 +449,8 @@ CommitDone UploadCall::AnswerWhenDone() {
 
 void UploadCall::Answer(const absl::StatusOr<Committed>& committed,
                         uint8_t path_index) {
+  // Before the caller can know the answer, and so repeat the request.
+  claim_ = StorageNode::Claim();
   if (!committed.ok()) {
     End(committed.status());
     return;

@@ -72,6 +72,10 @@ class UploadCall : public grpc::ServerReadReactor<grpc::ByteBuffer> {
       ABSL_LOCKS_EXCLUDED(mu_);
   void OnClaimed(absl::StatusOr<StorageNode::Claim> claim);
 
+  // What arrived has been handled, so that the next message may take its place.
+  // Until then nobody may read: Drain() asks for more on another thread.
+  void ReadHandled() ABSL_LOCKS_EXCLUDED(mu_);
+
   // Asks for the next message once the budget has room for it.
   void ReadNext() ABSL_LOCKS_EXCLUDED(mu_);
   void StartReadUnlessEnded() ABSL_LOCKS_EXCLUDED(mu_);
@@ -132,7 +136,8 @@ class UploadCall : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   int64_t gather_bytes_ ABSL_GUARDED_BY(mu_) = 0;  // Most that is gathered.
   bool streaming_ ABSL_GUARDED_BY(mu_) = false;    // Goes to a segment.
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
-  bool reading_ ABSL_GUARDED_BY(mu_) = false;   // Or waiting for the budget.
+  // Waiting for the budget, for a message, or handling the one that arrived.
+  bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool complete_ ABSL_GUARDED_BY(mu_) = false;  // `finish` has arrived.
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   // StartRead() must not be called after Finish(), nor while it runs: whoever
