@@ -73,8 +73,8 @@ struct ClusterOptions {
   int paths = 1;     // Store paths of each storage.
 
   // Text that is added to every storage's, or tracker's, configuration.
-  std::string storage_config;
-  std::string tracker_config;
+  std::string storage_config = "";
+  std::string tracker_config = "";
 };
 
 class MiniCluster {

@@ -36,8 +36,8 @@ struct BatchPut {
 
 struct PutWishes {
   bool synced = true;
-  absl::optional<uint32_t> store_path;  // Unset: the node chooses.
-  bool declare_size = true;             // False: of unknown length.
+  absl::optional<uint32_t> store_path = {};  // Unset: the node chooses.
+  bool declare_size = true;                  // False: of unknown length.
   int64_t chunk_bytes = 256 << 10;
 };
 
