@@ -266,6 +266,7 @@ class Demo:
 
     def __init__(self, arguments, folder):
         self.folder = folder
+        self.kept = bool(arguments.keep)
         self.large_bytes = arguments.large_mib * MIB
         self.node = Node(arguments.standalone, os.path.join(folder, "data"), os.path.join(folder, "node.log"))
         self.cairn = Cairn(arguments.cairn, self.node, folder)
@@ -315,6 +316,13 @@ class Demo:
 
     def look(self):
         chapter(3, "What the cluster says")
+        # Nodes report once a second.
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            nodes = [json.loads(line) for line in self.cairn.must("nodes", "--json").splitlines()]
+            if sum(path["files"] for node in nodes for path in node["store_paths"]) > len(self.stored):
+                break
+            time.sleep(0.1)
         self.cairn.show("status")
         self.cairn.show("nodes")
         self.cairn.show("stat", self.large_id)
@@ -401,7 +409,7 @@ class Demo:
 
     def farewell(self):
         chapter("✓", "Try it yourself")
-        data = self.node.data
+        data = self.node.data if self.kept else "/tmp/cairn"
         print(f"""
   {self.node.program} --data {data} --listen 127.0.0.1:7700 &
   export CAIRN_TRACKERS=127.0.0.1:7700
