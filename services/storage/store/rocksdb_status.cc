@@ -18,7 +18,8 @@ absl::Status FromRocksDb(const rocksdb::Status& status,
     return ErrorWithReason(absl::StatusCode::kResourceExhausted,
                            ErrorReason::kDiskFull, message);
   }
-  if (status.IsCorruption()) {
+  // A file that the index names and that is missing is damage, too.
+  if (status.IsCorruption() || status.IsPathNotFound()) {
     return ErrorWithReason(absl::StatusCode::kDataLoss,
                            ErrorReason::kContentDamaged, message);
   }
