@@ -5,7 +5,7 @@ rules=$(readlink -f tools/lint/rules.py)
 checkout=$(dirname "$(readlink -f WORKSPACE)")
 
 echo "== the checkout"
-(cd "$checkout" && /usr/bin/python3 "$rules")
+(cd "$checkout" && /usr/bin/python3 "$rules" --code)
 
 echo "== a checkout that breaks every rule"
 broken=$(mktemp -d)
