@@ -128,7 +128,7 @@ ExitCode BenchRun::Run() {
   }
   const absl::Status read = ReadFiles();
   if (!read.ok()) return session_->Fail(read);
-  auto client = session_->Connect(flags_.in_flight);
+  auto client = session_->Connect(flags_.in_flight, Session::Patience::kPrompt);
   if (!client.ok()) return session_->Fail(client.status());
   client_ = *std::move(client);
 

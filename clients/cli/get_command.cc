@@ -55,6 +55,9 @@ class PipeSink : public client::ContentSink {
         if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
         const ssize_t wrote = ::write(fd_, piece.data(), piece.size());
         if (wrote < 0 && errno == EINTR) continue;
+        if (wrote < 0 && errno == EPIPE) {
+          return absl::AbortedError("standard output was closed");
+        }
         if (wrote < 0) return StatusFromErrno(errno, "write", "stdout");
         piece.remove_prefix(static_cast<size_t>(wrote));
       }
@@ -112,7 +115,7 @@ class GetRun {
 ExitCode GetRun::Run() {
   const absl::Status planned = Plan();
   if (!planned.ok()) return session_->Fail(planned);
-  auto client = session_->Connect(flags_.jobs);
+  auto client = session_->Connect(flags_.jobs, Session::Patience::kPatient);
   if (!client.ok()) return session_->Fail(client.status());
   client_ = *std::move(client);
   options_.timeout = session_->timeout();

@@ -74,6 +74,8 @@ std::string Progress::Line(int columns) const {
   std::string line = verb_;
   if (total_files_ > 1) {
     absl::StrAppendFormat(&line, " %d/%d files", files(), total_files_);
+  } else if (files() > 0) {
+    absl::StrAppendFormat(&line, " %d files", files());
   }
   if (total_bytes_.has_value() && *total_bytes_ > 0) {
     const double share = std::min(
@@ -92,7 +94,7 @@ std::string Progress::Line(int columns) const {
                       left > 359999 ? ">99 h" : FormatSpan(absl::Seconds(left)),
                       " left");
     }
-  } else {
+  } else if (done > 0 || files() == 0) {
     absl::StrAppend(&line, "  ", FormatBytes(done), "  ", FormatRate(rate));
   }
   return line;

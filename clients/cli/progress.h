@@ -40,7 +40,8 @@ class Progress {
 
   // `bytes` may be negative: a transfer that began again.
   void AddBytes(int64_t bytes) { bytes_ += bytes; }
-  void AddFile() { ++files_; }
+  void AddFiles(int64_t files) { files_ += files; }
+  void AddFile() { AddFiles(1); }
 
   int64_t bytes() const { return bytes_; }
   int64_t files() const { return files_; }

@@ -115,7 +115,7 @@ ExitCode PutRun::Run() {
     if (!manifest.ok()) return session_->Fail(manifest.status());
     manifest_ = *std::move(manifest);
   }
-  auto client = session_->Connect(flags_.jobs);
+  auto client = session_->Connect(flags_.jobs, Session::Patience::kPatient);
   if (!client.ok()) return session_->Fail(client.status());
   client_ = *std::move(client);
 

@@ -41,7 +41,8 @@ class RmRun {
 
 ExitCode RmRun::Run(const std::vector<ListedFile>& files,
                     const client::DeleteOptions& options) {
-  absl::StatusOr<std::unique_ptr<client::Client>> client = session_->Connect(1);
+  absl::StatusOr<std::unique_ptr<client::Client>> client =
+      session_->Connect(1, Session::Patience::kPrompt);
   if (!client.ok()) return session_->Fail(client.status());
   for (const ListedFile& file : files) {
     if (!window_.Enter()) break;

@@ -14,6 +14,9 @@ namespace cairn {
 namespace cli {
 namespace {
 
+// With the client's growing backoff, about half a minute.
+constexpr int kPatientAttempts = 16;
+
 absl::Status UsageError(absl::string_view message) {
   return ErrorWithReason(absl::StatusCode::kInvalidArgument,
                          ErrorReason::kInvalidField, message);
@@ -52,7 +55,7 @@ absl::Status Session::RequireAddress() const {
 }
 
 absl::StatusOr<std::unique_ptr<client::Client>> Session::Connect(
-    int transfers) {
+    int transfers, Patience patience) {
   const absl::Status address = RequireAddress();
   if (!address.ok()) return address;
   client::ClientOptions options;
@@ -60,6 +63,7 @@ absl::StatusOr<std::unique_ptr<client::Client>> Session::Connect(
   options.storage = flags_.storage;
   options.zone = flags_.zone;
   options.transfer_threads = transfers;
+  if (patience == Patience::kPatient) options.attempts_max = kPatientAttempts;
   if (timeout_.has_value()) {
     options.timeout = *timeout_;
     options.connect_timeout = std::min(options.connect_timeout, *timeout_);

@@ -54,8 +54,14 @@ class Session {
   // INVALID_ARGUMENT unless there is an address to talk to.
   absl::Status RequireAddress() const;
 
+  // How long an operation goes on while nobody answers. kPatient: half a
+  // minute, so that a transfer survives the restart of a node. kPrompt: two
+  // seconds, since somebody waits for the answer.
+  enum class Patience { kPrompt, kPatient };
+
   // A client whose large transfers run `transfers` at a time.
-  absl::StatusOr<std::unique_ptr<client::Client>> Connect(int transfers);
+  absl::StatusOr<std::unique_ptr<client::Client>> Connect(int transfers,
+                                                          Patience patience);
 
   const Environment& environment() const { return environment_; }
   const GlobalFlags& flags() const { return flags_; }

@@ -51,7 +51,8 @@ ExitCode RunStat(const StatFlags& flags, Session* session) {
   std::vector<absl::StatusOr<client::FileInfo>> results(
       flags.file_ids.size(), absl::CancelledError("interrupted"));
   Window window(kInFlight, session->environment().interrupt);
-  absl::StatusOr<std::unique_ptr<client::Client>> client = session->Connect(1);
+  absl::StatusOr<std::unique_ptr<client::Client>> client =
+      session->Connect(1, Session::Patience::kPrompt);
   if (!client.ok()) return session->Fail(client.status());
   client::StatOptions options;
   options.timeout = session->timeout();

@@ -86,7 +86,7 @@ class VerifyRun {
 
 ExitCode VerifyRun::Run(const std::vector<ListedFile>& files) {
   absl::StatusOr<std::unique_ptr<client::Client>> client =
-      session_->Connect(jobs_);
+      session_->Connect(jobs_, Session::Patience::kPatient);
   if (!client.ok()) return session_->Fail(client.status());
   int64_t total_bytes = 0;
   for (const ListedFile& file : files) {

@@ -293,7 +293,10 @@ void Load::RunCallbacks() {
 // Until all slots have ended. Draws meanwhile; an interrupt lets what is in
 // flight end.
 void Load::WaitForSlots() {
+  if (count_ != INT64_MAX) progress_->SetTotal(count_, absl::nullopt);
   for (;;) {
+    // What has begun, which is near enough and costs the slots nothing.
+    progress_->AddFiles(std::min<int64_t>(next_, count_) - progress_->files());
     progress_->Tick();
     if (interrupt_->raised()) stopping_ = true;
     MutexLock lock(&mu_);
