@@ -237,7 +237,7 @@ class Adaptor : public rocksdb::FileSystem {
   }
   IOStatus GetTestDirectory(const IOOptions&, std::string* path,
                             IODebugContext*) override {
-    *path = "/";
+    path->assign(1, '/');
     return IOStatus::OK();
   }
   IOStatus NewLogger(const std::string&, const IOOptions&,

@@ -1,0 +1,208 @@
+// A store path against a std::map: any order of puts, uploads, deletes,
+// compactions, kills, power cuts and rebuilds leaves what the map says. Every
+// change is synced here; what unsynced ones may do is in the crash tests.
+
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+#include "lib/testing/crashable_file_system.h"
+#include "lib/testing/fake_clock.h"
+#include "lib/testing/seed_run.h"
+#include "lib/testing/status_matchers.h"
+#include "services/storage/store/engine.h"
+#include "services/storage/store/test_path.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+constexpr const char* kDirectory = "/disk/path";
+
+class Model {
+ public:
+  explicit Model(uint64_t seed)
+      : random_(seed), fs_(seed), options_(TestPathOptions(kDirectory)) {
+    CAIRN_CHECK_OK(fs_.CreateDirectory("/disk"));
+    CAIRN_CHECK_OK(fs_.SyncDirectory("/"));
+    Open();
+  }
+
+  void Step() {
+    const uint64_t kind = random_() % 100;
+    if (kind < 55) {
+      Put();
+    } else if (kind < 80) {
+      Delete();
+    } else if (kind < 86) {
+      ASSERT_THAT(
+          path_->Compact(0.1 * static_cast<double>(random_() % 6), nullptr),
+          IsOk());
+    } else if (kind < 90) {
+      clock_.Advance(absl::Hours(random_() % 10));
+    } else {
+      Restart(kind);
+    }
+  }
+
+  // Everything that the path says is what the map says.
+  void Check() {
+    int64_t files = 0;
+    for (const auto& [name, file] : files_) {
+      SCOPED_TRACE(name);
+      if (file.deleted) {
+        EXPECT_THAT(path_->Stat(name), StatusIs(absl::StatusCode::kNotFound));
+        continue;
+      }
+      ++files;
+      const auto stat = path_->Stat(name);
+      ASSERT_THAT(stat, IsOk());
+      EXPECT_TRUE(stat->version == file.version);
+      EXPECT_THAT(ReadFile(path_.get(), name),
+                  IsOkAndHolds(TestContent(file.seed, file.size)));
+    }
+    const StorePathStatus status = path_->Status();
+    EXPECT_EQ(status.files, files);
+    EXPECT_EQ(status.state, StorePathState::kActive);
+    EXPECT_EQ(status.damaged_records, 0);
+    EXPECT_GE(status.dead_bytes, 0);
+    if (log_is_whole_) {
+      EXPECT_EQ(status.last_sequence, changes_);
+    }
+  }
+
+  // The state that is counted along is the state that a rebuild counts anew.
+  void CheckCounts() {
+    // Tombstones that were dropped are still in the segments, so a rebuild
+    // finds them and drops them again; no segment is this dead.
+    ASSERT_THAT(path_->Compact(/*dead_share_min=*/2, nullptr), IsOk());
+    const StorePathStatus before = path_->Status();
+    const EngineNumbers numbers = path_->Numbers();
+    path_.reset();
+    ASSERT_THAT(RebuildIndex(options_, &fs_, &clock_), IsOk());
+    log_is_whole_ = false;
+    Open();
+    ASSERT_THAT(path_->Compact(/*dead_share_min=*/2, nullptr), IsOk());
+    EXPECT_EQ(path_->Status().files, before.files);
+    EXPECT_EQ(path_->Numbers().tombstones, numbers.tombstones);
+    EXPECT_EQ(path_->Status().live_bytes, before.live_bytes);
+    Check();
+  }
+
+ private:
+  struct ModelFile {
+    uint64_t seed = 0;
+    size_t size = 0;
+    bool deleted = false;
+    Version version;
+  };
+
+  void Open() {
+    path_.reset();
+    auto opened = OpenStorePath(options_, &fs_, &clock_);
+    ASSERT_THAT(opened, IsOk());
+    path_ = *std::move(opened);
+  }
+
+  void Put() {
+    const std::string name = absl::StrCat("f", files_.size());
+    ModelFile file;
+    file.seed = random_();
+    switch (random_() % 4) {
+      case 0:
+        file.size = random_() % 20;
+        break;
+      case 1:
+        file.size = random_() % 5000;
+        break;
+      case 2:
+        file.size = random_() % 500000;
+        break;
+      case 3:
+        file.size = random_() % 900000;
+        break;
+    }
+    const std::string content = TestContent(file.seed, file.size);
+    const auto put = random_() % 2 == 0 ? PutFile(path_.get(), name, content)
+                                        : UploadFile(path_.get(), name, content,
+                                                     Durability::kSynced);
+    ASSERT_THAT(put, IsOk());
+    EXPECT_EQ(put->reached, Durability::kSynced);
+    EXPECT_TRUE(last_version_ < put->file.version);
+    last_version_ = file.version = put->file.version;
+    files_[name] = file;
+    ++changes_;
+  }
+
+  void Delete() {
+    if (files_.empty()) return;
+    auto it = files_.begin();
+    std::advance(it, random_() % files_.size());
+    const auto deleted = DeleteFile(path_.get(), it->first);
+    if (it->second.deleted) {
+      EXPECT_THAT(deleted, StatusIs(absl::StatusCode::kNotFound));
+      return;
+    }
+    ASSERT_THAT(deleted, IsOk());
+    EXPECT_TRUE(last_version_ < deleted->file.version);
+    last_version_ = deleted->file.version;
+    it->second.deleted = true;
+    ++changes_;
+  }
+
+  void Restart(uint64_t kind) {
+    if (kind < 93) {
+      path_.reset();
+    } else if (kind < 96) {
+      fs_.KillProcess();
+      path_.reset();
+    } else if (kind < 99) {
+      fs_.Crash();
+      path_.reset();
+      options_.boot_id += "+";
+      log_is_whole_ = false;
+    } else {
+      path_.reset();
+      ASSERT_THAT(RebuildIndex(options_, &fs_, &clock_), IsOk());
+      log_is_whole_ = false;
+    }
+    Open();
+    Check();
+  }
+
+  std::mt19937_64 random_;
+  CrashableFileSystem fs_;
+  FakeClock clock_;
+  StorePathOptions options_;
+  std::unique_ptr<Engine> path_;
+  std::map<std::string, ModelFile> files_;
+  Version last_version_;
+  uint64_t changes_ = 0;
+  bool log_is_whole_ = true;  // Of one epoch and incarnation.
+};
+
+TEST(EnginePropertyTest, DoesWhatAMapDoes) {
+  SeedRun run(/*first_seed=*/1, /*rounds=*/4);
+  while (run.Next()) {
+    SCOPED_TRACE(run.Description());
+    Model model(run.seed());
+    for (int step = 0; step < 80 && !::testing::Test::HasFailure(); ++step) {
+      model.Step();
+    }
+    if (::testing::Test::HasFailure()) return;
+    model.Check();
+    model.CheckCounts();
+  }
+}
+
+}  // namespace
+}  // namespace storage
+}  // namespace cairn
