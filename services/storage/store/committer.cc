@@ -200,7 +200,8 @@ void Committer::CommitGroup(size_t begin, size_t end) {
     CommitRequest& request = group_[i].request;
     Outcome& outcome = outcomes_[i - begin];
     bytes += group_[i].bytes;
-    if (outcome.kind == Outcome::Kind::kRefused) {
+    // Without a status it was not looked at: there was no room even before.
+    if (outcome.kind == Outcome::Kind::kRefused && !outcome.status.ok()) {
       ++refused;
     } else if (result == GroupResult::kBroken) {
       outcome.kind = Outcome::Kind::kRefused;

@@ -206,6 +206,26 @@ TEST_F(EngineBadWorldTest, NoSpaceAtAnyWriteOfTheJournalChangesNothing) {
   }
 }
 
+TEST_F(EngineBadWorldTest, NoRoomForTheNextSegmentIsAnsweredAndPasses) {
+  Open();
+  Fail("create:segments/=ENOSPC@1+");
+  absl::Status full;
+  for (int i = 0; full.ok() && i < 20; ++i) {
+    full = PutAndWait(engine_.get(), absl::StrCat("file-", i),
+                      MakeContent(i + 1, 120000), kCached)
+               .status();
+  }
+  EXPECT_THAT(full, HasReason(ErrorReason::kDiskFull));
+  EXPECT_THAT(DeleteAndWait(engine_.get(), "file-0", kSynced),
+              HasReason(ErrorReason::kDiskFull));
+  EXPECT_THAT(engine_->Stat("file-0"), IsOk());
+
+  fs_.faults().Clear();
+  clock_.Advance(absl::Seconds(5));
+  EXPECT_THAT(DeleteAndWait(engine_.get(), "file-0", kSynced), IsOk());
+  EXPECT_THAT(PutAndWait(engine_.get(), "again", "x", kSynced), IsOk());
+}
+
 TEST_F(EngineBadWorldTest, AReadThatTheDiskRefusesIsNamedAndHurtsNoOther) {
   Open();
   ASSERT_THAT(PutAndWait(engine_.get(), "small", "x", kSynced), IsOk());

@@ -92,6 +92,7 @@ void ExpectedFiles::EndPut(ExpectedFile* file,
     EXPECT_FALSE(first->now & kAbsent) << first->name;
     if (answer->reached == Durability::kSynced) {
       first->after_power_cut &= ~kAbsent;
+      first->put_synced = true;
     }
     file->now = kAbsent;
     file->after_power_cut = kAbsent;
@@ -112,6 +113,7 @@ void ExpectedFiles::EndPut(ExpectedFile* file,
     file->now &= ~kAbsent;
     if (answer->reached == Durability::kSynced) {
       file->after_power_cut &= ~kAbsent;
+      file->put_synced = true;
     }
     if (!file->version.has_value()) file->version = answer->file.version;
     return;
@@ -158,7 +160,10 @@ void ExpectedFiles::OnEnding(Ending ending) {
     EXPECT_FALSE(file.busy) << name << " was never answered";
     if (ending == Ending::kPowerCut) file.now = file.after_power_cut;
     // A clean stop syncs everything.
-    if (ending == Ending::kCleanStop) file.after_power_cut &= file.now;
+    if (ending == Ending::kCleanStop) {
+      file.after_power_cut &= file.now;
+      file.put_synced |= file.now == kPresent;
+    }
   }
 }
 
@@ -172,6 +177,7 @@ void ExpectedFiles::OnSeen(ExpectedFile* file, Presence state,
   if (on_disk_) {
     // What is found after a power cut is on the disk.
     file->after_power_cut = state;
+    file->put_synced |= state == kPresent;
   } else {
     // What it was found not to have become, it must not become later.
     file->after_power_cut &= static_cast<Presence>(state | (state - 1));

@@ -69,6 +69,10 @@ struct ExpectedFile {
   // Of the put; nil if there is none, or if a rebuild may have forgotten it.
   Uuid request_id;
 
+  // The put is on the disk for sure. A delete says nothing of that: it may
+  // survive the content of a put that does not.
+  bool put_synced = false;
+
   // A call on it is under way.
   bool busy = false;
 };
