@@ -216,10 +216,12 @@ void Committer::CommitGroup(size_t begin, size_t end) {
       ++refused;
     } else {
       ++committed;
-      // The content of a dedicated segment is synced only if it was asked for.
+      // The content of a dedicated segment is synced only if it was asked for;
+      // that of a replay may be in one.
       const bool content_synced =
-          request.kind != CommitRequest::Kind::kFinish ||
-          request.durability == Durability::kSynced;
+          request.durability == Durability::kSynced ||
+          (request.kind != CommitRequest::Kind::kFinish &&
+           outcome.kind != Outcome::Kind::kReplayed);
       outcome.committed.reached =
           synced && content_synced ? Durability::kSynced : Durability::kCached;
     }
@@ -426,12 +428,11 @@ bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
   outcome->kind = Outcome::Kind::kReplayed;
   outcome->committed = std::move(earlier);
   outcome->committed.replayed = true;
-  // The first call may have asked for less.
+  // The first call may have asked for less, and may have put the content into a
+  // segment of its own, however this one came.
   if (request->durability == Durability::kSynced) {
     sync_needed_ = true;
-    if (request->kind == CommitRequest::Kind::kFinish) {
-      sync_dedicated_needed_ = true;
-    }
+    sync_dedicated_needed_ = true;
   }
   return true;
 }
@@ -483,9 +484,10 @@ absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
   committed->file = record.ToFileInfo(log.name());
   committed->file.version = Version{log.version_clock(), log.version_node()};
   committed->replayed = true;
-  committed->reached = parts_.journal->synced() == parts_.journal->end()
-                           ? Durability::kSynced
-                           : Durability::kCached;
+  // The journal's sync leaves out what is in segments of its own.
+  const bool synced = parts_.journal->synced() == parts_.journal->end() &&
+                      parts_.state->Unsynced().empty();
+  committed->reached = synced ? Durability::kSynced : Durability::kCached;
   return Lookup::kFound;
 }
 

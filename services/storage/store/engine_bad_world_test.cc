@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/uuid.h"
 #include "lib/io/file_system.h"
+#include "lib/testing/crashable_file_system.h"
 #include "lib/testing/status_matchers.h"
 #include "services/storage/core/store_path.h"
 #include "services/storage/store/engine.h"
@@ -238,6 +240,41 @@ TEST_F(EngineBadWorldTest, AReadThatTheDiskRefusesIsNamedAndHurtsNoOther) {
   EXPECT_THAT(ReadAll(engine_.get(), "small"), IsOkAndHolds("x"));
   EXPECT_THAT(PutAndWait(engine_.get(), "b", "y", kSynced), IsOk());
   EXPECT_EQ(engine_->Numbers().read_failures, 1u);
+}
+
+TEST_F(EngineBadWorldTest, ARetryThatIsSyncedSyncsALargeContentToo) {
+  for (int seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    CrashableFileSystem fs(seed);
+    auto opened = OpenStorePath(options_, &fs, &clock_);
+    ASSERT_THAT(opened, IsOk());
+    // Longer than what is kept in memory, so in a segment of its own, although
+    // it is a small file.
+    const std::string content = MakeContent(seed, 400000);
+    const Uuid request_id = Uuid::Random();
+    ASSERT_THAT(UploadAndWait(opened->get(), "a", content, kCached, request_id),
+                IsOk());
+    const auto known = (*opened)->FindRequest(request_id);
+    ASSERT_THAT(known, IsOk());
+    ASSERT_TRUE(known->has_value());
+    EXPECT_TRUE((*known)->reached == kCached);
+
+    PutRequest retry = MakePut("b", content, kSynced);
+    retry.request_id = request_id;
+    const auto replayed = PutAndWait(opened->get(), std::move(retry));
+    ASSERT_THAT(replayed, IsOk());
+    EXPECT_TRUE(replayed->replayed);
+    EXPECT_TRUE(replayed->reached == kSynced);
+
+    fs.StopAfter(0);
+    opened->reset();
+    fs.Crash();
+    StorePathOptions options = options_;
+    options.boot_id = "boot-2";
+    opened = OpenStorePath(options, &fs, &clock_);
+    ASSERT_THAT(opened, IsOk());
+    EXPECT_THAT(ReadAll(opened->get(), "a"), IsOkAndHolds(content));
+  }
 }
 
 TEST_F(EngineBadWorldTest, APathOfSomebodyElseIsRefused) {

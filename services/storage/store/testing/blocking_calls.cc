@@ -72,7 +72,8 @@ absl::StatusOr<Committed> DeleteAndWait(StorePath* path, absl::string_view name,
 
 absl::StatusOr<Committed> UploadAndWait(StorePath* path, absl::string_view name,
                                         absl::string_view content,
-                                        Durability durability) {
+                                        Durability durability,
+                                        const Uuid& request_id) {
   CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<Upload> upload,
                          path->StartUpload(absl::nullopt));
   for (absl::string_view left = content; !left.empty();) {
@@ -83,6 +84,7 @@ absl::StatusOr<Committed> UploadAndWait(StorePath* path, absl::string_view name,
   Upload::FinishRequest request;
   request.name = std::string(name);
   request.durability = durability;
+  request.request_id = request_id;
   Answer answer;
   upload->Finish(std::move(request), answer.Taker());
   return answer.Wait();

@@ -30,7 +30,8 @@ absl::StatusOr<Committed> DeleteAndWait(StorePath* path, absl::string_view name,
 // Writes it in pieces to a segment of its own.
 absl::StatusOr<Committed> UploadAndWait(StorePath* path, absl::string_view name,
                                         absl::string_view content,
-                                        Durability durability);
+                                        Durability durability,
+                                        const Uuid& request_id = Uuid());
 
 // The whole content.
 absl::StatusOr<std::string> ReadAll(StorePath* path, absl::string_view name);

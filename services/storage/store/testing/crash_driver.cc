@@ -492,10 +492,11 @@ absl::Status CrashDriver::Rebuild() {
   CAIRN_CHECK(engine_ == nullptr);
   const auto report = RebuildIndex(options_, &fs_, &clock_);
   if (!report.ok()) return report.status();
-  // A torn tail looks like damage as long as nobody has cut it off.
+  // A torn tail looks like damage as long as nobody has cut it off. Content may
+  // be missing at any time: a large file that was not synced and did not
+  // survive leaves its record in the journal.
   if (clean_) {
     EXPECT_EQ(report->damaged_records, 0);
-    EXPECT_EQ(report->missing_content, 0);
   }
   expected_.ForgetRequests();
   return absl::OkStatus();
