@@ -41,9 +41,10 @@ struct ChannelOptions {
 // that is needed; never fails itself. gRPC's own retries and service
 // configuration from DNS are off: the caller knows what may be repeated.
 //
-// Let the last reference go on a thread of your own, never in a callback of
-// gRPC's: with the last channel of a process gRPC 1.51 joins the threads that
-// callbacks run on, and one that joins itself corrupts the heap.
+// The first call of a process also keeps the threads that run gRPC's callbacks
+// alive until the process ends. gRPC 1.51 stops them with the last channel, and
+// where one of them lets that channel go, it joins itself and corrupts the
+// heap.
 std::shared_ptr<grpc::Channel> MakeChannel(absl::string_view address,
                                            const ChannelOptions& options = {});
 
