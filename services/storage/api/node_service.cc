@@ -1,15 +1,12 @@
 #include "services/storage/api/node_service.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
-#include <cstdio>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
+#include "lib/metrics/process_stats.h"
 #include "lib/rpc/grpc_status.h"
 
 namespace cairn {
@@ -20,25 +17,6 @@ void SetTimestamp(absl::Time time, google::protobuf::Timestamp* out) {
   out->set_seconds(absl::ToUnixSeconds(time));
   out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(
       time - absl::FromUnixSeconds(absl::ToUnixSeconds(time)))));
-}
-
-absl::Duration ProcessCpuTime() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return absl::DurationFromTimeval(usage.ru_utime) +
-         absl::DurationFromTimeval(usage.ru_stime);
-}
-
-// 0 where /proc is not there.
-int64_t ResidentBytes() {
-  std::FILE* const statm = std::fopen("/proc/self/statm", "re");
-  if (statm == nullptr) return 0;
-  long long total_pages = 0;
-  long long resident_pages = 0;
-  const int read =
-      std::fscanf(statm, "%lld %lld", &total_pages, &resident_pages);
-  std::fclose(statm);
-  return read == 2 ? resident_pages * sysconf(_SC_PAGESIZE) : 0;
 }
 
 v1::StorePathState ToProto(StorePathState state) {
@@ -181,12 +159,12 @@ void NodeServiceImpl::FillState(v1::GetStateResponse* response) const {
   response->set_cluster_id(identity.cluster_id.ToString());
   response->set_version(options_.version);
   SetTimestamp(options_.start_time, response->mutable_start_time());
-  const absl::Duration cpu_time = ProcessCpuTime();
-  const int64_t cpu_seconds = absl::ToInt64Seconds(cpu_time);
+  const ProcessStats process = ReadProcessStats();
+  const int64_t cpu_seconds = absl::ToInt64Seconds(process.cpu_time);
   response->mutable_cpu_time()->set_seconds(cpu_seconds);
   response->mutable_cpu_time()->set_nanos(static_cast<int32_t>(
-      absl::ToInt64Nanoseconds(cpu_time - absl::Seconds(cpu_seconds))));
-  response->set_resident_bytes(ResidentBytes());
+      absl::ToInt64Nanoseconds(process.cpu_time - absl::Seconds(cpu_seconds))));
+  response->set_resident_bytes(process.resident_bytes);
   uint32_t index = 0;
   for (const StorePathStatus& status : node_->Status()) {
     v1::StorePathStatus* const path = response->add_store_paths();

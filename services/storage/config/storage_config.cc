@@ -6,7 +6,6 @@
 #include <set>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -14,6 +13,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/uuid.h"
+#include "lib/config/cluster_secret.h"
 #include "lib/file_id/file_id.h"
 #include "lib/rpc/server.h"
 
@@ -25,8 +25,6 @@ using config::storage::v1::EngineConfig;
 using config::storage::v1::LimitsConfig;
 using config::storage::v1::StorePathConfig;
 
-constexpr size_t kSecretBytesMin = 16;
-constexpr int64_t kSecretFileBytesMax = 4096;
 constexpr int kStorePathsMax = 256;
 constexpr int64_t kMiB = 1 << 20;
 
@@ -278,31 +276,8 @@ absl::Status ValidateConfig(const StorageConfig& config) {
 
 absl::StatusOr<std::string> ReadClusterSecret(const StorageConfig& config,
                                               FileSystem* fs) {
-  std::string secret = config.cluster_secret();
-  absl::string_view field = "cluster_secret";
-  if (secret.empty()) {
-    field = "cluster_secret_file";
-    const std::string& path = config.cluster_secret_file();
-    struct stat info;
-    if (stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
-      return ErrorWithReason(absl::StatusCode::kInvalidArgument,
-                             ErrorReason::kInvalidField,
-                             absl::StrCat(field, ": others can read ", path,
-                                          "; run `chmod 600 ", path, "`"),
-                             {{"field", std::string(field)}});
-    }
-    auto content = ReadWholeFile(fs, path, kSecretFileBytesMax);
-    if (!content.ok()) return WithContext(content.status(), field);
-    secret = std::string(absl::StripAsciiWhitespace(*content));
-  }
-  if (secret.size() < kSecretBytesMin) {
-    return ErrorWithReason(
-        absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
-        absl::StrCat(field, ": shorter than ", kSecretBytesMin,
-                     " characters; make one with `openssl rand -base64 32`"),
-        {{"field", std::string(field)}});
-  }
-  return secret;
+  return cairn::ReadClusterSecret(config.cluster_secret(),
+                                  config.cluster_secret_file(), fs);
 }
 
 }  // namespace storage

@@ -1,17 +1,15 @@
 #include "services/tracker/config/tracker_config.h"
 
-#include <sys/stat.h>
-
 #include <set>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/uuid.h"
+#include "lib/config/cluster_secret.h"
 #include "lib/file_id/file_id.h"
 #include "lib/placement/cluster_model.h"
 #include "lib/rpc/server.h"
@@ -19,9 +17,6 @@
 namespace cairn {
 namespace tracker {
 namespace {
-
-constexpr size_t kSecretBytesMin = 16;
-constexpr int64_t kSecretFileBytesMax = 4096;
 
 absl::Duration FromProto(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) +
@@ -171,31 +166,8 @@ absl::Status ValidateConfig(const TrackerConfig& config) {
 
 absl::StatusOr<std::string> ReadClusterSecret(const TrackerConfig& config,
                                               FileSystem* fs) {
-  std::string secret = config.cluster_secret();
-  absl::string_view field = "cluster_secret";
-  if (secret.empty()) {
-    field = "cluster_secret_file";
-    const std::string& path = config.cluster_secret_file();
-    struct stat info;
-    if (stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
-      return ErrorWithReason(absl::StatusCode::kInvalidArgument,
-                             ErrorReason::kInvalidField,
-                             absl::StrCat(field, ": others can read ", path,
-                                          "; run `chmod 600 ", path, "`"),
-                             {{"field", std::string(field)}});
-    }
-    auto content = ReadWholeFile(fs, path, kSecretFileBytesMax);
-    if (!content.ok()) return WithContext(content.status(), field);
-    secret = std::string(absl::StripAsciiWhitespace(*content));
-  }
-  if (secret.size() < kSecretBytesMin) {
-    return ErrorWithReason(
-        absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
-        absl::StrCat(field, ": shorter than ", kSecretBytesMin,
-                     " characters; make one with `openssl rand -base64 32`"),
-        {{"field", std::string(field)}});
-  }
-  return secret;
+  return cairn::ReadClusterSecret(config.cluster_secret(),
+                                  config.cluster_secret_file(), fs);
 }
 
 }  // namespace tracker
