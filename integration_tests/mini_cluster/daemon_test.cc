@@ -4,13 +4,18 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "integration_tests/mini_cluster/cluster.h"
+#include "integration_tests/mini_cluster/disks.h"
 #include "integration_tests/mini_cluster/health.h"
+#include "integration_tests/mini_cluster/process.h"
+#include "integration_tests/mini_cluster/storage_stub.h"
+#include "lib/base/uuid.h"
 #include "lib/rpc/channel.h"
 #include "lib/testing/status_matchers.h"
 
@@ -18,8 +23,10 @@ namespace cairn {
 namespace testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::SizeIs;
 
 // Runs the daemon's program until it ends by itself; returns what it printed.
 std::string Output(Daemon* daemon, const std::string& flag,
@@ -94,6 +101,42 @@ TEST_F(DaemonTest, NamesTheFieldThatIsWrong) {
     EXPECT_THAT(Output(daemon, "--set=no_such_field=7", "exit 1"),
                 HasSubstr("no_such_field"));
   }
+}
+
+TEST_F(DaemonTest, ShowsWhatIsInASegmentWithoutAConfiguration) {
+  StorageStub stub(cluster_->storage()->address());
+  ASSERT_THAT(stub.Put(Uuid::Random(), "kept"), IsOk());
+  const std::vector<std::string> segments =
+      FilesBelow(cluster_->path_folder(), ".seg");
+  ASSERT_THAT(segments, SizeIs(1));
+  const auto run = [this](const std::vector<std::string>& files,
+                          const std::string& expected_end) {
+    const std::string log = absl::StrCat(MakeTempFolder("dump"), "/log");
+    std::vector<std::string> arguments = {"dump-segment"};
+    arguments.insert(arguments.end(), files.begin(), files.end());
+    auto dump =
+        Process::Start({cluster_->storage()->program(), arguments, log});
+    EXPECT_THAT(dump, IsOk());
+    if (!dump.ok()) return std::string();
+    auto ended = (*dump)->Wait();
+    EXPECT_THAT(ended, IsOk());
+    if (ended.ok()) {
+      EXPECT_EQ(ended->ToString(), expected_end);
+    }
+    return (*dump)->Log();
+  };
+  // While the node has the path open.
+  EXPECT_THAT(run(segments, "exit 0"),
+              AllOf(HasSubstr("kind=SHARED"), HasSubstr("OPENED"),
+                    HasSubstr(" PUT "), HasSubstr("damaged places: 0")));
+  // One that is none does not hide the others.
+  EXPECT_THAT(
+      run({cluster_->storage()->config_file(), segments[0]}, "exit 1"),
+      AllOf(HasSubstr("the .seg files below segments/"), HasSubstr(" PUT ")));
+  cluster_->storage()->Kill();
+  FlipBit(segments[0], 4200, 0);
+  EXPECT_THAT(run(segments, "exit 1"), HasSubstr("DAMAGED"));
+  EXPECT_THAT(run({"--help"}, "exit 0"), HasSubstr("files"));
 }
 
 }  // namespace

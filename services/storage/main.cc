@@ -1,5 +1,6 @@
 // cairn-storage: keeps files on the disks of one machine and serves them.
 
+#include <cinttypes>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -24,6 +25,7 @@
 #include "services/storage/node_identity.h"
 #include "services/storage/storage_server.h"
 #include "services/storage/store/engine.h"
+#include "services/storage/store/segment_dump.h"
 
 namespace cairn {
 namespace storage {
@@ -50,6 +52,7 @@ struct Flags {
   bool check_config = false;
 
   int rebuild_path = -1;
+  std::vector<std::string> dump_files;
 };
 
 absl::Status LoadConfig(const Flags& flags, StorageConfig* config) {
@@ -75,8 +78,8 @@ LogLevel LevelOf(const std::string& name) {
   return LogLevel::kInfo;
 }
 
-absl::Status Serve(const StorageConfig& config, const Flags& flags,
-                   TerminationSignals* signals) {
+absl::Status Serve(const StorageConfig& config, const Flags& flags) {
+  TerminationSignals signals;
   if (!flags.fault_points.empty()) {
     CAIRN_RETURN_IF_ERROR(WithContext(EnableFaultPoints(flags.fault_points),
                                       "--enable_fault_points"));
@@ -105,7 +108,7 @@ absl::Status Serve(const StorageConfig& config, const Flags& flags,
          {"group", (*server)->identity().group},
          {"cluster_id", config.cluster_id()}}));
   }
-  const int signal = signals->Wait();
+  const int signal = signals.Wait();
   CAIRN_LOG(kInfo, "storage", "stopping signal={}", signal);
   (*server)->Stop();
   return absl::OkStatus();
@@ -149,8 +152,38 @@ absl::Status Rebuild(const StorageConfig& config, int index) {
   return absl::OkStatus();
 }
 
+absl::Status DumpFile(const std::string& file) {
+  std::printf("%s\n", file.c_str());
+  CAIRN_ASSIGN_OR_RETURN(
+      const SegmentDumpSummary summary,
+      DumpSegment(FileSystem::Real(), file, [](const std::string& line) {
+        std::printf("%s\n", line.c_str());
+      }));
+  std::printf("records: %" PRId64 ", damaged places: %" PRId64 "\n",
+              summary.records, summary.damaged);
+  if (summary.damaged == 0) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(
+      file, ": damaged places: ", summary.damaged,
+      "; the lines above name them, docs/runbooks/damaged_content.md says "
+      "what to do"));
+}
+
+// Asks for no configuration: a file of a disk may be all that is left. Goes on
+// with the next file when one is no good.
+int Dump(const std::vector<std::string>& files) {
+  int exit_code = 0;
+  for (const std::string& file : files) {
+    const absl::Status status = DumpFile(file);
+    if (status.ok()) continue;
+    std::fflush(stdout);
+    std::fprintf(stderr, "cairn-storage: %s\n",
+                 std::string(status.message()).c_str());
+    exit_code = 1;
+  }
+  return exit_code;
+}
+
 int Main(int argc, char** argv) {
-  TerminationSignals signals;
   Flags flags;
   CLI::App app(kAbout, "cairn-storage");
   app.set_version_flag("--version", absl::StrCat("cairn-storage ", kVersion));
@@ -180,6 +213,14 @@ int Main(int argc, char** argv) {
       "has it open.");
   rebuild->add_option("--path", flags.rebuild_path, "Index of the store path.")
       ->required();
+  CLI::App* const dump = app.add_subcommand(
+      "dump-segment",
+      "Prints what is in segment files, record by record, and checks all of "
+      "it. Changes nothing, needs no configuration; the store path may be in "
+      "use. See docs/formats/segment.md.");
+  dump->add_option("files", flags.dump_files,
+                   "Segments: <store path>/segments/<folder>/<number>.seg")
+      ->required();
   app.fallthrough();
   CLI11_PARSE(app, argc, argv);
 
@@ -189,6 +230,7 @@ int Main(int argc, char** argv) {
     }
     return 0;
   }
+  if (dump->parsed()) return Dump(flags.dump_files);
   StorageConfig config;
   absl::Status status = LoadConfig(flags, &config);
   if (status.ok() && flags.print_config) {
@@ -205,7 +247,7 @@ int Main(int argc, char** argv) {
                                                  ? LogFormat::kJson
                                                  : LogFormat::kText);
     status = rebuild->parsed() ? Rebuild(config, flags.rebuild_path)
-                               : Serve(config, flags, &signals);
+                               : Serve(config, flags);
   }
   if (!status.ok()) {
     std::fprintf(stderr, "cairn-storage: %s\n",

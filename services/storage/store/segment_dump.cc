@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "cairn/disk/v1/segment.pb.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
@@ -38,11 +39,12 @@ const char* TypeName(RecordType type) {
   return "?";
 }
 
-// The number that the file's name says.
+// The number that the file's name says, if it is `<16 hex digits>.seg`.
 bool NumberFromPath(absl::string_view path, uint64_t* number) {
   const size_t slash = path.rfind('/');
   if (slash != absl::string_view::npos) path.remove_prefix(slash + 1);
-  return absl::SimpleHexAtoi(path.substr(0, path.find('.')), number);
+  return absl::ConsumeSuffix(&path, ".seg") && path.size() == 16 &&
+         absl::SimpleHexAtoi(path, number);
 }
 
 std::string MetaText(const RecordPrefix& record) {
@@ -187,7 +189,8 @@ absl::StatusOr<SegmentDumpSummary> DumpSegment(FileSystem* fs,
       return ErrorWithReason(
           absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
           absl::StrCat(path, ": ", header.status().message(),
-                       ", and the name is not that of a segment"));
+                       ", and the name is not that of a segment; segments are "
+                       "the .seg files below segments/ in a store path"));
     }
     ++summary.damaged;
     line(absl::StrFormat("segment %d file_bytes=%d DAMAGED %s", number, size,

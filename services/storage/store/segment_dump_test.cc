@@ -80,6 +80,18 @@ TEST_F(SegmentDumpTest, NamesDamage) {
               AllOf(HasSubstr("DAMAGED segment header"), HasSubstr("DELETE")));
 }
 
+// Else every file whose name begins with a hex digit would be "damaged".
+TEST_F(SegmentDumpTest, RefusesWhatIsNoSegmentAndSaysWhereSegmentsAre) {
+  for (const std::string name : {"/disk/cafe.txt", "/disk/1.seg"}) {
+    CAIRN_CHECK_OK(fs_.Open(name, OpenMode::kCreate).status());
+    const auto summary = DumpSegment(
+        &fs_, name, [](const std::string& line) { FAIL() << line; });
+    EXPECT_THAT(summary, StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(std::string(summary.status().message()),
+                AllOf(HasSubstr(name), HasSubstr("segments/")));
+  }
+}
+
 }  // namespace
 }  // namespace storage
 }  // namespace cairn
