@@ -143,7 +143,13 @@ void Diagnostician::JudgeStorePaths(
     const std::string name =
         absl::StrCat(NameOf(node), " store path ", path.index(), " (",
                      path.directory(), ")");
-    if (path.state() != storage::v1::STORE_PATH_STATE_ACTIVE) {
+    if (path.read_only_by_configuration()) {
+      // Somebody's wish: said, but nothing to mend.
+      Add(Verdict::kOk,
+          absl::StrCat(name, " is ", PathStateName(path.state()), ": ",
+                       path.detail()),
+          "");
+    } else if (path.state() != storage::v1::STORE_PATH_STATE_ACTIVE) {
       Add(Verdict::kDegraded,
           absl::StrCat(
               name, " is ", PathStateName(path.state()),

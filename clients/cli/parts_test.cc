@@ -293,6 +293,21 @@ TEST_F(DiagnosisTest, AReadOnlyDiskIsNamedWithItsReason) {
   EXPECT_THAT(all, HasSubstr("a sync failed"));
 }
 
+TEST_F(DiagnosisTest, ADiskThatIsMeantToBeReadOnlyIsNoFault) {
+  AddNode("b:1", "group1");  // Takes the uploads.
+  auto* const path =
+      seen_.states.find("a:1")->second.value().mutable_store_paths(0);
+  path->set_state(storage::v1::STORE_PATH_STATE_READ_ONLY);
+  path->set_read_only_by_configuration(true);
+  path->set_detail("its configuration says so");
+  seen_.nodes[0].mutable_report()->mutable_store_paths(0)->set_writable(false);
+  const Diagnosis diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kOk);
+  ASSERT_THAT(diagnosis.findings, SizeIs(1));
+  EXPECT_THAT(diagnosis.findings[0].what,
+              HasSubstr("its configuration says so"));
+}
+
 TEST_F(DiagnosisTest, NoNodesAndNoTrackersAreDown) {
   Observations nothing;
   nothing.trackers["t1:1"] = absl::OkStatus();

@@ -102,6 +102,7 @@ StorePathOptions OptionsOfPath(const config::storage::v1::StorageConfig& config,
   out.path_index = static_cast<uint32_t>(index);
   out.reserve_bytes = path.reserve_bytes();
   out.reserve_percent = path.reserve_percent();
+  out.read_only = path.read_only();
   out.small_file_bytes_max = engine.small_file_bytes_max();
   out.segment_bytes = engine.segment_bytes();
   out.io_threads = engine.io_threads();

@@ -151,6 +151,10 @@ StorePathMetrics::StorePathMetrics(MetricsRegistry* registry, int index)
           "cairn_storage_path_writable",
           "1 if the path takes uploads, 0 if it is full, read-only or offline.",
           PathLabel(index))),
+      read_only_by_configuration_(registry->AddGauge(
+          "cairn_storage_path_read_only_by_configuration",
+          "1 if the path takes no changes because its configuration says so.",
+          PathLabel(index))),
       readable_(registry->AddGauge("cairn_storage_path_readable",
                                    "1 if the path is open, 0 if it is offline.",
                                    PathLabel(index))),
@@ -193,6 +197,7 @@ void StorePathMetrics::SetOffline() {
 void StorePathMetrics::Set(const EngineNumbers& numbers,
                            const StorePathStatus& status) {
   writable_->Set(status.state == StorePathState::kActive ? 1 : 0);
+  read_only_by_configuration_->Set(status.read_only_by_configuration ? 1 : 0);
   readable_->Set(status.state == StorePathState::kOffline ? 0 : 1);
   total_bytes_->Set(static_cast<double>(status.total_bytes));
   free_bytes_->Set(static_cast<double>(status.free_bytes));

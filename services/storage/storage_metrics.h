@@ -40,6 +40,7 @@ class StorePathMetrics : public EngineObserver {
   Histogram* const sync_seconds_;
   Histogram* const checkpoint_seconds_;
   Gauge* const writable_;
+  Gauge* const read_only_by_configuration_;
   Gauge* const readable_;
   Gauge* const total_bytes_;
   Gauge* const free_bytes_;

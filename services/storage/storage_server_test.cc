@@ -213,6 +213,37 @@ TEST_F(StorageServerTest, ADamagedDiskStaysOfflineAndTheOthersServe) {
   EXPECT_THAT(Start(Config(2)), StatusIs(absl::StatusCode::kDataLoss));
 }
 
+TEST_F(StorageServerTest, APathThatIsMeantToBeReadOnlyTakesNoUploads) {
+  ASSERT_THAT(Start(Config()), IsOk());
+  const absl::StatusOr<std::string> kept = Upload("kept");
+  ASSERT_THAT(kept, IsOk());
+  StorageConfig config = Config(2);
+  config.mutable_store_paths(0)->set_read_only(true);
+  ASSERT_THAT(Start(config), IsOk());
+
+  const v1::GetStateResponse state = State();
+  EXPECT_EQ(state.store_paths(0).state(), v1::STORE_PATH_STATE_READ_ONLY);
+  EXPECT_TRUE(state.store_paths(0).read_only_by_configuration());
+  EXPECT_THAT(state.store_paths(0).detail(), HasSubstr("configuration"));
+  EXPECT_FALSE(state.store_paths(1).read_only_by_configuration());
+  const auto metric = [this](const char* name, const char* path) {
+    return server_->metrics().Read(name, {{"path", path}});
+  };
+  const char* const wish = "cairn_storage_path_read_only_by_configuration";
+  EXPECT_EQ(metric(wish, "0"), 1);
+  EXPECT_EQ(metric(wish, "1"), 0);
+  EXPECT_EQ(metric("cairn_storage_path_writable", "0"), 0);
+  EXPECT_EQ(metric("cairn_storage_path_readable", "0"), 1);
+
+  EXPECT_THAT(Download(*kept), IsOkAndHolds("kept"));
+  for (int i = 0; i < 4; ++i) {  // In turn, so the first path comes up too.
+    const absl::StatusOr<std::string> id = Upload("new");
+    ASSERT_THAT(id, IsOk());
+    EXPECT_THAT(*id, HasSubstr("/M01/"));
+  }
+  EXPECT_EQ(State().store_paths(0).files(), 1);
+}
+
 TEST_F(StorageServerTest, AMistakeInTheConfigurationIsNamedWithItsFix) {
   StorageConfig config;
   config.set_group("Group 1");

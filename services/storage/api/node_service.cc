@@ -37,6 +37,7 @@ void ToProto(const StorePathStatus& status, v1::StorePathStatus* out) {
   out->set_directory(status.directory);
   out->set_state(ToProto(status.state));
   out->set_detail(status.detail);
+  out->set_read_only_by_configuration(status.read_only_by_configuration);
   if (!status.incarnation.is_nil()) {
     out->set_incarnation(status.incarnation.ToString());
   }

@@ -164,6 +164,7 @@ enum class StorePathState { kActive, kFull, kReadOnly, kOffline };
 // For people, metrics and trackers. Sizes in bytes.
 struct StorePathStatus {
   StorePathState state = StorePathState::kActive;
+  bool read_only_by_configuration = false;
   std::string detail;  // Why it is not active and what to do.
   std::string directory;
   Uuid incarnation;

@@ -137,6 +137,11 @@ class EngineImpl : public Engine {
   }
 
   void Put(PutRequest put, CommitDone done) override {
+    const absl::Status wanted = health_.CheckWanted();
+    if (!wanted.ok()) {
+      done(wanted);
+      return;
+    }
     CommitRequest request;
     request.kind = CommitRequest::Kind::kPut;
     request.size_bytes = static_cast<int64_t>(put.content.size());
@@ -165,6 +170,11 @@ class EngineImpl : public Engine {
   }
 
   void Delete(DeleteRequest del, CommitDone done) override {
+    const absl::Status wanted = health_.CheckWanted();
+    if (!wanted.ok()) {
+      done(wanted);
+      return;
+    }
     CommitRequest request;
     request.kind = CommitRequest::Kind::kDelete;
     request.request_id = del.request_id;
@@ -216,6 +226,7 @@ class EngineImpl : public Engine {
 
   absl::Status Writable(int64_t bytes) override {
     if (stopped_.load()) return ShuttingDown();
+    CAIRN_RETURN_IF_ERROR(health_.CheckWanted());
     return health_.CheckWrite(bytes);
   }
 
@@ -227,6 +238,8 @@ class EngineImpl : public Engine {
     StorePathStatus status;
     status.state = stopped_.load() ? StorePathState::kOffline : health.state;
     status.detail = stopped_.load() ? "the path is closed" : health.detail;
+    status.read_only_by_configuration =
+        !stopped_.load() && health.read_only_by_configuration;
     status.directory = options_.directory;
     status.incarnation = state_.incarnation();
     status.epoch = state_.epoch();
@@ -251,6 +264,7 @@ class EngineImpl : public Engine {
       double dead_share_min,
       absl::AnyInvocable<void(const JobProgress&)> progress) override {
     if (stopped_.load()) return ShuttingDown();
+    CAIRN_RETURN_IF_ERROR(health_.CheckWanted());
     CAIRN_RETURN_IF_ERROR(
         compactor_->Compact(dead_share_min, /*roll=*/true, &progress));
     // Who asks for it wants to see the room.
@@ -441,7 +455,7 @@ class EngineImpl : public Engine {
 
     committer_->Start();
     background_->Start();
-    compactor_->Start();
+    if (!options_.read_only) compactor_->Start();
   }
 
   // Everything durable, then a record that says so, then an index that needs no

@@ -382,6 +382,42 @@ TEST_F(EngineTest, AFailedSyncMakesThePathReadOnlyForGood) {
   EXPECT_EQ(path_->Status().state, StorePathState::kActive);
 }
 
+TEST_F(EngineTest, APathThatIsMeantToBeReadOnlyServesReadsAndChangesNothing) {
+  ASSERT_THAT(OpenPath(), IsOk());
+  ASSERT_THAT(PutFile(path_.get(), "small", "1"), IsOk());
+  ASSERT_THAT(PutFile(path_.get(), "large", TestContent(1, 3000000)), IsOk());
+  ASSERT_THAT(PutFile(path_.get(), "gone", TestContent(2, 100000)), IsOk());
+  ASSERT_THAT(DeleteFile(path_.get(), "gone"), IsOk());
+  options_.read_only = true;
+  Kill();
+  ASSERT_THAT(OpenPath(), IsOk());  // Replays what was not in the index yet.
+  const StorePathStatus before = path_->Status();
+  EXPECT_EQ(before.state, StorePathState::kReadOnly);
+  EXPECT_TRUE(before.read_only_by_configuration);
+  EXPECT_THAT(before.detail, HasSubstr("configuration"));
+
+  for (const absl::Status& refused :
+       {PutFile(path_.get(), "new", "2").status(),
+        DeleteFile(path_.get(), "small").status(), path_->Writable(0),
+        path_->StartUpload(absl::nullopt).status(),
+        path_->Compact(0, nullptr)}) {
+    EXPECT_THAT(refused, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  HasSubstr("configuration")));
+    EXPECT_EQ(ReasonOf(refused), ErrorReason::kStorePathReadOnly);
+  }
+  EXPECT_THAT(ReadFile(path_.get(), "small"), IsOkAndHolds("1"));
+  EXPECT_THAT(ReadFile(path_.get(), "large"),
+              IsOkAndHolds(TestContent(1, 3000000)));
+  EXPECT_EQ(path_->Status().files, 2);
+  EXPECT_EQ(path_->Status().last_sequence, before.last_sequence);
+  EXPECT_EQ(path_->Status().dead_bytes, before.dead_bytes);
+
+  options_.read_only = false;
+  ASSERT_THAT(OpenPath(), IsOk());
+  EXPECT_EQ(path_->Status().state, StorePathState::kActive);
+  EXPECT_THAT(DeleteFile(path_.get(), "small"), IsOk());
+}
+
 TEST_F(EngineTest, AFullDiskRefusesWritesAndServesTheRest) {
   ASSERT_THAT(OpenPath(), IsOk());
   ASSERT_THAT(PutFile(path_.get(), "a", TestContent(1, 100000)), IsOk());

@@ -35,6 +35,9 @@ struct StorePathOptions {
   int64_t reserve_bytes = 0;
   double reserve_percent = 0;  // Of the file system, 0..100.
 
+  // Refuses every change that a caller asks for, and compacts nothing.
+  bool read_only = false;
+
   // A file of this size is kept and given up when the disk is full, so that
   // deletes can still be written.
   int64_t ballast_bytes = int64_t{4} << 20;

@@ -29,8 +29,18 @@ PathHealth::PathHealth(const StorePathOptions& options, FileSystem* fs,
       reserve_bytes_(options.reserve_bytes),
       reserve_percent_(options.reserve_percent),
       ballast_bytes_(options.ballast_bytes),
+      read_only_by_configuration_(options.read_only),
       fs_(fs),
       clock_(clock) {}
+
+absl::Status PathHealth::CheckWanted() const {
+  if (!read_only_by_configuration_) return absl::OkStatus();
+  return ErrorWithReason(
+      absl::StatusCode::kFailedPrecondition, ErrorReason::kStorePathReadOnly,
+      absl::StrCat("store path ", directory_,
+                   " is read-only: its configuration says so"),
+      {{"path", absl::StrCat(path_index_)}});
+}
 
 absl::Status PathHealth::ReadOnlyError() const {
   std::string why;
@@ -184,6 +194,13 @@ PathHealth::Report PathHealth::Describe() {
     report.detail = absl::StrCat(
         ReadOnlyError().message(),
         "; check the disk, then open the path again or replace it");
+  } else if (read_only_by_configuration_) {
+    report.state = StorePathState::kReadOnly;
+    report.read_only_by_configuration = true;
+    report.detail = absl::StrCat(
+        CheckWanted().message(),
+        "; take read_only from its store_paths entry and restart the node to "
+        "write to it");
   } else if (!HasRoom(0)) {
     report.state = StorePathState::kFull;
     report.detail = absl::StrCat(

@@ -3,6 +3,9 @@
 //
 //   active ⇄ full            by free space, and by ENOSPC itself
 //   active, full → read-only for good: a write or a sync failed
+//
+// A path that the configuration makes read-only is in one of these states too,
+// for its own bookkeeping; CheckWanted() is what callers' changes have to pass.
 
 #ifndef CAIRN_SERVICES_STORAGE_STORE_PATH_HEALTH_H_
 #define CAIRN_SERVICES_STORAGE_STORE_PATH_HEALTH_H_
@@ -30,6 +33,11 @@ class PathHealth {
  public:
   // `fs` and `clock` are borrowed.
   PathHealth(const StorePathOptions& options, FileSystem* fs, Clock* clock);
+
+  // OK if callers may ask for changes at all. FAILED_PRECONDITION,
+  // STORE_PATH_READ_ONLY if the configuration says no; what has failed is not
+  // looked at.
+  absl::Status CheckWanted() const;
 
   // OK if a write of `bytes` may be tried, else what the caller gets:
   //   FAILED_PRECONDITION  STORE_PATH_READ_ONLY
@@ -66,6 +74,7 @@ class PathHealth {
 
   struct Report {
     StorePathState state = StorePathState::kActive;
+    bool read_only_by_configuration = false;
     std::string detail;
     int64_t total_bytes = 0;
     int64_t free_bytes = 0;
@@ -85,6 +94,7 @@ class PathHealth {
   const int64_t reserve_bytes_;
   const double reserve_percent_;
   const int64_t ballast_bytes_;
+  const bool read_only_by_configuration_;
   FileSystem* const fs_;
   Clock* const clock_;
 
