@@ -5,7 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "integration_tests/mini_cluster/cluster.h"
@@ -46,6 +49,38 @@ std::vector<std::string> FillUp(StorageStub* stub, int64_t size_bytes,
   return ids;
 }
 
+// Waits until the node says of its path that it is in `state`; returns what it
+// says besides.
+std::string AwaitPathState(StorageStub* stub,
+                           cairn::storage::v1::StorePathState state) {
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  while (true) {
+    auto now = stub->State();
+    EXPECT_THAT(now, IsOk());
+    if (!now.ok()) return "";
+    if (now->store_paths(0).state() == state) {
+      return now->store_paths(0).detail();
+    }
+    if (absl::Now() > deadline) {
+      ADD_FAILURE() << "the path never was "
+                    << cairn::storage::v1::StorePathState_Name(state) << ": "
+                    << now->store_paths(0).ShortDebugString();
+      return "";
+    }
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+}
+
+// A disk without room for large files may have some for small ones. When there
+// is none for these either, the node says that the disk is full.
+void ExpectFullState(StorageStub* stub) {
+  absl::Status refusal;
+  FillUp(stub, 4 * kKiB, &refusal);
+  EXPECT_EQ(ReasonOf(refusal), ErrorReason::kDiskFull) << refusal;
+  EXPECT_THAT(AwaitPathState(stub, cairn::storage::v1::STORE_PATH_STATE_FULL),
+              HasSubstr("writes return by themselves"));
+}
+
 // A node on a full disk: says so, reads and deletes, and takes writes again by
 // itself once there is room.
 void ExpectAFullDiskIsBorne(StorageStub* stub, int64_t size_bytes) {
@@ -58,6 +93,8 @@ void ExpectAFullDiskIsBorne(StorageStub* stub, int64_t size_bytes) {
   auto files = stub->Files();
   ASSERT_THAT(files, IsOk());
   EXPECT_EQ(*files, static_cast<int64_t>(ids.size()));
+
+  ExpectFullState(stub);
 
   for (size_t i = 0; i < ids.size(); ++i) {
     auto content = stub->Get(ids[i]);
@@ -99,6 +136,8 @@ TEST(DiskTest, AFullDiskRefusesWritesServesAndRecovers) {
   const std::string content = ContentOf(99, 2 * kMiB);
   auto stored = PutWhenThereIsRoom(&stub, content);
   ASSERT_THAT(stored, IsOk());
+  EXPECT_EQ(AwaitPathState(&stub, cairn::storage::v1::STORE_PATH_STATE_ACTIVE),
+            "");
   auto read = stub.Get(stored->file_id);
   ASSERT_THAT(read, IsOk());
   EXPECT_EQ(*read, content);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cairn/disk/v1/index.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/check.h"
@@ -19,6 +20,8 @@
 #include "lib/testing/seed_run.h"
 #include "lib/testing/status_matchers.h"
 #include "services/storage/store/engine.h"
+#include "services/storage/store/index.h"
+#include "services/storage/store/path_layout.h"
 #include "services/storage/store/test_path.h"
 
 namespace cairn {
@@ -89,12 +92,21 @@ class Model {
     path_.reset();
     ASSERT_THAT(RebuildIndex(options_, &fs_, &clock_), IsOk());
     log_is_whole_ = false;
+    log_.clear();
     Open();
     ASSERT_THAT(path_->Compact(/*dead_share_min=*/2, nullptr), IsOk());
     EXPECT_EQ(path_->Status().files, before.files);
     EXPECT_EQ(path_->Numbers().tombstones, numbers.tombstones);
     EXPECT_EQ(path_->Status().live_bytes, before.live_bytes);
     Check();
+  }
+
+  // Closes the path and reads its log: in each epoch the numbers go 1, 2, 3, …
+  // without a gap, and the epochs together have every change once, in order.
+  void CheckLog() {
+    path_.reset();
+    ASSERT_NO_FATAL_FAILURE(ReadLog());
+    Open();
   }
 
  private:
@@ -104,6 +116,45 @@ class Model {
     bool deleted = false;
     Version version;
   };
+
+  // One change of the log.
+  struct Logged {
+    bool deleted = false;
+    std::string name;
+    Version version;
+  };
+
+  void ReadLog() {
+    const auto index = Index::Open(IndexOptionsOf(options_), &fs_, &clock_);
+    ASSERT_THAT(index, IsOk());
+    disk::v1::IndexState state;
+    ASSERT_THAT((*index)->GetState(&state), IsOkAndHolds(true));
+    size_t at = 0;
+    for (uint32_t origin = 0; origin <= state.log_origin() + 1; ++origin) {
+      SCOPED_TRACE(absl::StrCat("origin ", origin));
+      uint64_t last = 0;
+      // A gap would show as a number behind the first one that is missing.
+      for (uint64_t number = 0; number <= last + 20; ++number) {
+        disk::v1::LogEntry entry;
+        const auto found =
+            (*index)->GetLog(origin, number, /*may_block=*/true, &entry);
+        ASSERT_THAT(found, IsOk());
+        if (*found == Lookup::kMissing) continue;
+        ASSERT_EQ(number, last + 1);
+        last = number;
+        ASSERT_LT(at, log_.size()) << entry.ShortDebugString();
+        const Logged& expected = log_[at++];
+        EXPECT_EQ(entry.operation(), expected.deleted ? 2u : 1u);
+        EXPECT_EQ(entry.name(), expected.name);
+        EXPECT_EQ(entry.version_clock(), expected.version.clock);
+        EXPECT_EQ(entry.version_node(), expected.version.node);
+      }
+      if (origin == state.log_origin()) {
+        EXPECT_EQ(last, state.last_sequence());
+      }
+    }
+    EXPECT_EQ(at, log_.size());
+  }
 
   void Open() {
     path_.reset();
@@ -139,6 +190,7 @@ class Model {
     EXPECT_TRUE(last_version_ < put->file.version);
     last_version_ = file.version = put->file.version;
     files_[name] = file;
+    log_.push_back({/*deleted=*/false, name, file.version});
     ++changes_;
   }
 
@@ -155,12 +207,14 @@ class Model {
     EXPECT_TRUE(last_version_ < deleted->file.version);
     last_version_ = deleted->file.version;
     it->second.deleted = true;
+    log_.push_back({/*deleted=*/true, it->first, last_version_});
     ++changes_;
   }
 
   void Restart(uint64_t kind) {
     if (kind < 93) {
       path_.reset();
+      ASSERT_NO_FATAL_FAILURE(ReadLog());
     } else if (kind < 96) {
       fs_.KillProcess();
       path_.reset();
@@ -173,6 +227,7 @@ class Model {
       path_.reset();
       ASSERT_THAT(RebuildIndex(options_, &fs_, &clock_), IsOk());
       log_is_whole_ = false;
+      log_.clear();
     }
     Open();
     Check();
@@ -185,6 +240,7 @@ class Model {
   std::unique_ptr<Engine> path_;
   std::map<std::string, ModelFile> files_;
   Version last_version_;
+  std::vector<Logged> log_;  // Since the last rebuild, which begins a new log.
   uint64_t changes_ = 0;
   bool log_is_whole_ = true;  // Of one epoch and incarnation.
 };
@@ -199,7 +255,9 @@ TEST(EnginePropertyTest, DoesWhatAMapDoes) {
     }
     if (::testing::Test::HasFailure()) return;
     model.Check();
+    model.CheckLog();
     model.CheckCounts();
+    model.CheckLog();
   }
 }
 

@@ -16,6 +16,10 @@ constexpr absl::Duration kRefreshInterval = absl::Milliseconds(500);
 constexpr absl::Duration kRefreshWhenFull = absl::Milliseconds(100);
 constexpr absl::Duration kNoSpacePause = absl::Seconds(1);
 
+// A path without room for a file of this size is called full: placing uploads
+// on it would be of no use.
+constexpr int64_t kUsefulBytes = 64 << 10;
+
 std::string BallastPath(const std::string& directory) {
   return absl::StrCat(directory, "/BALLAST");
 }
@@ -201,7 +205,7 @@ PathHealth::Report PathHealth::Describe() {
         CheckWanted().message(),
         "; take read_only from its store_paths entry and restart the node to "
         "write to it");
-  } else if (!HasRoom(0)) {
+  } else if (!HasRoom(kUsefulBytes)) {
     report.state = StorePathState::kFull;
     report.detail = absl::StrCat(
         FullError().message(),
