@@ -281,7 +281,7 @@ TEST_P(EngineDamageEverywhereTest, AnyFlippedBitIsFoundOrHarmless) {
       fs->FlipBit(path, static_cast<int64_t>(at),
                   static_cast<int>((at + run.seed()) % 8));
       Tolerance tolerance;
-      tolerance.may_be_lost = [this, path = path](const StoredFile& file) {
+      tolerance.may_be_lost = [path = path](const StoredFile& file) {
         return GetParam() == Image::kKilled && InSegments(path) &&
                file.name == "last";
       };
@@ -309,7 +309,7 @@ TEST_P(EngineDamageEverywhereTest, AnyFileThatIsCutOffIsFound) {
       const auto fs = MakeDisk(image_);
       fs->TruncateOnDisk(path, size);
       Tolerance tolerance;
-      tolerance.may_be_lost = [this, path = path](const StoredFile&) {
+      tolerance.may_be_lost = [path = path](const StoredFile&) {
         return GetParam() == Image::kKilled && InSegments(path);
       };
       JudgeOpen(options_, fs.get(), &clock_, files_, tolerance);
@@ -330,7 +330,7 @@ TEST_P(EngineDamageEverywhereTest, AMissingFileIsFound) {
     image.erase(path);
     const auto fs = MakeDisk(image);
     Tolerance tolerance;
-    tolerance.may_be_lost = [this, path = path](const StoredFile&) {
+    tolerance.may_be_lost = [path = path](const StoredFile&) {
       return GetParam() == Image::kKilled && InSegments(path);
     };
     JudgeOpen(options_, fs.get(), &clock_, files_, tolerance);

@@ -40,7 +40,6 @@ class Recovery {
       : checkpoint_(checkpoint),
         boot_id_(boot_id),
         segments_(segments),
-        index_(index),
         state_(state),
         changes_(options, index, state),
         era_boot_id_(checkpoint.boot_id()),
@@ -360,7 +359,6 @@ class Recovery {
   const disk::v1::IndexState& checkpoint_;
   const std::string& boot_id_;
   SegmentSet* const segments_;
-  Index* const index_;
   PathState* const state_;
   ChangeSet changes_;
   RecoveryResult result_;
