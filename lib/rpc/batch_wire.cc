@@ -18,24 +18,33 @@ namespace common = ::cairn::common::v1;
 constexpr uint32_t kItemsField = pb::RunRequest::kItemsFieldNumber;
 constexpr uint32_t kAnswersField = pb::RunResponse::kAnswersFieldNumber;
 
-void ReadDurability(WireReader* reader, BatchDurability* out) {
+// Reads the fields of the message that begins here. `read` is given the number
+// of each and says whether it took it; others are skipped.
+template <typename Read>
+void ReadFields(WireReader* reader, Read read) {
   const size_t outer = reader->Enter();
   while (reader->Next()) {
-    switch (reader->field()) {
-      case common::Durability::kLevelFieldNumber:
-        out->level = reader->ReadUint32();
-        break;
-      case common::Durability::kReplicasFieldNumber:
-        out->replicas = reader->ReadUint32();
-        break;
-      case common::Durability::kPolicyFieldNumber:
-        out->policy = reader->ReadUint32();
-        break;
-      default:
-        reader->Skip();
-    }
+    if (!read(reader->field())) reader->Skip();
   }
   reader->Leave(outer);
+}
+
+void ReadDurability(WireReader* reader, BatchDurability* out) {
+  ReadFields(reader, [&](uint32_t field) {
+    switch (field) {
+      case common::Durability::kLevelFieldNumber:
+        out->level = reader->ReadUint32();
+        return true;
+      case common::Durability::kReplicasFieldNumber:
+        out->replicas = reader->ReadUint32();
+        return true;
+      case common::Durability::kPolicyFieldNumber:
+        out->policy = reader->ReadUint32();
+        return true;
+      default:
+        return false;
+    }
+  });
 }
 
 void WriteDurability(const BatchDurability& durability, uint32_t field,
@@ -72,59 +81,50 @@ void WriteInfo(const BatchFileInfo& info, uint32_t field, SmallMessage* out) {
 }
 
 void ReadInfo(WireReader* reader, std::string* scratch, BatchFileInfo* out) {
-  const size_t outer = reader->Enter();
-  while (reader->Next()) {
-    switch (reader->field()) {
+  ReadFields(reader, [&](uint32_t field) {
+    switch (field) {
       case common::FileInfo::kFileIdFieldNumber:
         out->id_rest = reader->ReadBytes(scratch);
-        break;
+        return true;
       case common::FileInfo::kSizeBytesFieldNumber:
         out->size_bytes = reader->ReadInt64();
-        break;
+        return true;
       case common::FileInfo::kCrc32CFieldNumber:
         out->crc32c = reader->ReadFixed32();
-        break;
+        return true;
       case common::FileInfo::kKindFieldNumber:
         out->kind = reader->ReadInt32();
-        break;
-      case common::FileInfo::kCreateTimeFieldNumber: {
-        const size_t time = reader->Enter();
-        while (reader->Next()) {
-          if (reader->field() ==
-              google::protobuf::Timestamp::kSecondsFieldNumber) {
-            out->create_unix_seconds = reader->ReadInt64();
-          } else {
-            reader->Skip();
+        return true;
+      case common::FileInfo::kCreateTimeFieldNumber:
+        ReadFields(reader, [&](uint32_t time) {
+          if (time != google::protobuf::Timestamp::kSecondsFieldNumber) {
+            return false;
           }
-        }
-        reader->Leave(time);
-        break;
-      }
-      case common::FileInfo::kVersionFieldNumber: {
-        const size_t version = reader->Enter();
-        while (reader->Next()) {
-          switch (reader->field()) {
+          out->create_unix_seconds = reader->ReadInt64();
+          return true;
+        });
+        return true;
+      case common::FileInfo::kVersionFieldNumber:
+        ReadFields(reader, [&](uint32_t version) {
+          switch (version) {
             case common::FileVersion::kClockFieldNumber:
               out->version_clock = reader->ReadVarint();
-              break;
+              return true;
             case common::FileVersion::kNodeFieldNumber:
               out->version_node = reader->ReadUint32();
-              break;
+              return true;
             default:
-              reader->Skip();
+              return false;
           }
-        }
-        reader->Leave(version);
-        break;
-      }
+        });
+        return true;
       case common::FileInfo::kOriginNodeFieldNumber:
         out->origin_node = reader->ReadUint32();
-        break;
+        return true;
       default:
-        reader->Skip();
+        return false;
     }
-  }
-  reader->Leave(outer);
+  });
 }
 
 void WriteReached(uint32_t level, uint32_t replicas, uint32_t field,
@@ -136,20 +136,18 @@ void WriteReached(uint32_t level, uint32_t replicas, uint32_t field,
 }
 
 void ReadReached(WireReader* reader, BatchAnswer* out) {
-  const size_t outer = reader->Enter();
-  while (reader->Next()) {
-    switch (reader->field()) {
+  ReadFields(reader, [&](uint32_t field) {
+    switch (field) {
       case common::DurabilityReached::kLevelFieldNumber:
         out->reached_level = reader->ReadUint32();
-        break;
+        return true;
       case common::DurabilityReached::kReplicasFieldNumber:
         out->reached_replicas = reader->ReadUint32();
-        break;
+        return true;
       default:
-        reader->Skip();
+        return false;
     }
-  }
-  reader->Leave(outer);
+  });
 }
 
 // Of a oneof the last one counts: what another operation set is forgotten.
@@ -174,94 +172,103 @@ void ChangeOperation(BatchOperation operation, BatchAnswer* answer) {
 bool BatchRequestReader::Next(BatchItem* item) {
   if (!reader_.NextOf(kItemsField)) return false;
   *item = BatchItem();
-  const size_t message_end = reader_.Enter();
-  while (reader_.Next()) {
-    const uint32_t field = reader_.field();
-    if (field == pb::BatchItem::kItemIdFieldNumber) {
-      item->item_id = reader_.ReadVarint();
-    } else if (field == pb::BatchItem::kPutFieldNumber) {
-      ChangeOperation(BatchOperation::kPut, item);
-      const size_t outer = reader_.Enter();
-      while (reader_.Next()) {
-        switch (reader_.field()) {
-          case pb::PutOperation::kRequestIdFieldNumber:
-            item->request_id = reader_.ReadBytes(&scratch_[0]);
-            break;
-          case pb::PutOperation::kStorePathFieldNumber:
-            item->store_path = reader_.ReadUint32();
-            break;
-          case pb::PutOperation::kExtensionFieldNumber:
-            item->extension = reader_.ReadBytes(&scratch_[1]);
-            break;
-          case pb::PutOperation::kDurabilityFieldNumber:
-            ReadDurability(&reader_, &item->durability);
-            break;
-          case pb::PutOperation::kCrc32CFieldNumber:
-            item->crc32c = reader_.ReadFixed32();
-            break;
-          case pb::PutOperation::kContentFieldNumber:
-            item->content = reader_.ReadCord();
-            break;
-          default:
-            reader_.Skip();
-        }
-      }
-      reader_.Leave(outer);
-    } else if (field == pb::BatchItem::kGetFieldNumber) {
-      ChangeOperation(BatchOperation::kGet, item);
-      const size_t outer = reader_.Enter();
-      while (reader_.Next()) {
-        switch (reader_.field()) {
-          case pb::GetOperation::kFileIdFieldNumber:
-            item->file_id = reader_.ReadBytes(&scratch_[2]);
-            break;
-          case pb::GetOperation::kOffsetFieldNumber:
-            item->offset = reader_.ReadInt64();
-            break;
-          case pb::GetOperation::kLengthFieldNumber:
-            item->length = reader_.ReadInt64();
-            break;
-          default:
-            reader_.Skip();
-        }
-      }
-      reader_.Leave(outer);
-    } else if (field == pb::BatchItem::kStatFieldNumber) {
-      ChangeOperation(BatchOperation::kStat, item);
-      const size_t outer = reader_.Enter();
-      while (reader_.Next()) {
-        if (reader_.field() == pb::StatOperation::kFileIdFieldNumber) {
-          item->file_id = reader_.ReadBytes(&scratch_[2]);
-        } else {
-          reader_.Skip();
-        }
-      }
-      reader_.Leave(outer);
-    } else if (field == pb::BatchItem::kDeleteFieldNumber) {
-      ChangeOperation(BatchOperation::kDelete, item);
-      const size_t outer = reader_.Enter();
-      while (reader_.Next()) {
-        switch (reader_.field()) {
-          case pb::DeleteOperation::kRequestIdFieldNumber:
-            item->request_id = reader_.ReadBytes(&scratch_[0]);
-            break;
-          case pb::DeleteOperation::kFileIdFieldNumber:
-            item->file_id = reader_.ReadBytes(&scratch_[2]);
-            break;
-          case pb::DeleteOperation::kDurabilityFieldNumber:
-            ReadDurability(&reader_, &item->durability);
-            break;
-          default:
-            reader_.Skip();
-        }
-      }
-      reader_.Leave(outer);
-    } else {
-      reader_.Skip();
+  ReadFields(&reader_, [&](uint32_t field) {
+    switch (field) {
+      case pb::BatchItem::kItemIdFieldNumber:
+        item->item_id = reader_.ReadVarint();
+        return true;
+      case pb::BatchItem::kPutFieldNumber:
+        ChangeOperation(BatchOperation::kPut, item);
+        ReadPut(item);
+        return true;
+      case pb::BatchItem::kGetFieldNumber:
+        ChangeOperation(BatchOperation::kGet, item);
+        ReadGet(item);
+        return true;
+      case pb::BatchItem::kStatFieldNumber:
+        ChangeOperation(BatchOperation::kStat, item);
+        ReadStat(item);
+        return true;
+      case pb::BatchItem::kDeleteFieldNumber:
+        ChangeOperation(BatchOperation::kDelete, item);
+        ReadDelete(item);
+        return true;
+      default:
+        return false;
     }
-  }
-  reader_.Leave(message_end);
+  });
   return reader_.ok();
+}
+
+void BatchRequestReader::ReadPut(BatchItem* item) {
+  ReadFields(&reader_, [&](uint32_t field) {
+    switch (field) {
+      case pb::PutOperation::kRequestIdFieldNumber:
+        item->request_id = reader_.ReadBytes(&scratch_[0]);
+        return true;
+      case pb::PutOperation::kStorePathFieldNumber:
+        item->store_path = reader_.ReadUint32();
+        return true;
+      case pb::PutOperation::kExtensionFieldNumber:
+        item->extension = reader_.ReadBytes(&scratch_[1]);
+        return true;
+      case pb::PutOperation::kDurabilityFieldNumber:
+        ReadDurability(&reader_, &item->durability);
+        return true;
+      case pb::PutOperation::kCrc32CFieldNumber:
+        item->crc32c = reader_.ReadFixed32();
+        return true;
+      case pb::PutOperation::kContentFieldNumber:
+        item->content = reader_.ReadCord();
+        return true;
+      default:
+        return false;
+    }
+  });
+}
+
+void BatchRequestReader::ReadGet(BatchItem* item) {
+  ReadFields(&reader_, [&](uint32_t field) {
+    switch (field) {
+      case pb::GetOperation::kFileIdFieldNumber:
+        item->file_id = reader_.ReadBytes(&scratch_[2]);
+        return true;
+      case pb::GetOperation::kOffsetFieldNumber:
+        item->offset = reader_.ReadInt64();
+        return true;
+      case pb::GetOperation::kLengthFieldNumber:
+        item->length = reader_.ReadInt64();
+        return true;
+      default:
+        return false;
+    }
+  });
+}
+
+void BatchRequestReader::ReadStat(BatchItem* item) {
+  ReadFields(&reader_, [&](uint32_t field) {
+    if (field != pb::StatOperation::kFileIdFieldNumber) return false;
+    item->file_id = reader_.ReadBytes(&scratch_[2]);
+    return true;
+  });
+}
+
+void BatchRequestReader::ReadDelete(BatchItem* item) {
+  ReadFields(&reader_, [&](uint32_t field) {
+    switch (field) {
+      case pb::DeleteOperation::kRequestIdFieldNumber:
+        item->request_id = reader_.ReadBytes(&scratch_[0]);
+        return true;
+      case pb::DeleteOperation::kFileIdFieldNumber:
+        item->file_id = reader_.ReadBytes(&scratch_[2]);
+        return true;
+      case pb::DeleteOperation::kDurabilityFieldNumber:
+        ReadDurability(&reader_, &item->durability);
+        return true;
+      default:
+        return false;
+    }
+  });
 }
 
 absl::Status BatchRequestReader::status() const {
@@ -340,101 +347,101 @@ void BatchRequestWriter::Add(const BatchItem& in) {
 bool BatchResponseReader::Next(BatchAnswer* answer) {
   if (!reader_.NextOf(kAnswersField)) return false;
   *answer = BatchAnswer();
-  const size_t message_end = reader_.Enter();
-  while (reader_.Next()) {
-    switch (reader_.field()) {
+  ReadFields(&reader_, [&](uint32_t field) {
+    switch (field) {
       case pb::BatchAnswer::kItemIdFieldNumber:
         answer->item_id = reader_.ReadVarint();
-        break;
+        return true;
       case pb::BatchAnswer::kErrorFieldNumber: {
         google::rpc::Status status;
         reader_.ReadMessage(&status);
         ChangeOperation(BatchOperation::kNone, answer);
         answer->error = FromRpcStatus(status);
-        break;
+        return true;
       }
-      case pb::BatchAnswer::kPutFieldNumber: {
+      case pb::BatchAnswer::kPutFieldNumber:
         ChangeOperation(BatchOperation::kPut, answer);
-        const size_t outer = reader_.Enter();
-        while (reader_.Next()) {
-          switch (reader_.field()) {
-            case pb::PutOutcome::kInfoFieldNumber:
-              ReadInfo(&reader_, &scratch_, &answer->info);
-              break;
-            case pb::PutOutcome::kReachedFieldNumber:
-              ReadReached(&reader_, answer);
-              break;
-            case pb::PutOutcome::kReplayedFieldNumber:
-              answer->replayed = reader_.ReadVarint() != 0;
-              break;
-            default:
-              reader_.Skip();
-          }
-        }
-        reader_.Leave(outer);
-        break;
-      }
-      case pb::BatchAnswer::kGetFieldNumber: {
+        ReadPut(answer);
+        return true;
+      case pb::BatchAnswer::kGetFieldNumber:
         ChangeOperation(BatchOperation::kGet, answer);
-        const size_t outer = reader_.Enter();
-        while (reader_.Next()) {
-          switch (reader_.field()) {
-            case pb::GetOutcome::kInfoFieldNumber:
-              ReadInfo(&reader_, &scratch_, &answer->info);
-              break;
-            case pb::GetOutcome::kOffsetFieldNumber:
-              answer->offset = reader_.ReadInt64();
-              break;
-            case pb::GetOutcome::kCrc32CFieldNumber:
-              answer->crc32c = reader_.ReadFixed32();
-              break;
-            case pb::GetOutcome::kContentFieldNumber:
-              answer->content = reader_.ReadCord();
-              break;
-            default:
-              reader_.Skip();
-          }
-        }
-        reader_.Leave(outer);
-        break;
-      }
-      case pb::BatchAnswer::kStatFieldNumber: {
+        ReadGet(answer);
+        return true;
+      case pb::BatchAnswer::kStatFieldNumber:
         ChangeOperation(BatchOperation::kStat, answer);
-        const size_t outer = reader_.Enter();
-        while (reader_.Next()) {
-          if (reader_.field() == pb::StatOutcome::kInfoFieldNumber) {
-            ReadInfo(&reader_, &scratch_, &answer->info);
-          } else {
-            reader_.Skip();
-          }
-        }
-        reader_.Leave(outer);
-        break;
-      }
-      case pb::BatchAnswer::kDeleteFieldNumber: {
+        ReadStat(answer);
+        return true;
+      case pb::BatchAnswer::kDeleteFieldNumber:
         ChangeOperation(BatchOperation::kDelete, answer);
-        const size_t outer = reader_.Enter();
-        while (reader_.Next()) {
-          switch (reader_.field()) {
-            case pb::DeleteOutcome::kReachedFieldNumber:
-              ReadReached(&reader_, answer);
-              break;
-            case pb::DeleteOutcome::kReplayedFieldNumber:
-              answer->replayed = reader_.ReadVarint() != 0;
-              break;
-            default:
-              reader_.Skip();
-          }
-        }
-        reader_.Leave(outer);
-        break;
-      }
+        ReadDelete(answer);
+        return true;
       default:
-        reader_.Skip();
+        return false;
     }
-  }
-  reader_.Leave(message_end);
+  });
   return reader_.ok();
+}
+
+void BatchResponseReader::ReadPut(BatchAnswer* answer) {
+  ReadFields(&reader_, [&](uint32_t field) {
+    switch (field) {
+      case pb::PutOutcome::kInfoFieldNumber:
+        ReadInfo(&reader_, &scratch_, &answer->info);
+        return true;
+      case pb::PutOutcome::kReachedFieldNumber:
+        ReadReached(&reader_, answer);
+        return true;
+      case pb::PutOutcome::kReplayedFieldNumber:
+        answer->replayed = reader_.ReadVarint() != 0;
+        return true;
+      default:
+        return false;
+    }
+  });
+}
+
+void BatchResponseReader::ReadGet(BatchAnswer* answer) {
+  ReadFields(&reader_, [&](uint32_t field) {
+    switch (field) {
+      case pb::GetOutcome::kInfoFieldNumber:
+        ReadInfo(&reader_, &scratch_, &answer->info);
+        return true;
+      case pb::GetOutcome::kOffsetFieldNumber:
+        answer->offset = reader_.ReadInt64();
+        return true;
+      case pb::GetOutcome::kCrc32CFieldNumber:
+        answer->crc32c = reader_.ReadFixed32();
+        return true;
+      case pb::GetOutcome::kContentFieldNumber:
+        answer->content = reader_.ReadCord();
+        return true;
+      default:
+        return false;
+    }
+  });
+}
+
+void BatchResponseReader::ReadStat(BatchAnswer* answer) {
+  ReadFields(&reader_, [&](uint32_t field) {
+    if (field != pb::StatOutcome::kInfoFieldNumber) return false;
+    ReadInfo(&reader_, &scratch_, &answer->info);
+    return true;
+  });
+}
+
+void BatchResponseReader::ReadDelete(BatchAnswer* answer) {
+  ReadFields(&reader_, [&](uint32_t field) {
+    switch (field) {
+      case pb::DeleteOutcome::kReachedFieldNumber:
+        ReadReached(&reader_, answer);
+        return true;
+      case pb::DeleteOutcome::kReplayedFieldNumber:
+        answer->replayed = reader_.ReadVarint() != 0;
+        return true;
+      default:
+        return false;
+    }
+  });
 }
 
 absl::Status BatchResponseReader::status() const {

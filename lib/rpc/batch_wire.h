@@ -111,6 +111,11 @@ class BatchRequestReader {
   absl::Status status() const;
 
  private:
+  void ReadPut(BatchItem* item);
+  void ReadGet(BatchItem* item);
+  void ReadStat(BatchItem* item);
+  void ReadDelete(BatchItem* item);
+
   WireReader reader_;
   std::string scratch_[3];
 };
@@ -145,6 +150,11 @@ class BatchResponseReader {
   absl::Status status() const;
 
  private:
+  void ReadPut(BatchAnswer* answer);
+  void ReadGet(BatchAnswer* answer);
+  void ReadStat(BatchAnswer* answer);
+  void ReadDelete(BatchAnswer* answer);
+
   WireReader reader_;
   std::string scratch_;
 };
