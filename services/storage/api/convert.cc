@@ -14,13 +14,13 @@ namespace common = ::cairn::common::v1;
 
 constexpr uint32_t kReplicasMax = 32;
 
-absl::Status InvalidField(absl::string_view field, absl::string_view message) {
-  return ErrorWithReason(absl::StatusCode::kInvalidArgument,
-                         ErrorReason::kInvalidField, message,
-                         {{"field", std::string(field)}});
-}
-
 }  // namespace
+
+absl::Status InvalidField(absl::string_view field, absl::string_view message) {
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
+      absl::StrCat(field, ": ", message), {{"field", std::string(field)}});
+}
 
 absl::StatusOr<Durability> ParseDurability(
     const rpc::BatchDurability& durability) {
@@ -42,7 +42,7 @@ absl::StatusOr<Durability> ParseDurability(
       }
       break;
     default:
-      return InvalidField("durability.policy", "not a replica policy");
+      return InvalidField("durability.policy", "is no replica policy");
   }
   switch (durability.level) {
     case common::DURABILITY_LEVEL_UNSPECIFIED:
@@ -51,7 +51,7 @@ absl::StatusOr<Durability> ParseDurability(
     case common::DURABILITY_LEVEL_CACHED:
       return Durability::kCached;
     default:
-      return InvalidField("durability.level", "not a durability level");
+      return InvalidField("durability.level", "is no durability level");
   }
 }
 
@@ -76,9 +76,9 @@ rpc::BatchFileInfo InfoOf(absl::string_view id_prefix, const FileInfo& file) {
 
 absl::StatusOr<int64_t> BytesToSend(const FileInfo& file, int64_t offset,
                                     absl::optional<int64_t> length) {
-  if (offset < 0) return InvalidField("offset", "offset is negative");
+  if (offset < 0) return InvalidField("offset", "must not be negative");
   if (length.has_value() && *length < 0) {
-    return InvalidField("length", "length is negative");
+    return InvalidField("length", "must not be negative");
   }
   if (offset > file.size_bytes) {
     return ErrorWithReason(

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
@@ -13,6 +14,9 @@
 
 namespace cairn {
 namespace storage {
+
+// INVALID_ARGUMENT with INVALID_FIELD and the field's name.
+absl::Status InvalidField(absl::string_view field, absl::string_view message);
 
 // What a request asks for, from the numbers of cairn.common.v1.Durability.
 //   INVALID_ARGUMENT (INVALID_FIELD)       a number that is none.

@@ -1,17 +1,10 @@
 #include "services/storage/api/translate.h"
 
-#include "absl/strings/str_cat.h"
-#include "lib/base/error_reason.h"
 #include "lib/rpc/batch_wire.h"
 #include "services/storage/api/convert.h"
 
 namespace cairn {
 namespace storage {
-absl::Status InvalidField(absl::string_view field, absl::string_view message) {
-  return ErrorWithReason(
-      absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
-      absl::StrCat(field, ": ", message), {{"field", std::string(field)}});
-}
 
 absl::StatusOr<Uuid> ParseRequestId(absl::string_view text, bool required) {
   if (text.empty()) {

@@ -17,9 +17,6 @@
 namespace cairn {
 namespace storage {
 
-// INVALID_ARGUMENT with INVALID_FIELD and the field's name.
-absl::Status InvalidField(absl::string_view field, absl::string_view message);
-
 // A request_id in canonical text form; nil for "" unless it is required.
 //   INVALID_ARGUMENT  INVALID_FIELD.
 absl::StatusOr<Uuid> ParseRequestId(absl::string_view text, bool required);

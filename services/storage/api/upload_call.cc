@@ -11,6 +11,7 @@
 #include "lib/file_id/file_id.h"
 #include "lib/rpc/grpc_status.h"
 #include "lib/rpc/wire.h"
+#include "services/storage/api/convert.h"
 #include "services/storage/api/translate.h"
 
 namespace cairn {
