@@ -19,6 +19,14 @@ absl::StatusOr<std::string> ReadClusterSecret(absl::string_view value,
                                               absl::string_view path,
                                               FileSystem* fs);
 
+// The same from the configuration of a daemon.
+template <typename Config>
+absl::StatusOr<std::string> ReadClusterSecret(const Config& config,
+                                              FileSystem* fs) {
+  return ReadClusterSecret(config.cluster_secret(),
+                           config.cluster_secret_file(), fs);
+}
+
 }  // namespace cairn
 
 #endif  // CAIRN_LIB_CONFIG_CLUSTER_SECRET_H_

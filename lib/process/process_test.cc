@@ -7,9 +7,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "lib/process/daemon.h"
 #include "lib/process/ready_file.h"
+#include "lib/process/stop_limit.h"
 #include "lib/process/termination.h"
 #include "lib/testing/status_matchers.h"
 
@@ -28,6 +31,40 @@ TEST(TerminationSignalsTest, WaitsForEitherSignalAndTheNextOneKills) {
         },
         ::testing::KilledBySignal(SIGTERM), "");
   }
+}
+
+TEST(StopLimitTest, EndsAProcessThatHangsAndSaysSo) {
+  EXPECT_EXIT(
+      {
+        const StopLimit limit("storage", absl::Milliseconds(10));
+        while (true) pause();
+      },
+      ::testing::ExitedWithCode(1), "cannot stop within 10ms");
+}
+
+TEST(StopLimitTest, IsNothingToAProcessThatStops) {
+  EXPECT_EXIT(
+      {
+        { const StopLimit limit("storage", absl::Hours(1)); }
+        _exit(7);
+      },
+      ::testing::ExitedWithCode(7), "^$");
+}
+
+TEST(DaemonTest, StopsOnASignalOnceItIsReady) {
+  const std::string ready = absl::StrCat(::testing::TempDir(), "/served.json");
+  EXPECT_EXIT(
+      {
+        TerminationSignals signals;
+        kill(getpid(), SIGTERM);
+        bool stopped = false;
+        const absl::Status served = ServeUntilTerminated(
+            {"test", ready, {{"listen", "127.0.0.1:7"}}, absl::ZeroDuration()},
+            &signals, [&stopped] { stopped = true; });
+        _exit(served.ok() && stopped && access(ready.c_str(), F_OK) == 0 ? 0
+                                                                         : 1);
+      },
+      ::testing::ExitedWithCode(0), "stopping signal=15");
 }
 
 TEST(ReadyFileTest, HoldsTheFieldsAsJson) {

@@ -116,20 +116,6 @@ class RpcServer {
   CondVar stopped_changed_;
 };
 
-// `host` and `port` of an address; "[::1]:7" has the host "::1".
-//   INVALID_ARGUMENT  it is neither `host:port` nor `[v6]:port`.
-struct HostPort {
-  std::string host;
-  int port = 0;
-};
-absl::StatusOr<HostPort> ParseHostPort(absl::string_view address);
-
-// Puts the two together, with brackets where they are needed.
-std::string JoinHostPort(absl::string_view host, int port);
-
-// Whether nobody outside this machine can reach `host`.
-bool IsLoopback(absl::string_view host);
-
 }  // namespace rpc
 }  // namespace cairn
 

@@ -14,7 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
-#include "lib/process/ready_file.h"
+#include "lib/process/daemon.h"
 #include "lib/process/termination.h"
 #include "lib/process/version.h"
 #include "services/standalone/standalone.h"
@@ -23,6 +23,7 @@ namespace cairn {
 namespace standalone {
 namespace {
 
+constexpr char kProgram[] = "cairn-standalone";
 constexpr char kAbout[] =
     "A whole Cairn in one process: a tracker and a storage on a data directory "
     "of\ntheir own. The first start makes everything that is needed, also "
@@ -75,45 +76,37 @@ struct Flags {
   bool log_json = false;
 };
 
-LogLevel LevelOf(const std::string& name) {
-  if (name == "debug") return LogLevel::kDebug;
-  if (name == "info") return LogLevel::kInfo;
-  if (name == "error") return LogLevel::kError;
-  return LogLevel::kWarning;
-}
-
-absl::Status Serve(const Flags& flags, TerminationSignals* signals) {
-  InitLogging(LevelOf(flags.log_level),
+absl::Status Serve(const Flags& flags) {
+  TerminationSignals signals;
+  InitLogging(LogLevelOf(flags.log_level),
               flags.log_json ? LogFormat::kJson : LogFormat::kText);
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Standalone> standalone,
                          Standalone::Start(flags.options));
-  if (!flags.ready_file.empty()) {
-    CAIRN_RETURN_IF_ERROR(WriteReadyFile(
-        flags.ready_file,
-        {{"tracker", standalone->tracker().advertised_address()},
-         {"storage", standalone->storage().advertised_address()},
-         {"tracker_metrics", standalone->tracker().metrics_address()},
-         {"storage_metrics", standalone->storage().metrics_address()},
-         {"cluster_id", standalone->data().cluster_id().ToString()},
-         {"group", standalone->storage().identity().group},
-         {"data_dir", standalone->data().path()}}));
-  }
   PrintWelcome(*standalone);
-  signals->Wait();
-  std::printf("Stopping …\n");
-  std::fflush(stdout);
-  standalone->Stop();
-  std::printf("Stopped. The data is in %s\n",
-              standalone->data().path().c_str());
-  return absl::OkStatus();
+  return ServeUntilTerminated(
+      {"standalone",
+       flags.ready_file,
+       {{"tracker", standalone->tracker().advertised_address()},
+        {"storage", standalone->storage().advertised_address()},
+        {"tracker_metrics", standalone->tracker().metrics_address()},
+        {"storage_metrics", standalone->storage().metrics_address()},
+        {"cluster_id", standalone->data().cluster_id().ToString()},
+        {"group", standalone->storage().identity().group},
+        {"data_dir", standalone->data().path()}},
+       standalone->storage().stop_grace() + standalone->tracker().stop_grace()},
+      &signals, [&standalone] {
+        std::printf("Stopping …\n");
+        std::fflush(stdout);
+        standalone->Stop();
+        std::printf("Stopped. The data is in %s\n",
+                    standalone->data().path().c_str());
+      });
 }
 
 int Main(int argc, char** argv) {
-  TerminationSignals signals;
   Flags flags;
-  CLI::App app(kAbout, "cairn-standalone");
-  app.set_version_flag("--version",
-                       absl::StrCat("cairn-standalone ", kVersion));
+  CLI::App app(kAbout, kProgram);
+  app.set_version_flag("--version", absl::StrCat(kProgram, " ", kVersion));
   app.add_option("--data", flags.options.data_dir,
                  "Directory for everything; made at the first start.")
       ->required();
@@ -139,13 +132,7 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   flags.options.data_dir = Absolute(flags.options.data_dir);
-  const absl::Status status = Serve(flags, &signals);
-  if (!status.ok()) {
-    std::fprintf(stderr, "cairn-standalone: %s\n",
-                 std::string(status.message()).c_str());
-    return 1;
-  }
-  return 0;
+  return ExitCodeOf(kProgram, Serve(flags));
 }
 
 }  // namespace

@@ -10,11 +10,11 @@
 #include "cairn/config/storage/v1/storage_config.pb.h"
 #include "cairn/config/tracker/v1/tracker_config.pb.h"
 #include "lib/base/error_reason.h"
+#include "lib/base/host_port.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
 #include "lib/config/config.h"
 #include "lib/io/file_system.h"
-#include "lib/rpc/server.h"
 
 namespace cairn {
 namespace standalone {
@@ -44,7 +44,7 @@ absl::Status InvalidListen(absl::string_view listen, absl::string_view why) {
 }
 
 absl::StatusOr<Addresses> AddressesFrom(const std::string& listen) {
-  const auto base = rpc::ParseHostPort(listen);
+  const auto base = ParseHostPort(listen);
   if (!base.ok()) {
     return InvalidListen(listen, "is not host:port or [v6]:port");
   }
@@ -54,8 +54,7 @@ absl::StatusOr<Addresses> AddressesFrom(const std::string& listen) {
                                               kStorageOffset, " above it"));
   }
   const auto at = [&](int offset) {
-    return rpc::JoinHostPort(base->host,
-                             base->port == 0 ? 0 : base->port + offset);
+    return JoinHostPort(base->host, base->port == 0 ? 0 : base->port + offset);
   };
   return Addresses{at(0), at(kMetricsOffset), at(kStorageOffset),
                    at(kStorageOffset + kMetricsOffset)};
@@ -64,8 +63,8 @@ absl::StatusOr<Addresses> AddressesFrom(const std::string& listen) {
 // A wildcard says where to listen, not where others find this machine.
 absl::Status CheckReachable(const StandaloneOptions& options,
                             bool files_say_nothing) {
-  const auto listen = rpc::ParseHostPort(options.listen);
-  if (!listen.ok() || (listen->host != "0.0.0.0" && listen->host != "::")) {
+  const auto listen = ParseHostPort(options.listen);
+  if (!listen.ok() || !IsWildcard(listen->host)) {
     return absl::OkStatus();
   }
   if (listen->port == 0) {
@@ -152,9 +151,9 @@ absl::Status ApplyOverrides(const std::vector<std::string>& overrides,
 template <typename Config>
 void Advertise(const std::string& host, Config* config) {
   if (host.empty() || config->listen_size() == 0) return;
-  const auto listen = rpc::ParseHostPort(config->listen(0));
+  const auto listen = ParseHostPort(config->listen(0));
   if (listen.ok() && listen->port != 0) {
-    config->set_advertise(rpc::JoinHostPort(host, listen->port));
+    config->set_advertise(JoinHostPort(host, listen->port));
   }
 }
 

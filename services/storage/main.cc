@@ -14,11 +14,11 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
-#include "lib/config/config.h"
+#include "lib/config/cluster_secret.h"
 #include "lib/fault/fault_point.h"
 #include "lib/io/fault_file_system.h"
 #include "lib/io/file_system.h"
-#include "lib/process/ready_file.h"
+#include "lib/process/daemon.h"
 #include "lib/process/termination.h"
 #include "lib/process/version.h"
 #include "services/storage/config/storage_config.h"
@@ -31,6 +31,7 @@ namespace cairn {
 namespace storage {
 namespace {
 
+constexpr char kProgram[] = "cairn-storage";
 constexpr char kAbout[] =
     "Keeps the files of a Cairn cluster on the disks of this machine.\n"
     "\n"
@@ -42,40 +43,18 @@ constexpr char kAbout[] =
     "      --set cluster_id=$CLUSTER_ID --set cluster_secret_file=secret";
 
 struct Flags {
-  std::string config_file;
-  std::vector<std::string> overrides;
-  std::string ready_file;
+  DaemonFlags daemon;
   std::string fault_points;
   std::string fault_file_system;
   bool list_fault_points = false;
-  bool print_config = false;
-  bool check_config = false;
 
   int rebuild_path = -1;
   std::vector<std::string> dump_files;
 };
 
-absl::Status LoadConfig(const Flags& flags, StorageConfig* config) {
-  if (!flags.config_file.empty()) {
-    CAIRN_RETURN_IF_ERROR(LoadConfigFile(flags.config_file, config));
-  }
-  for (const std::string& assignment : flags.overrides) {
-    CAIRN_RETURN_IF_ERROR(ApplyOverride(assignment, config));
-  }
-  *config = WithDefaults(*config);
-  return absl::OkStatus();
-}
-
 absl::Status CheckConfig(const StorageConfig& config) {
   CAIRN_RETURN_IF_ERROR(ValidateConfig(config));
   return ReadClusterSecret(config, FileSystem::Real()).status();
-}
-
-LogLevel LevelOf(const std::string& name) {
-  if (name == "debug") return LogLevel::kDebug;
-  if (name == "warning") return LogLevel::kWarning;
-  if (name == "error") return LogLevel::kError;
-  return LogLevel::kInfo;
 }
 
 absl::Status Serve(const StorageConfig& config, const Flags& flags) {
@@ -95,23 +74,20 @@ absl::Status Serve(const StorageConfig& config, const Flags& flags) {
     CAIRN_LOG(kWarning, "storage", "the file system fails by rules: {}",
               flags.fault_file_system);
   }
-  auto server = StorageServer::Start(config, fs);
-  if (!server.ok()) return server.status();
-  if (!flags.ready_file.empty()) {
-    CAIRN_RETURN_IF_ERROR(WriteReadyFile(
-        flags.ready_file,
-        {{"storage", (*server)->advertised_address()},
-         {"listen", absl::StrJoin((*server)->addresses(), ",")},
-         {"admin", (*server)->admin_address()},
-         {"metrics", (*server)->metrics_address()},
-         {"node_uuid", (*server)->identity().node_uuid.ToString()},
-         {"group", (*server)->identity().group},
-         {"cluster_id", config.cluster_id()}}));
-  }
-  const int signal = signals.Wait();
-  CAIRN_LOG(kInfo, "storage", "stopping signal={}", signal);
-  (*server)->Stop();
-  return absl::OkStatus();
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<StorageServer> server,
+                         StorageServer::Start(config, fs));
+  return ServeUntilTerminated(
+      {"storage",
+       flags.daemon.ready_file,
+       {{"storage", server->advertised_address()},
+        {"listen", absl::StrJoin(server->addresses(), ",")},
+        {"admin", server->admin_address()},
+        {"metrics", server->metrics_address()},
+        {"node_uuid", server->identity().node_uuid.ToString()},
+        {"group", server->identity().group},
+        {"cluster_id", config.cluster_id()}},
+       server->stop_grace()},
+      &signals, [&server] { server->Stop(); });
 }
 
 absl::Status Rebuild(const StorageConfig& config, int index) {
@@ -173,27 +149,16 @@ absl::Status DumpFile(const std::string& file) {
 int Dump(const std::vector<std::string>& files) {
   int exit_code = 0;
   for (const std::string& file : files) {
-    const absl::Status status = DumpFile(file);
-    if (status.ok()) continue;
-    std::fflush(stdout);
-    std::fprintf(stderr, "cairn-storage: %s\n",
-                 std::string(status.message()).c_str());
-    exit_code = 1;
+    exit_code |= ExitCodeOf(kProgram, DumpFile(file));
   }
   return exit_code;
 }
 
 int Main(int argc, char** argv) {
   Flags flags;
-  CLI::App app(kAbout, "cairn-storage");
-  app.set_version_flag("--version", absl::StrCat("cairn-storage ", kVersion));
-  app.add_option("--config", flags.config_file,
-                 "Configuration as a Protobuf text file.");
-  app.add_option("--set", flags.overrides,
-                 "Overrides a field: --set listen=0.0.0.0:7800. Repeatable.")
-      ->allow_extra_args(false);
-  app.add_option("--ready_file", flags.ready_file,
-                 "Written once the node serves: its addresses as JSON.");
+  CLI::App app(kAbout, kProgram);
+  app.set_version_flag("--version", absl::StrCat(kProgram, " ", kVersion));
+  AddDaemonFlags("listen=0.0.0.0:7800", &app, &flags.daemon);
   app.add_option("--enable_fault_points", flags.fault_points,
                  "For tests: makes the process fail on demand; see "
                  "lib/fault/fault_point.h.");
@@ -202,11 +167,6 @@ int Main(int argc, char** argv) {
   app.add_option("--fault_file_system", flags.fault_file_system,
                  "For tests: makes the disk fail by rules; see "
                  "lib/io/fault_rules.h.");
-  app.add_flag("--print_config", flags.print_config,
-               "Prints the configuration in force, secrets left out, and "
-               "ends.");
-  app.add_flag("--check_config", flags.check_config,
-               "Checks the configuration and ends.");
   CLI::App* const rebuild = app.add_subcommand(
       "rebuild-index",
       "Makes a new index for a store path from its segments, while no process "
@@ -231,30 +191,12 @@ int Main(int argc, char** argv) {
     return 0;
   }
   if (dump->parsed()) return Dump(flags.dump_files);
-  StorageConfig config;
-  absl::Status status = LoadConfig(flags, &config);
-  if (status.ok() && flags.print_config) {
-    std::printf("%s", PrintConfig(config).c_str());
-    return 0;
-  }
-  if (status.ok()) status = CheckConfig(config);
-  if (status.ok() && flags.check_config) {
-    std::printf("cairn-storage: the configuration is good\n");
-    return 0;
-  }
-  if (status.ok()) {
-    InitLogging(LevelOf(config.log_level()), config.log_format() == "json"
-                                                 ? LogFormat::kJson
-                                                 : LogFormat::kText);
-    status = rebuild->parsed() ? Rebuild(config, flags.rebuild_path)
-                               : Serve(config, flags);
-  }
-  if (!status.ok()) {
-    std::fprintf(stderr, "cairn-storage: %s\n",
-                 std::string(status.message()).c_str());
-    return 1;
-  }
-  return 0;
+  return RunDaemon<StorageConfig>(
+      kProgram, flags.daemon, &WithDefaults, &CheckConfig,
+      [&](const StorageConfig& config) {
+        return rebuild->parsed() ? Rebuild(config, flags.rebuild_path)
+                                 : Serve(config, flags);
+      });
 }
 
 }  // namespace

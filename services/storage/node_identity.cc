@@ -4,12 +4,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/uuid.h"
+#include "lib/config/daemon_config.h"
 #include "services/storage/store/identity.h"
 
 namespace cairn {
@@ -114,9 +114,7 @@ StorePathOptions OptionsOfPath(const config::storage::v1::StorageConfig& config,
   out.compaction_dead_share = engine.compaction_dead_share();
   out.compaction_bytes_per_second = engine.compaction_bytes_per_second();
   out.open_segments_max = static_cast<size_t>(engine.open_segments_max());
-  out.tombstone_retention =
-      absl::Seconds(engine.tombstone_retention().seconds()) +
-      absl::Nanoseconds(engine.tombstone_retention().nanos());
+  out.tombstone_retention = FromProto(engine.tombstone_retention());
   return out;
 }
 

@@ -12,6 +12,8 @@
 #include "lib/base/log.h"
 #include "lib/base/mutex.h"
 #include "lib/base/status_macros.h"
+#include "lib/config/cluster_secret.h"
+#include "lib/config/daemon_config.h"
 #include "lib/file_id/file_id.h"
 #include "lib/metrics/metrics_server.h"
 #include "lib/metrics/process_stats.h"
@@ -39,11 +41,6 @@ constexpr size_t kBackgroundQueueMax = 1024;
 // Answers of batches that had to wait are made here.
 constexpr int kBatchThreads = 2;
 constexpr size_t kBatchQueueMax = 65536;
-
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) +
-         absl::Nanoseconds(duration.nanos());
-}
 
 class Server : public StorageServer {
  public:
@@ -94,6 +91,9 @@ class Server : public StorageServer {
     return metrics_address_;
   }
   const std::string& advertised_address() const override { return advertised_; }
+  absl::Duration stop_grace() const override {
+    return FromProto(config_.stop_grace());
+  }
   const NodeIdentity& identity() const override { return node_.identity(); }
   const MetricsRegistry& metrics() const override { return registry_; }
 
@@ -108,7 +108,7 @@ class Server : public StorageServer {
       if (links_ != nullptr) links_->AnnounceStopping();
       stopping_.store(true, std::memory_order_relaxed);
       batch_service_->Stop();
-      rpc_->Stop(FromProto(config_.stop_grace()), [this] {
+      rpc_->Stop(stop_grace(), [this] {
         return batch_service_->streams() == 0 &&
                api_metrics_.upload.in_flight() == 0 &&
                api_metrics_.download.in_flight() == 0 &&

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "cairn/config/storage/v1/storage_config.pb.h"
 #include "lib/base/clock.h"
 #include "lib/io/file_system.h"
@@ -48,6 +49,9 @@ class StorageServer {
 
   // Where others reach this node.
   virtual const std::string& advertised_address() const = 0;
+
+  // How long calls may go on once Stop() is called.
+  virtual absl::Duration stop_grace() const = 0;
 
   virtual const NodeIdentity& identity() const = 0;
   virtual const MetricsRegistry& metrics() const = 0;

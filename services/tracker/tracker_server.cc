@@ -16,6 +16,8 @@
 #include "lib/base/mutex.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/uuid.h"
+#include "lib/config/cluster_secret.h"
+#include "lib/config/daemon_config.h"
 #include "lib/metrics/metrics.h"
 #include "lib/metrics/metrics_server.h"
 #include "lib/metrics/process_stats.h"
@@ -32,11 +34,6 @@
 namespace cairn {
 namespace tracker {
 namespace {
-
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) +
-         absl::Nanoseconds(duration.nanos());
-}
 
 // What the configuration says, or what was in force last.
 absl::StatusOr<PlacementPolicy> ChoosePolicy(const TrackerConfig& config,
@@ -140,6 +137,9 @@ class Server : public TrackerServer, private MembershipObserver {
     return metrics_address_;
   }
   const std::string& advertised_address() const override { return advertised_; }
+  absl::Duration stop_grace() const override {
+    return FromProto(config_.stop_grace());
+  }
   size_t active_nodes() const override { return membership_->Counts().active; }
   const MetricsRegistry& metrics() const override { return registry_; }
 
@@ -155,7 +155,7 @@ class Server : public TrackerServer, private MembershipObserver {
       // The streams never end by themselves.
       tracker_service_->Stop();
       membership_service_->Stop();
-      rpc_->Stop(FromProto(config_.stop_grace()));
+      rpc_->Stop(stop_grace());
     }
     if (ticker_.joinable()) ticker_.join();
     metrics_server_.reset();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "cairn/config/tracker/v1/tracker_config.pb.h"
 #include "lib/base/clock.h"
 #include "lib/io/file_system.h"
@@ -46,6 +47,9 @@ class TrackerServer {
 
   // Where others reach this tracker.
   virtual const std::string& advertised_address() const = 0;
+
+  // How long calls may go on once Stop() is called.
+  virtual absl::Duration stop_grace() const = 0;
 
   // Nodes that are ACTIVE now.
   virtual size_t active_nodes() const = 0;

@@ -1,21 +1,16 @@
 #include "services/storage/config/storage_config.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <set>
-#include <vector>
+#include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
-#include "lib/base/error_reason.h"
-#include "lib/base/status_macros.h"
-#include "lib/base/uuid.h"
-#include "lib/config/cluster_secret.h"
+#include "lib/config/complaints.h"
+#include "lib/config/daemon_config.h"
 #include "lib/file_id/file_id.h"
-#include "lib/rpc/server.h"
 
 namespace cairn {
 namespace storage {
@@ -28,86 +23,12 @@ using config::storage::v1::StorePathConfig;
 constexpr int kStorePathsMax = 256;
 constexpr int64_t kMiB = 1 << 20;
 
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) +
-         absl::Nanoseconds(duration.nanos());
-}
-
-// Collects everything that is wrong, so that a person mends it in one go.
-class Complaints {
- public:
-  void Add(absl::string_view field, absl::string_view text) {
-    lines_.push_back(absl::StrCat(field, ": ", text));
-    if (field_.empty()) field_ = std::string(field);
-  }
-
-  void CheckRange(absl::string_view field, int64_t value, int64_t least,
-                  int64_t most) {
-    if (value >= least && value <= most) return;
-    Add(field,
-        absl::StrCat(value, " does not lie between ", least, " and ", most));
-  }
-
-  void CheckAddress(absl::string_view field, absl::string_view address,
-                    bool may_be_zero) {
-    const auto parsed = rpc::ParseHostPort(address);
-    if (!parsed.ok()) {
-      Add(field, absl::StrCat("`", address,
-                              "` is not an address; write host:port or "
-                              "[v6]:port"));
-    } else if (parsed->port == 0 && !may_be_zero) {
-      Add(field,
-          absl::StrCat("`", address, "` has port 0; others need the real one"));
-    }
-  }
-
-  absl::Status status() const {
-    if (lines_.empty()) return absl::OkStatus();
-    return ErrorWithReason(absl::StatusCode::kInvalidArgument,
-                           ErrorReason::kInvalidField,
-                           absl::StrJoin(lines_, "\n"), {{"field", field_}});
-  }
-
- private:
-  std::vector<std::string> lines_;
-  std::string field_;
-};
-
-bool IsWildcard(absl::string_view address) {
-  const auto parsed = rpc::ParseHostPort(address);
-  return parsed.ok() && (parsed->host == "0.0.0.0" || parsed->host == "::");
-}
-
 std::string HostName() {
   char name[256] = "";
   if (gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0') {
     return "storage";
   }
   return name;
-}
-
-void CheckAddresses(const StorageConfig& config, Complaints* complaints) {
-  for (const std::string& address : config.listen()) {
-    complaints->CheckAddress("listen", address, /*may_be_zero=*/true);
-  }
-  if (!config.advertise().empty()) {
-    complaints->CheckAddress("advertise", config.advertise(),
-                             /*may_be_zero=*/false);
-  } else if (config.listen_size() > 0 && IsWildcard(config.listen(0))) {
-    complaints->Add("advertise",
-                    absl::StrCat("must say where clients reach this node, "
-                                 "since it listens on ",
-                                 config.listen(0)));
-  }
-  if (!config.admin_listen().empty()) {
-    complaints->CheckAddress("admin_listen", config.admin_listen(), true);
-  }
-  if (!config.metrics_listen().empty()) {
-    complaints->CheckAddress("metrics_listen", config.metrics_listen(), true);
-  }
-  for (const std::string& address : config.trackers()) {
-    complaints->CheckAddress("trackers", address, /*may_be_zero=*/false);
-  }
 }
 
 void CheckStorePaths(const StorageConfig& config, Complaints* complaints) {
@@ -177,9 +98,8 @@ void CheckEngine(const EngineConfig& engine, Complaints* complaints) {
 }  // namespace
 
 StorageConfig WithDefaults(StorageConfig config) {
-  if (config.name().empty()) config.set_name(HostName());
+  SetDaemonDefaults(HostName(), "127.0.0.1:7800", absl::Seconds(10), &config);
   if (config.group().empty()) config.set_group("group1");
-  if (config.listen_size() == 0) config.add_listen("127.0.0.1:7800");
   if (config.role() == tracker::v1::NODE_ROLE_UNSPECIFIED) {
     config.set_role(tracker::v1::NODE_ROLE_READ_WRITE);
   }
@@ -220,9 +140,6 @@ StorageConfig WithDefaults(StorageConfig config) {
   if (limits->streams_per_connection_max() == 0) {
     limits->set_streams_per_connection_max(1024);
   }
-  if (config.log_level().empty()) config.set_log_level("info");
-  if (config.log_format().empty()) config.set_log_format("text");
-  if (!config.has_stop_grace()) config.mutable_stop_grace()->set_seconds(10);
   return config;
 }
 
@@ -230,18 +147,7 @@ absl::Status ValidateConfig(const StorageConfig& config) {
   Complaints complaints;
   const absl::Status group = ValidateGroupName(config.group());
   if (!group.ok()) complaints.Add("group", group.message());
-  const auto cluster_id = Uuid::Parse(config.cluster_id());
-  if (!cluster_id.ok() || cluster_id->is_nil()) {
-    complaints.Add("cluster_id",
-                   "must be the cluster's UUID, the same everywhere; make one "
-                   "with `uuidgen`");
-  }
-  if (config.cluster_secret().empty() == config.cluster_secret_file().empty()) {
-    complaints.Add("cluster_secret_file",
-                   "set either this or cluster_secret; make a secret with "
-                   "`openssl rand -base64 32`");
-  }
-  CheckAddresses(config, &complaints);
+  CheckDaemonConfig(config, &complaints);
   CheckStorePaths(config, &complaints);
   CheckEngine(config.engine(), &complaints);
   complaints.CheckRange("weight", config.weight(), 1, 1000);
@@ -259,25 +165,7 @@ absl::Status ValidateConfig(const StorageConfig& config) {
   complaints.CheckRange("limits.streams_per_connection_max",
                         config.limits().streams_per_connection_max(), 1,
                         1000000);
-  const absl::Duration grace = FromProto(config.stop_grace());
-  if (grace < absl::ZeroDuration() || grace > absl::Hours(1)) {
-    complaints.Add("stop_grace", "must lie between 0 and 1 h");
-  }
-  static const auto* const kLevels =
-      new std::set<std::string>{"debug", "info", "warning", "error"};
-  if (kLevels->count(config.log_level()) == 0) {
-    complaints.Add("log_level", "must be debug, info, warning or error");
-  }
-  if (config.log_format() != "text" && config.log_format() != "json") {
-    complaints.Add("log_format", "must be text or json");
-  }
   return complaints.status();
-}
-
-absl::StatusOr<std::string> ReadClusterSecret(const StorageConfig& config,
-                                              FileSystem* fs) {
-  return cairn::ReadClusterSecret(config.cluster_secret(),
-                                  config.cluster_secret_file(), fs);
 }
 
 }  // namespace storage

@@ -3,12 +3,8 @@
 #ifndef CAIRN_SERVICES_STORAGE_CONFIG_STORAGE_CONFIG_H_
 #define CAIRN_SERVICES_STORAGE_CONFIG_STORAGE_CONFIG_H_
 
-#include <string>
-
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "cairn/config/storage/v1/storage_config.pb.h"
-#include "lib/io/file_system.h"
 
 namespace cairn {
 namespace storage {
@@ -21,12 +17,6 @@ StorageConfig WithDefaults(StorageConfig config);
 // Checks a completed configuration without touching disk or network.
 //   INVALID_ARGUMENT  one line for each field that is wrong, with the fix.
 absl::Status ValidateConfig(const StorageConfig& config);
-
-// The cluster secret, from the file or the field.
-//   INVALID_ARGUMENT     it is too short, or others can read the file.
-//   NOT_FOUND and other errors of FileSystem, with the field's name.
-absl::StatusOr<std::string> ReadClusterSecret(const StorageConfig& config,
-                                              FileSystem* fs);
 
 }  // namespace storage
 }  // namespace cairn
