@@ -155,7 +155,11 @@ class Server : public TrackerServer, private MembershipObserver {
       // The streams never end by themselves.
       tracker_service_->Stop();
       membership_service_->Stop();
-      rpc_->Stop(stop_grace());
+      // Other calls are answered where they arrive.
+      rpc_->Stop(stop_grace(), [this] {
+        return tracker_service_->watchers() == 0 &&
+               membership_service_->streams() == 0;
+      });
     }
     if (ticker_.joinable()) ticker_.join();
     metrics_server_.reset();

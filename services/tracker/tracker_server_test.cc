@@ -224,8 +224,10 @@ class TrackerServerTest : public ::testing::Test {
   TrackerServerTest() { StartTracker(); }
 
   void StartTracker() {
-    auto server =
-        TrackerServer::Start(Config(data_dir_), FileSystem::Real(), &clock_);
+    auto config = Config(data_dir_);
+    // No stop here takes as long: whoever is sent away goes at once.
+    config.mutable_stop_grace()->set_seconds(3600);
+    auto server = TrackerServer::Start(config, FileSystem::Real(), &clock_);
     ASSERT_THAT(server, IsOk());
     server_ = *std::move(server);
     address_ = server_->addresses().front();
