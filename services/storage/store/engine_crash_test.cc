@@ -130,6 +130,19 @@ void MakeSmall(CrashDriver* driver) {
   driver->options().group_entries_max = 1024;
 }
 
+// Fills a segment with unsynced files and goes on in the next one.
+void RunRoll(CrashDriver* driver) {
+  driver->set_burst_max(1);
+  if (!driver->Open().ok()) return;
+  for (int i = 0; i < 18 && !driver->fs().stopped(); ++i) {
+    driver->PutSmall(driver->options().small_file_bytes_max,
+                     Durability::kCached);
+    driver->WaitForAnswers();
+  }
+}
+
+using Script = void (*)(CrashDriver*);
+
 // How many changes of the disk the script makes when nothing goes wrong.
 uint64_t CountScript() {
   CrashDriver driver(1);
@@ -148,9 +161,8 @@ uint64_t ChangeOf(uint64_t seed, uint64_t changes) {
   return seed * 7919 % (changes + 1);
 }
 
-void EndAtEveryChange(Ending ending, int rounds) {
-  const uint64_t changes = CountScript();
-  ASSERT_GT(changes, 100u);
+void EndAtEveryChange(Ending ending, Script script, uint64_t changes,
+                      int rounds) {
   SeedRun run(/*first_seed=*/1, rounds);
   while (run.Next()) {
     SCOPED_TRACE(run.Description());
@@ -159,7 +171,7 @@ void EndAtEveryChange(Ending ending, int rounds) {
     CrashDriver driver(run.seed());
     MakeSmall(&driver);
     driver.fs().StopAfter(n);
-    RunScript(&driver);
+    script(&driver);
     if (driver.engine() != nullptr) {
       driver.End(ending);
     } else {
@@ -178,11 +190,29 @@ void EndAtEveryChange(Ending ending, int rounds) {
 }
 
 TEST(EngineCrashTest, SurvivesAPowerCutAtEveryChangeOfTheDisk) {
-  EndAtEveryChange(Ending::kPowerCut, /*rounds=*/30);
+  const uint64_t changes = CountScript();
+  ASSERT_GT(changes, 100u);
+  EndAtEveryChange(Ending::kPowerCut, RunScript, changes, /*rounds=*/30);
 }
 
 TEST(EngineCrashTest, SurvivesAKillAtEveryChangeOfTheDisk) {
-  EndAtEveryChange(Ending::kKilled, /*rounds=*/15);
+  const uint64_t changes = CountScript();
+  ASSERT_GT(changes, 100u);
+  EndAtEveryChange(Ending::kKilled, RunScript, changes, /*rounds=*/15);
+}
+
+// The next process must make durable what this one left in a segment that it
+// had sealed and not synced.
+TEST(EngineCrashTest, SurvivesAKillAtEveryStepOfARoll) {
+  CrashDriver driver(1);
+  MakeSmall(&driver);
+  RunRoll(&driver);
+  ASSERT_NE(driver.engine(), nullptr);
+  ASSERT_EQ(driver.refused(), 0);
+  const uint64_t changes = driver.fs().CountOf(kChanges);
+  ASSERT_GT(changes, 20u);
+  EndAtEveryChange(Ending::kKilled, RunRoll, changes,
+                   static_cast<int>(changes) + 1);
 }
 
 // Changes fail with `error`: one, or one and all that follow. The process lives

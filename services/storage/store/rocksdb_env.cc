@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "lib/base/mutex.h"
+#include "rocksdb/env.h"
 #include "rocksdb/file_system.h"
+#include "rocksdb/system_clock.h"
 #include "services/storage/store/rocksdb_status.h"
 
 namespace cairn {
@@ -269,10 +271,35 @@ class Adaptor : public rocksdb::FileSystem {
   cairn::FileSystem* const fs_;
 };
 
+// RocksDB sleeps a second after each error before it goes on. A test has
+// thousands of errors, and nobody mends its disk meanwhile.
+class HastyClock : public rocksdb::SystemClockWrapper {
+ public:
+  HastyClock() : SystemClockWrapper(rocksdb::SystemClock::Default()) {}
+  const char* Name() const override { return "cairn.hasty"; }
+  void SleepForMicroseconds(int micros) override {
+    SystemClockWrapper::SleepForMicroseconds(std::min(micros, kSleepMicrosMax));
+  }
+
+ private:
+  static constexpr int kSleepMicrosMax = 1000;
+};
+
+// Files by `fs`, threads by the machine.
+class AdaptedEnv : public rocksdb::EnvWrapper {
+ public:
+  explicit AdaptedEnv(cairn::FileSystem* fs)
+      : EnvWrapper(rocksdb::NewCompositeEnv(std::make_shared<Adaptor>(fs))) {
+    file_system_ = target()->GetFileSystem();
+    system_clock_ = std::make_shared<HastyClock>();
+  }
+  const char* Name() const override { return "cairn"; }
+};
+
 }  // namespace
 
 std::unique_ptr<rocksdb::Env> NewRocksDbEnv(FileSystem* fs) {
-  return rocksdb::NewCompositeEnv(std::make_shared<Adaptor>(fs));
+  return std::make_unique<AdaptedEnv>(fs);
 }
 
 }  // namespace storage
