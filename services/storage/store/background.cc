@@ -16,9 +16,6 @@ namespace {
 
 FaultPoint before_remove("compactor.before_remove");
 
-// How often the thread looks whether a flush has ended that it waits for.
-constexpr absl::Duration kFlushPoll = absl::Milliseconds(20);
-
 // Tombstones looked at in one pause of the committer.
 constexpr size_t kTombstonesAtOnce = 256;
 
@@ -53,38 +50,35 @@ void Background::WantCheckpoint() {
 void Background::Loop() {
   absl::Duration last_round = parts_.clock->Monotonic();
   absl::Duration last_checkpoint = last_round;
+  bool failed = false;
   while (true) {
     bool wanted;
     {
       MutexLock lock(&mu_);
-      if (!stopping_ && !checkpoint_wanted_) {
+      if (!stopping_ && (failed || !checkpoint_wanted_)) {
         changed_.WaitWithTimeout(
             &mu_,
             std::min(parts_.options->background_interval, absl::Seconds(1)));
-      } else if (!stopping_ && parts_.index->FlushRunning()) {
-        changed_.WaitWithTimeout(&mu_, kFlushPoll);
       }
       if (stopping_) return;
       wanted = checkpoint_wanted_;
+      checkpoint_wanted_ = false;
     }
-    parts_.checkpointer->Poll();
     const absl::Duration now = parts_.clock->Monotonic();
     const bool dirty = parts_.journal->appended_bytes() >
                        parts_.checkpointer->begun_at_bytes();
-    if (wanted || (dirty && now - last_checkpoint >=
-                                parts_.options->checkpoint_interval)) {
-      if (!parts_.index->FlushRunning()) {
-        {
-          MutexLock lock(&mu_);
-          checkpoint_wanted_ = false;
-        }
-        const absl::Status made = Checkpoint();
-        if (!made.ok()) {
-          CAIRN_LOG(kWarning, "store", "checkpoint failed path={} error={}",
-                    parts_.options->directory, made);
-        }
-        last_checkpoint = now;
+    const bool due =
+        dirty && now - last_checkpoint >= parts_.options->checkpoint_interval;
+    if ((wanted || due || parts_.index->has_frozen()) &&
+        !parts_.health->broken()) {
+      const absl::Status made =
+          (wanted || due) ? Checkpoint() : parts_.checkpointer->Complete();
+      if (!made.ok() && !failed) {
+        CAIRN_LOG(kWarning, "store", "checkpoint failed path={} error={}",
+                  parts_.options->directory, made);
       }
+      failed = !made.ok();
+      last_checkpoint = now;
     }
     if (now - last_round >= parts_.options->background_interval) {
       last_round = now;
@@ -94,26 +88,24 @@ void Background::Loop() {
 }
 
 absl::Status Background::Checkpoint() {
-  CAIRN_RETURN_IF_ERROR(parts_.checkpointer->PreSync());
-  return parts_.committer->Run([this](ChangeSet*) {
-    CAIRN_RETURN_IF_ERROR(parts_.checkpointer->Begin(/*clean_end=*/false));
+  CAIRN_RETURN_IF_ERROR(parts_.checkpointer->Complete());
+  CAIRN_RETURN_IF_ERROR(parts_.committer->Run([this](ChangeSet*) {
+    parts_.checkpointer->Begin(/*clean_end=*/false);
     parts_.committer->CheckpointMade(parts_.journal->appended_bytes());
     return absl::OkStatus();
-  });
+  }));
+  return parts_.checkpointer->Complete();
 }
 
 absl::Status Background::CheckpointNow() {
   const JournalPosition target = parts_.journal->end();
   while (parts_.checkpointer->durable() < target) {
     CAIRN_RETURN_IF_ERROR(parts_.health->CheckSmallChange());
-    CAIRN_RETURN_IF_ERROR(parts_.index->BackgroundError());
-    if (!parts_.index->FlushRunning()) CAIRN_RETURN_IF_ERROR(Checkpoint());
     {
       MutexLock lock(&mu_);
       if (stopping_) return absl::CancelledError("the path is closing");
-      changed_.WaitWithTimeout(&mu_, kFlushPoll);
     }
-    parts_.checkpointer->Poll();
+    CAIRN_RETURN_IF_ERROR(Checkpoint());
   }
   return absl::OkStatus();
 }
@@ -132,7 +124,6 @@ void Background::RunOnce() {
   parts_.health->Refresh().IgnoreError();  // The last answer stays.
   parts_.health->RestoreBallast();
   ResumeIndex();
-  parts_.checkpointer->Poll();
   absl::Status done = RemoveDoomed();
   done.Update(DropTombstones());
   if (!done.ok() && !absl::IsUnavailable(done)) {
@@ -147,7 +138,7 @@ absl::Status Background::RemoveDoomed() {
   if (doomed.empty()) return absl::OkStatus();
   // What removed the last reference must be durable before the file goes, or a
   // power cut would leave the reference without the file.
-  CAIRN_RETURN_IF_ERROR(parts_.checkpointer->PreSync());
+  CAIRN_RETURN_IF_ERROR(parts_.checkpointer->SyncAll());
   const JournalPosition synced = parts_.journal->synced();
   const JournalPosition durable = parts_.checkpointer->durable();
   std::vector<uint64_t> removed;

@@ -62,6 +62,8 @@ class Background {
 
  private:
   void Loop() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Ends the checkpoint that was begun, if any, and makes a new one.
   absl::Status Checkpoint();
   void ResumeIndex();
   absl::Status RemoveDoomed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mu_);

@@ -11,6 +11,10 @@ namespace {
 
 constexpr int kVersionCounterBits = 16;
 
+// LogEntry.operation.
+constexpr uint32_t kLogPut = 1;
+constexpr uint32_t kLogDelete = 2;
+
 int64_t UnixMillis(const Version& version) {
   return static_cast<int64_t>(version.clock >> kVersionCounterBits);
 }
@@ -27,16 +31,14 @@ bool Refers(const FileRecord* record, uint64_t segment) {
 
 ChangeSet::ChangeSet(const ChangeSetOptions& options, Index* index,
                      PathState* state)
-    : options_(options),
-      index_(index),
-      state_(state),
-      batch_(index->NewBatch()) {
+    : options_(options), index_(index), state_(state) {
   Reset();
 }
 
 void ChangeSet::Reset() {
   batch_.Clear();
   files_.clear();
+  last_known_.reset();
   change_ = StateChange();
   change_.last_sequence = state_->last_sequence();
   change_.version_clock = state_->version_clock();
@@ -49,9 +51,17 @@ absl::StatusOr<bool> ChangeSet::FindFile(absl::string_view name,
     *record = it->second;
     return true;
   }
+  if (last_known_.has_value() && last_known_->name == name) {
+    if (last_known_->found) *record = last_known_->record;
+    return last_known_->found;
+  }
   CAIRN_ASSIGN_OR_RETURN(const Lookup found,
                          index_->GetFile(name, /*may_block=*/true, record));
-  return found == Lookup::kFound;
+  if (!last_known_.has_value()) last_known_.emplace();
+  last_known_->name.assign(name.data(), name.size());
+  last_known_->found = found == Lookup::kFound;
+  if (last_known_->found) last_known_->record = *record;
+  return last_known_->found;
 }
 
 uint64_t ChangeSet::NextSequence() { return change_.last_sequence + 1; }
@@ -136,17 +146,23 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
   if (change.log_sequence() != 0 && !options_.rebuilding) {
     change_.last_sequence =
         std::max(change_.last_sequence, change.log_sequence());
-    log_entry_.set_operation(record.deleted ? 2 : 1);
-    log_entry_.set_name(change.name());
-    log_entry_.set_version_clock(record.version.clock);
-    log_entry_.set_version_node(record.version.node);
-    batch_.PutLog(change.log_origin(), change.log_sequence(), log_entry_);
-    if (!change.request_id().empty()) {
-      request_entry_.set_log_origin(change.log_origin());
-      request_entry_.set_log_sequence(change.log_sequence());
-      request_entry_.set_unix_minutes(
-          static_cast<uint32_t>(UnixMillis(record.version) / 60000));
-      batch_.PutRequest(change.request_id(), request_entry_);
+    LogItem item;
+    item.origin = change.log_origin();
+    item.sequence = change.log_sequence();
+    item.operation = record.deleted ? kLogDelete : kLogPut;
+    item.version_clock = record.version.clock;
+    item.version_node = record.version.node;
+    item.name = name;
+    batch_.PutLog(item);
+    const absl::StatusOr<Uuid> request_id =
+        Uuid::FromBytes(change.request_id());
+    if (request_id.ok()) {
+      RequestItem request;
+      request.log_origin = item.origin;
+      request.log_sequence = item.sequence;
+      request.unix_minutes =
+          static_cast<uint32_t>(UnixMillis(record.version) / 60000);
+      batch_.PutRequest(*request_id, request);
     }
   }
   if (wins) files_.insert_or_assign(name, std::move(record));
@@ -191,11 +207,10 @@ void ChangeSet::ForgetDoomed(uint64_t number) {
   change_.undoomed.push_back(number);
 }
 
-absl::Status ChangeSet::Write() {
-  if (!batch_.empty()) CAIRN_RETURN_IF_ERROR(index_->Write(&batch_));
+void ChangeSet::Write() {
+  index_->Write(&batch_);
   state_->Apply(change_);
   Reset();
-  return absl::OkStatus();
 }
 
 }  // namespace storage

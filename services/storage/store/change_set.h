@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "cairn/disk/v1/segment.pb.h"
 #include "services/storage/store/file_record.h"
 #include "services/storage/store/index.h"
@@ -84,7 +85,7 @@ class ChangeSet {
   IndexBatch* batch() { return &batch_; }
 
   // Makes all of it visible in the index and in the state, and resets.
-  absl::Status Write();
+  void Write();
 
  private:
   void AddLive(uint64_t segment, int64_t bytes);
@@ -97,8 +98,15 @@ class ChangeSet {
   PathState* const state_;
   IndexBatch batch_;
   StateChange change_;
-  disk::v1::LogEntry log_entry_;
-  disk::v1::RequestEntry request_entry_;
+
+  // The last name that FindFile() looked up in the index: whoever admits a
+  // change asks for it, and then Apply() does.
+  struct Known {
+    std::string name;
+    bool found = false;
+    FileRecord record;
+  };
+  absl::optional<Known> last_known_;
 
   // Names that were changed here.
   absl::flat_hash_map<absl::string_view, FileRecord> files_;

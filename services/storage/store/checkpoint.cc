@@ -13,6 +13,7 @@ namespace {
 
 FaultPoint before_begin("checkpoint.before_begin");
 FaultPoint after_begin("checkpoint.after_begin");
+FaultPoint before_flush("checkpoint.before_flush");
 
 }  // namespace
 
@@ -45,7 +46,7 @@ absl::Status Checkpointer::SyncDedicated() {
   return absl::OkStatus();
 }
 
-absl::Status Checkpointer::PreSync() {
+absl::Status Checkpointer::SyncAll() {
   CAIRN_RETURN_IF_ERROR(health_->CheckSmallChange());
   CAIRN_RETURN_IF_ERROR(SyncDedicated());
   const absl::Status synced = journal_->Sync();
@@ -53,12 +54,9 @@ absl::Status Checkpointer::PreSync() {
   return synced;
 }
 
-absl::Status Checkpointer::Begin(bool clean_end) {
-  Poll();
-  if (index_->FlushRunning()) return absl::OkStatus();
+void Checkpointer::Begin(bool clean_end) {
+  if (index_->has_frozen()) return;
   const absl::Duration start = clock_->Monotonic();
-  CAIRN_RETURN_IF_ERROR(PreSync());
-
   std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>> segments;
   disk::v1::IndexState state = state_->Save(&segments);
   const JournalPosition position = journal_->end();
@@ -66,45 +64,49 @@ absl::Status Checkpointer::Begin(bool clean_end) {
   state.set_journal_offset(static_cast<uint64_t>(position.offset));
   state.set_boot_id(boot_id_);
   state.set_clean_end(clean_end);
-  disk::v1::OriginEntry origin;
-  origin.set_incarnation(state.incarnation());
-  origin.set_epoch(state.epoch());
-  origin.set_last_sequence(state.last_sequence());
-  IndexBatch batch = index_->NewBatch();
+  IndexBatch batch;
   batch.PutState(state);
-  batch.PutOrigin(state.log_origin(), origin);
   for (const auto& [number, entry] : segments) batch.PutSegment(number, entry);
   before_begin.PassOrDie();
-  absl::Status begun = index_->Write(&batch);
-  if (begun.ok()) begun = index_->StartFlush();
-  if (!begun.ok()) {
-    state_->SaveFailed(segments);
-    return begun;
+  index_->Write(&batch);
+  {
+    MutexLock lock(&mu_);
+    pending_ = position;
+    begun_at_bytes_ = journal_->appended_bytes();
+    count_ += 1;
   }
+  index_->Freeze();
   after_begin.PassOrDie();
   if (observer_ != nullptr) {
     observer_->OnCheckpoint(clock_->Monotonic() - start);
   }
+}
+
+absl::Status Checkpointer::Complete() {
+  MutexLock complete(&complete_mu_);
+  if (!index_->has_frozen()) return absl::OkStatus();
+  JournalPosition position;
+  {
+    MutexLock lock(&mu_);
+    position = *pending_;
+  }
+  // What is flushed must not refer to bytes that a power cut can take.
+  absl::Status done = SyncAll();
+  before_flush.PassOrDie();
+  if (done.ok()) done = index_->Flush();
+  if (!done.ok() && !absl::IsResourceExhausted(done)) health_->SetBroken(done);
   MutexLock lock(&mu_);
-  pending_ = position;
-  begun_at_bytes_ = journal_->appended_bytes();
-  count_ += 1;
+  last_status_ = done;
+  if (!done.ok()) return done;
+  durable_ = position;
+  // Begin() may have marked the next one meanwhile.
+  if (*pending_ == position) pending_.reset();
   return absl::OkStatus();
 }
 
-void Checkpointer::Poll() {
-  JournalPosition looked_at;
-  {
-    MutexLock lock(&mu_);
-    if (!pending_.has_value()) return;
-    looked_at = *pending_;
-  }
-  if (index_->FlushRunning() || !index_->BackgroundError().ok()) return;
+absl::Status Checkpointer::last_status() const {
   MutexLock lock(&mu_);
-  // Another thread may have begun the next one meanwhile.
-  if (!pending_.has_value() || !(*pending_ == looked_at)) return;
-  durable_ = looked_at;
-  pending_.reset();
+  return last_status_;
 }
 
 JournalPosition Checkpointer::durable() const {

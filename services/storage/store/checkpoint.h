@@ -1,8 +1,9 @@
 // Checkpoints: the moments at which the index on disk holds exactly what the
 // journal says up to one position, and refers to nothing that is not durable.
 //
-//   PreSync (background) ─▶ Begin (committer) ─▶ flush (RocksDB) ─▶ Poll ─▶
-//   durable()
+//   Begin (committer)           Complete (background)
+//   state into the index,  ──▶  sync journal and dedicated  ──▶ durable()
+//   freeze what it holds        segments, flush the index
 
 #ifndef CAIRN_SERVICES_STORAGE_STORE_CHECKPOINT_H_
 #define CAIRN_SERVICES_STORAGE_STORE_CHECKPOINT_H_
@@ -34,21 +35,27 @@ class Checkpointer {
                EngineObserver* observer, std::string boot_id,
                const JournalPosition& durable);
 
-  // Syncs most of what Begin() needs, so that the committer waits less. Any
-  // thread. A failure breaks the path.
-  absl::Status PreSync();
+  // Makes the journal and the dedicated segments durable. Any thread. A failure
+  // breaks the path.
+  absl::Status SyncAll();
 
   // Makes the dedicated segments durable that are committed and not known to
   // be. Any thread. A failure breaks the path.
   absl::Status SyncDedicated();
 
-  // Syncs the rest, writes the state into the index and starts the flush. On
-  // the thread that changes the path. Does nothing while a flush runs.
-  // `clean_end`: nothing will be written after this.
-  absl::Status Begin(bool clean_end);
+  // Marks what the index holds now for the next Complete(). On the thread that
+  // changes the path; does not touch the disk. Does nothing if what was marked
+  // before is not complete. `clean_end`: nothing will be written after this.
+  void Begin(bool clean_end) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Sees whether the flush has ended. Any thread.
-  void Poll() ABSL_LOCKS_EXCLUDED(mu_);
+  // Makes durable what Begin() marked, if it did. Any thread but the
+  // committer's; blocks.
+  //   RESOURCE_EXHAUSTED  DISK_FULL: try again when there is room.
+  //   others              the path is broken.
+  absl::Status Complete() ABSL_LOCKS_EXCLUDED(complete_mu_, mu_);
+
+  // What the last Complete() said.
+  absl::Status last_status() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // What a restart would replay from. Never moves back.
   JournalPosition durable() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -67,7 +74,9 @@ class Checkpointer {
   EngineObserver* const observer_;
   const std::string boot_id_;
 
+  Mutex complete_mu_;  // Held by Complete(); before mu_.
   mutable Mutex mu_;
+  absl::Status last_status_ ABSL_GUARDED_BY(mu_);
   JournalPosition durable_ ABSL_GUARDED_BY(mu_);
   absl::optional<JournalPosition> pending_ ABSL_GUARDED_BY(mu_);
   int64_t begun_at_bytes_ ABSL_GUARDED_BY(mu_) = 0;

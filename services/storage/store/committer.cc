@@ -20,14 +20,14 @@ FaultPoint before_sync("committer.before_sync");
 FaultPoint before_index("committer.before_index");
 FaultPoint before_answers("committer.before_answers");
 
-// Entries between two looks at the size of the memtables.
-constexpr int64_t kCheckEntries = 512;
+// The longest wait for company, as a share of a sync's time, and how often it
+// is left out, at most, after nobody came.
+constexpr double kCompanyWaitShare = 0.5;
+constexpr int kWaitsLeftOutMax = 64;
 
-// A memtable of this many times its share makes the committer wait for the
-// flush that is running.
-constexpr int kMemtableStallFactor = 4;
-
-constexpr int kIndexRetries = 3;
+// When the index has this many times its share of changes in memory, the
+// committer waits for the flush that is running.
+constexpr int kDeltaStallFactor = 3;
 
 constexpr uint32_t kOperationDelete = 2;  // LogEntry.operation.
 
@@ -98,10 +98,11 @@ void Committer::Submit(CommitRequest request) {
                        " changes wait; come back later"));
       numbers_.refused += 1;
     } else {
+      if (request.durability == Durability::kSynced) queued_synced_ += 1;
       queue_.push_back({std::move(request), bytes});
       queued_bytes_ += bytes;
       queued_entries_ += 1;
-      if (idle_) work_.Signal();
+      if (idle_ || queue_.size() == awaited_) work_.Signal();
       return;
     }
   }
@@ -140,7 +141,9 @@ void Committer::Loop() {
       }
       idle_ = false;
       if (queue_.empty() && tasks_.empty()) return;
+      if (queued_synced_ > 0 && tasks_.empty()) AwaitCompany();
       group_.swap(queue_);
+      queued_synced_ = 0;
       tasks.swap(tasks_);
     }
     for (WaitingTask* waiting : tasks) RunTask(waiting);
@@ -162,16 +165,37 @@ void Committer::Loop() {
   }
 }
 
+// A sync costs about the same for one member as for many, and those who were
+// answered last are likely to come back at once. Without a wait they would come
+// while the sync for the others runs, and two halves would take turns for ever.
+void Committer::AwaitCompany() {
+  if (queue_.size() >= company_) return;
+  if (waits_to_leave_out_ > 0) {
+    --waits_to_leave_out_;
+    return;
+  }
+  const size_t before = queue_.size();
+  const absl::Time end = absl::Now() + sync_time_ * kCompanyWaitShare;
+  awaited_ = company_;
+  while (queue_.size() < company_ && tasks_.empty() && !stopping_) {
+    const absl::Duration left = end - absl::Now();
+    if (left <= absl::ZeroDuration()) break;
+    work_.WaitWithTimeout(&mu_, left);
+  }
+  awaited_ = 0;
+  if (queue_.size() > before || !tasks_.empty()) {
+    waits_left_out_last_ = 0;
+    return;
+  }
+  waits_left_out_last_ =
+      std::min(std::max(1, 2 * waits_left_out_last_), kWaitsLeftOutMax);
+  waits_to_leave_out_ = waits_left_out_last_;
+}
+
 void Committer::RunTask(WaitingTask* waiting) {
   changes_.Reset();
   waiting->result = (*waiting->task)(&changes_);
-  if (waiting->result.ok()) {
-    waiting->result = WriteIndex();
-    // A task changes nothing that is in the journal, so what it wanted is
-    // wanted again after a restart; but what is in memory is not what is in the
-    // index any more.
-    if (!waiting->result.ok()) parts_.health->SetBroken(waiting->result);
-  }
+  if (waiting->result.ok()) changes_.Write();
   changes_.Reset();
   waiting->ran.Notify();
 }
@@ -233,6 +257,7 @@ void Committer::CommitGroup(size_t begin, size_t end) {
     numbers_.commits += 1;
     numbers_.committed += committed;
     numbers_.refused += refused;
+    company_ = sync_needed_ ? queue_.size() + group_.size() : 0;
   }
   if (parts_.observer != nullptr) {
     parts_.observer->OnCommit(static_cast<int64_t>(end - begin),
@@ -266,17 +291,7 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
   sync_dedicated_needed_ = false;
 
   absl::Status usable = parts_.health->CheckSmallChange();
-  if (usable.ok()) {
-    // A flush that failed keeps its memtables; taking more would only grow
-    // them.
-    const absl::Status index_error = parts_.index->BackgroundError();
-    if (absl::IsResourceExhausted(index_error)) {
-      usable = index_error;
-    } else if (!index_error.ok()) {
-      parts_.health->SetBroken(index_error);
-      usable = parts_.health->CheckSmallChange();
-    }
-  }
+  if (usable.ok()) usable = IndexUsable();
   if (usable.ok()) {
     usable = parts_.journal->RollIfNeeded();
     if (absl::IsResourceExhausted(usable)) return GroupResult::kNoSpace;
@@ -329,6 +344,7 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
   }
   before_sync.PassOrDie();
   if (sync_needed_) {
+    const absl::Duration start = parts_.clock->Monotonic();
     absl::Status synced;
     if (sync_dedicated_needed_) synced = parts_.sync_dedicated();
     if (synced.ok()) synced = parts_.journal->Sync();
@@ -339,14 +355,11 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
       parts_.health->SetBroken(synced);
       return GroupResult::kBroken;
     }
+    sync_time_ = parts_.clock->Monotonic() - start;
   }
   if (journal_bytes > 0) {
     before_index.PassOrDie();
-    const absl::Status indexed = WriteIndex();
-    if (!indexed.ok()) {
-      parts_.health->SetBroken(indexed);
-      return GroupResult::kBroken;
-    }
+    changes_.Write();
     for (size_t i = begin; i < end; ++i) {
       CommitRequest& request = group_[i].request;
       if (request.kind != CommitRequest::Kind::kFinish ||
@@ -460,19 +473,18 @@ absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
                                                 bool may_block,
                                                 Committed* committed,
                                                 bool* was_delete) {
-  disk::v1::RequestEntry request;
+  RequestItem request;
   CAIRN_ASSIGN_OR_RETURN(
-      Lookup found,
-      parts_.index->GetRequest(request_id.bytes(), may_block, &request));
+      Lookup found, parts_.index->GetRequest(request_id, may_block, &request));
   if (found != Lookup::kFound) return found;
   const int64_t age_minutes =
-      absl::ToUnixSeconds(parts_.clock->Now()) / 60 - request.unix_minutes();
+      absl::ToUnixSeconds(parts_.clock->Now()) / 60 - request.unix_minutes;
   if (age_minutes > absl::ToInt64Minutes(options_.request_retention)) {
     return Lookup::kMissing;
   }
   disk::v1::LogEntry log;
   CAIRN_ASSIGN_OR_RETURN(
-      found, parts_.index->GetLog(request.log_origin(), request.log_sequence(),
+      found, parts_.index->GetLog(request.log_origin, request.log_sequence,
                                   may_block, &log));
   if (found != Lookup::kFound) return found;
   *was_delete = log.operation() == kOperationDelete;
@@ -676,16 +688,15 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   outcome->kind = Outcome::Kind::kCommitted;
 }
 
-absl::Status Committer::WriteIndex() {
-  absl::Status written = changes_.Write();
-  // The journal has it already, so the index must get it, too.
-  for (int i = 0; absl::IsResourceExhausted(written) && i < kIndexRetries;
-       ++i) {
-    parts_.health->ReleaseBallast();
-    parts_.index->Resume().IgnoreError();
-    written = changes_.Write();
+absl::Status Committer::IndexUsable() const {
+  // A flush that finds no room keeps what it was to write in memory; taking
+  // more would only grow it.
+  if (parts_.index->DeltaBytes() <
+      kDeltaStallFactor * options_.memtable_bytes) {
+    return absl::OkStatus();
   }
-  return written;
+  const absl::Status status = parts_.checkpoint_status();
+  return absl::IsResourceExhausted(status) ? status : absl::OkStatus();
 }
 
 void Committer::ApplyBackPressure() {
@@ -694,17 +705,14 @@ void Committer::ApplyBackPressure() {
       options_.checkpoint_journal_bytes) {
     parts_.checkpoint_wanted();
   }
-  entries_since_check_ += static_cast<int64_t>(outcomes_.size());
-  if (entries_since_check_ < kCheckEntries) return;
-  entries_since_check_ = 0;
-  int64_t memtable_bytes = parts_.index->MemtableBytes();
-  if (memtable_bytes < options_.memtable_bytes) return;
+  if (parts_.index->DeltaBytes() < options_.memtable_bytes) return;
   parts_.checkpoint_wanted();
-  while (memtable_bytes > kMemtableStallFactor * options_.memtable_bytes &&
-         parts_.index->FlushRunning() && parts_.index->BackgroundError().ok()) {
+  while (parts_.index->DeltaBytes() >
+             kDeltaStallFactor * options_.memtable_bytes &&
+         parts_.index->has_frozen() && !parts_.health->broken() &&
+         parts_.checkpoint_status().ok()) {
     // Writing is faster than the index's disk for long: let it catch up.
     absl::SleepFor(absl::Milliseconds(1));
-    memtable_bytes = parts_.index->MemtableBytes();
   }
 }
 

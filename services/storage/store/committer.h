@@ -94,6 +94,9 @@ struct CommitterParts {
   // block.
   std::function<void()> checkpoint_wanted;
 
+  // What the last checkpoint said.
+  std::function<absl::Status()> checkpoint_status;
+
   // Makes the dedicated segments durable that are not, on the calling thread.
   std::function<absl::Status()> sync_dedicated;
 };
@@ -162,6 +165,9 @@ class Committer {
   };
 
   void Loop() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Waits for members that are likely to come within a part of a sync's time.
+  void AwaitCompany() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunTask(WaitingTask* waiting);
 
   // Commits group_[begin, end) and answers it.
@@ -190,7 +196,8 @@ class Committer {
                          const disk::v1::FileChange& change,
                          const absl::Cord* content, uint32_t content_crc,
                          absl::Span<const uint32_t> block_crcs);
-  absl::Status WriteIndex();
+  // OK, or why the index cannot take more changes.
+  absl::Status IndexUsable() const;
   void ApplyBackPressure();
   absl::Status ShuttingDown() const;
 
@@ -216,13 +223,18 @@ class Committer {
   JournalPosition next_;    // Where the next record of the group stands.
   JournalPosition synced_;  // When the group began.
   bool sync_needed_ = false;
+  absl::Duration sync_time_;    // The last one's.
+  int waits_to_leave_out_ = 0;  // Since nobody came while we waited.
+  int waits_left_out_last_ = 0;
   bool sync_dedicated_needed_ = false;
-  int64_t entries_since_check_ = 0;
   std::atomic<int64_t> checkpoint_at_bytes_{0};
 
   mutable Mutex mu_;
   CondVar work_;
   std::vector<Queued> queue_ ABSL_GUARDED_BY(mu_);
+  size_t queued_synced_ ABSL_GUARDED_BY(mu_) = 0;  // Of queue_: want a sync.
+  size_t awaited_ ABSL_GUARDED_BY(mu_) = 0;  // 0, or tell when so many wait.
+  size_t company_ ABSL_GUARDED_BY(mu_) = 0;  // See AwaitCompany().
   std::deque<WaitingTask*> tasks_ ABSL_GUARDED_BY(mu_);
   int64_t queued_bytes_ ABSL_GUARDED_BY(mu_) = 0;  // With those in group_.
   size_t queued_entries_ ABSL_GUARDED_BY(mu_) = 0;

@@ -414,7 +414,17 @@ class EngineImpl : public Engine {
     }
     CAIRN_RETURN_IF_ERROR(begun);
     CAIRN_RETURN_IF_ERROR(journal_.Sync());
-    return checkpointer_->Begin(/*clean_end=*/false);
+    if (new_epoch) {
+      disk::v1::OriginEntry origin;
+      origin.set_incarnation(opened.incarnation());
+      origin.set_epoch(opened.epoch());
+      IndexBatch batch;
+      batch.PutOrigin(opened.log_origin(), origin);
+      index_->Write(&batch);
+    }
+    // The background thread ends it.
+    checkpointer_->Begin(/*clean_end=*/false);
+    return absl::OkStatus();
   }
 
   void StartThreads() {
@@ -427,6 +437,7 @@ class EngineImpl : public Engine {
     commit.clock = clock_;
     commit.observer = observer_;
     commit.checkpoint_wanted = [this] { background_->WantCheckpoint(); };
+    commit.checkpoint_status = [this] { return checkpointer_->last_status(); };
     commit.sync_dedicated = [this] { return checkpointer_->SyncDedicated(); };
     committer_ = std::make_unique<Committer>(std::move(commit));
 
@@ -461,17 +472,12 @@ class EngineImpl : public Engine {
   // Everything durable, then a record that says so, then an index that needs no
   // replay.
   absl::Status CleanEnd() {
-    CAIRN_RETURN_IF_ERROR(checkpointer_->PreSync());
+    CAIRN_RETURN_IF_ERROR(checkpointer_->Complete());
+    CAIRN_RETURN_IF_ERROR(checkpointer_->SyncAll());
     CAIRN_RETURN_IF_ERROR(journal_.RollIfNeeded());
     CAIRN_RETURN_IF_ERROR(journal_.AppendControl(RecordType::kCleanEnd, ""));
-    const absl::Status synced = journal_.Sync();
-    if (!synced.ok()) health_.SetBroken(synced);
-    CAIRN_RETURN_IF_ERROR(synced);
-    // A flush that runs would make Begin() do nothing.
-    CAIRN_RETURN_IF_ERROR(index_->BackgroundError());
-    CAIRN_RETURN_IF_ERROR(index_->WaitForFlush());
-    CAIRN_RETURN_IF_ERROR(checkpointer_->Begin(/*clean_end=*/true));
-    return index_->WaitForFlush();
+    checkpointer_->Begin(/*clean_end=*/true);
+    return checkpointer_->Complete();
   }
 
   // The record of a file that is there.

@@ -18,6 +18,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/mutex.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/io/fault_rules.h"
 #include "lib/testing/crashable_file_system.h"
 #include "lib/testing/fake_clock.h"
 #include "lib/testing/status_matchers.h"
@@ -365,7 +366,11 @@ TEST_F(EngineTest, RefusesADirectoryOfOthers) {
 TEST_F(EngineTest, AFailedSyncMakesThePathReadOnlyForGood) {
   ASSERT_THAT(OpenPath(), IsOk());
   ASSERT_THAT(PutFile(path_.get(), "before", "1"), IsOk());
-  fs_.FailNextSync(EIO);
+  FaultRule rule;  // The journal's; RocksDB may sync something just then.
+  rule.operations = static_cast<FileOperations>(FileOperation::kSync);
+  rule.path_part = "/segments/";
+  rule.error = EIO;
+  fs_.faults().Add(rule);
   const auto lost = PutFile(path_.get(), "lost", "2");
   EXPECT_THAT(lost, StatusIs(absl::StatusCode::kAborted));
   EXPECT_EQ(ReasonOf(lost.status()), ErrorReason::kWriteFailed);

@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/log.h"
 #include "lib/base/mutex.h"
@@ -17,6 +16,7 @@
 #include "rocksdb/options.h"
 #include "rocksdb/statistics.h"
 #include "rocksdb/table.h"
+#include "services/storage/store/file_key.h"
 #include "services/storage/store/rocksdb_env.h"
 #include "services/storage/store/rocksdb_status.h"
 
@@ -80,6 +80,14 @@ std::string EncodeExpiryKey(const ExpiryKey& expiry) {
 absl::Status Damaged(absl::string_view what) {
   return ErrorWithReason(absl::StatusCode::kDataLoss,
                          ErrorReason::kContentDamaged, what);
+}
+
+// Memtables hold nothing that is not in the delta, too.
+rocksdb::ReadOptions ReadOptionsFor(bool may_block) {
+  rocksdb::ReadOptions options;
+  options.read_tier =
+      may_block ? rocksdb::kPersistedTier : rocksdb::kBlockCacheTier;
+  return options;
 }
 
 // RocksDB's warnings go to the process's log, the rest nowhere.
@@ -158,59 +166,65 @@ class Index::Listener : public rocksdb::EventListener {
   absl::Status error_ ABSL_GUARDED_BY(mu_);
 };
 
-void IndexBatch::Put(IndexFamily family, absl::string_view key,
-                     const google::protobuf::MessageLite& value) {
-  scratch_.clear();
-  value.AppendToString(&scratch_);
-  batch_.Put(families_[static_cast<int>(family)], ToSlice(key), scratch_);
-}
-
-void IndexBatch::Delete(IndexFamily family, absl::string_view key) {
-  batch_.Delete(families_[static_cast<int>(family)], ToSlice(key));
+void IndexBatch::Clear() {
+  files_.clear();
+  values_.clear();
+  log_.clear();
+  requests_.clear();
+  small_.clear();
 }
 
 void IndexBatch::PutState(const disk::v1::IndexState& state) {
-  Put(IndexFamily::kDefault, kStateKey, state);
+  small_.push_back({IndexFamily::kDefault, std::string(kStateKey),
+                    state.SerializeAsString()});
 }
 void IndexBatch::PutFile(absl::string_view name, const FileRecord& record) {
   EncodeFileEntry(record, &file_entry_);
-  Put(IndexFamily::kFiles, name, file_entry_);
+  FileChange change;
+  change.name = name;
+  change.value_begin = values_.size();
+  file_entry_.AppendToString(&values_);
+  change.value_end = values_.size();
+  files_.push_back(change);
 }
 void IndexBatch::DeleteFile(absl::string_view name) {
-  Delete(IndexFamily::kFiles, name);
+  FileChange change;
+  change.name = name;
+  change.deleted = true;
+  files_.push_back(change);
 }
-void IndexBatch::PutLog(uint32_t origin, uint64_t sequence,
-                        const disk::v1::LogEntry& entry) {
-  Put(IndexFamily::kLog, LogKey(origin, sequence), entry);
-}
+void IndexBatch::PutLog(const LogItem& item) { log_.push_back(item); }
 void IndexBatch::PutOrigin(uint32_t origin,
                            const disk::v1::OriginEntry& entry) {
-  Put(IndexFamily::kOrigins, OriginKey(origin), entry);
+  small_.push_back(
+      {IndexFamily::kOrigins, OriginKey(origin), entry.SerializeAsString()});
 }
-void IndexBatch::PutRequest(absl::string_view request_id,
-                            const disk::v1::RequestEntry& entry) {
-  Put(IndexFamily::kRequests, request_id, entry);
+void IndexBatch::PutRequest(const Uuid& id, const RequestItem& item) {
+  requests_.emplace_back(id, item);
 }
 void IndexBatch::PutExpiry(const ExpiryKey& key) {
-  batch_.Put(families_[static_cast<int>(IndexFamily::kExpiry)],
-             EncodeExpiryKey(key), rocksdb::Slice());
+  small_.push_back({IndexFamily::kExpiry, EncodeExpiryKey(key), std::string()});
 }
 void IndexBatch::DeleteExpiry(const ExpiryKey& key) {
-  Delete(IndexFamily::kExpiry, EncodeExpiryKey(key));
+  small_.push_back({IndexFamily::kExpiry, EncodeExpiryKey(key), absl::nullopt});
 }
 void IndexBatch::PutSegment(uint64_t number,
                             const disk::v1::SegmentEntry& entry) {
-  Put(IndexFamily::kSegments, SegmentKey(kSegmentPrefix, number), entry);
+  small_.push_back({IndexFamily::kSegments, SegmentKey(kSegmentPrefix, number),
+                    entry.SerializeAsString()});
 }
 void IndexBatch::DeleteSegment(uint64_t number) {
-  Delete(IndexFamily::kSegments, SegmentKey(kSegmentPrefix, number));
+  small_.push_back({IndexFamily::kSegments, SegmentKey(kSegmentPrefix, number),
+                    absl::nullopt});
 }
 void IndexBatch::PutDoomed(uint64_t number,
                            const disk::v1::DoomedSegment& entry) {
-  Put(IndexFamily::kSegments, SegmentKey(kDoomedPrefix, number), entry);
+  small_.push_back({IndexFamily::kSegments, SegmentKey(kDoomedPrefix, number),
+                    entry.SerializeAsString()});
 }
 void IndexBatch::DeleteDoomed(uint64_t number) {
-  Delete(IndexFamily::kSegments, SegmentKey(kDoomedPrefix, number));
+  small_.push_back({IndexFamily::kSegments, SegmentKey(kDoomedPrefix, number),
+                    absl::nullopt});
 }
 
 absl::StatusOr<std::unique_ptr<Index>> Index::Open(const IndexOptions& options,
@@ -241,6 +255,8 @@ absl::StatusOr<std::unique_ptr<Index>> Index::Open(const IndexOptions& options,
   db_options.info_log = std::make_shared<LogBridge>();
   db_options.listeners.push_back(index->listener_);
   db_options.statistics = index->statistics_;
+  // After an error the path is read-only, or Flush() tries again.
+  db_options.max_bgerror_resume_count = 0;
   db_options.atomic_flush = true;
   db_options.avoid_flush_during_shutdown = true;
   db_options.avoid_flush_during_recovery = true;
@@ -272,21 +288,19 @@ absl::StatusOr<std::unique_ptr<Index>> Index::Open(const IndexOptions& options,
 
   rocksdb::ColumnFamilyOptions family;
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-  // Never reached: only StartFlush() may switch memtables, see the header.
-  const size_t write_buffer_bytes = static_cast<size_t>(
+  // Never reached: only Flush() fills memtables, and it flushes them at once.
+  family.write_buffer_size = static_cast<size_t>(
       std::max<int64_t>(int64_t{256} << 20, 8 * options.memtable_bytes));
-  family.write_buffer_size = write_buffer_bytes;
-  family.max_write_buffer_number = 6;
-  family.arena_block_size = 256 << 10;
-  // About 256 KiB of bits for what the memtable holds between checkpoints.
-  family.memtable_prefix_bloom_size_ratio =
-      static_cast<double>(256 << 10) / static_cast<double>(write_buffer_bytes);
-  family.memtable_whole_key_filtering = true;
+  family.arena_block_size = 64 << 10;
   family.compression = rocksdb::kZSTD;
   family.compression_opts.level = 1;
   family.target_file_size_base = 32 << 20;
   family.max_bytes_for_level_base = 128 << 20;
   family.level_compaction_dynamic_level_bytes = true;
+  // A flush writes one table per family, whatever its size.
+  family.level0_file_num_compaction_trigger = 6;
+  family.level0_slowdown_writes_trigger = 40;
+  family.level0_stop_writes_trigger = 80;
 
   rocksdb::ColumnFamilyOptions requests = family;
   requests.compaction_style = rocksdb::kCompactionStyleUniversal;
@@ -341,23 +355,44 @@ Index::~Index() {
 
 absl::StatusOr<Lookup> Index::GetFile(absl::string_view name, bool may_block,
                                       FileRecord* record) {
-  rocksdb::ReadOptions options;
-  if (!may_block) options.read_tier = rocksdb::kBlockCacheTier;
+  absl::Status parsed;
+  const auto parse = [record, &parsed](absl::string_view value) {
+    absl::StatusOr<FileRecord> found = ParseFileEntry(value);
+    if (found.ok()) {
+      *record = *std::move(found);
+    } else {
+      parsed = found.status();
+    }
+  };
+  // The delta first: what is dropped from it is in the tables by then.
+  switch (delta_.FindFile(name, parse)) {
+    case DeltaFound::kValue:
+      CAIRN_RETURN_IF_ERROR(parsed);
+      return Lookup::kFound;
+    case DeltaFound::kDeleted:
+      return Lookup::kMissing;
+    case DeltaFound::kNothing:
+      break;
+  }
+  const rocksdb::ReadOptions options = ReadOptionsFor(may_block);
+  thread_local std::string key;  // Kept: its memory is used again.
+  key.clear();
+  AppendFileKey(name, &key);
   rocksdb::PinnableSlice value;
   const rocksdb::Status status =
-      db_->Get(options, family(IndexFamily::kFiles), ToSlice(name), &value);
+      db_->Get(options, family(IndexFamily::kFiles), key, &value);
   if (status.IsNotFound()) return Lookup::kMissing;
   if (status.IsIncomplete()) return Lookup::kWouldBlock;
   if (!status.ok()) return FromRocksDb(status, "read a file");
-  CAIRN_ASSIGN_OR_RETURN(*record, ParseFileEntry(FromSlice(value)));
+  parse(FromSlice(value));
+  CAIRN_RETURN_IF_ERROR(parsed);
   return Lookup::kFound;
 }
 
 absl::StatusOr<Lookup> Index::Get(IndexFamily f, absl::string_view key,
                                   bool may_block, const char* what,
                                   google::protobuf::MessageLite* value) {
-  rocksdb::ReadOptions options;
-  if (!may_block) options.read_tier = rocksdb::kBlockCacheTier;
+  const rocksdb::ReadOptions options = ReadOptionsFor(may_block);
   rocksdb::PinnableSlice bytes;
   const rocksdb::Status status =
       db_->Get(options, family(f), ToSlice(key), &bytes);
@@ -370,22 +405,46 @@ absl::StatusOr<Lookup> Index::Get(IndexFamily f, absl::string_view key,
   return Lookup::kFound;
 }
 
-absl::StatusOr<Lookup> Index::GetRequest(absl::string_view request_id,
-                                         bool may_block,
-                                         disk::v1::RequestEntry* entry) {
-  return Get(IndexFamily::kRequests, request_id, may_block, "read a request",
-             entry);
+absl::StatusOr<Lookup> Index::GetRequest(const Uuid& id, bool may_block,
+                                         RequestItem* item) {
+  if (delta_.FindRequest(id, item) == DeltaFound::kValue) return Lookup::kFound;
+  disk::v1::RequestEntry entry;
+  CAIRN_ASSIGN_OR_RETURN(const Lookup found,
+                         Get(IndexFamily::kRequests, id.bytes(), may_block,
+                             "read a request", &entry));
+  item->log_origin = entry.log_origin();
+  item->log_sequence = entry.log_sequence();
+  item->unix_minutes = entry.unix_minutes();
+  return found;
 }
 
 absl::StatusOr<Lookup> Index::GetLog(uint32_t origin, uint64_t sequence,
                                      bool may_block,
                                      disk::v1::LogEntry* entry) {
+  LogItem item;
+  if (delta_.FindLog(origin, sequence, &item, entry->mutable_name())) {
+    entry->set_operation(item.operation);
+    entry->set_version_clock(item.version_clock);
+    entry->set_version_node(item.version_node);
+    return Lookup::kFound;
+  }
   return Get(IndexFamily::kLog, LogKey(origin, sequence), may_block,
              "read the log", entry);
 }
 
 absl::StatusOr<bool> Index::GetOrigin(uint32_t origin,
                                       disk::v1::OriginEntry* entry) {
+  std::string value;
+  switch (delta_.FindSmall(static_cast<int>(IndexFamily::kOrigins),
+                           OriginKey(origin), &value)) {
+    case DeltaFound::kValue:
+      if (entry->ParseFromString(value)) return true;
+      return Damaged("index: origin: not parseable");
+    case DeltaFound::kDeleted:
+      return false;
+    case DeltaFound::kNothing:
+      break;
+  }
   CAIRN_ASSIGN_OR_RETURN(const Lookup found,
                          Get(IndexFamily::kOrigins, OriginKey(origin),
                              /*may_block=*/true, "read an origin", entry));
@@ -445,6 +504,11 @@ absl::StatusOr<std::vector<ExpiryKey>> Index::ListExpired(
     if (key.size() < 10) return Damaged("index: expiry key");
     const auto when = static_cast<int64_t>(ReadBigEndian64(key.data()));
     if (when > until_unix_seconds) break;
+    std::string value;
+    if (delta_.FindSmall(static_cast<int>(IndexFamily::kExpiry), key.ToString(),
+                         &value) == DeltaFound::kDeleted) {
+      continue;
+    }
     keys.push_back({when, std::string(key.data() + 9, key.size() - 9)});
   }
   CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list expiries"));
@@ -460,60 +524,139 @@ absl::Status Index::ForEachFile(
   for (it->SeekToFirst(); it->Valid(); it->Next()) {
     CAIRN_ASSIGN_OR_RETURN(const FileRecord record,
                            ParseFileEntry(FromSlice(it->value())));
-    if (!visit(FromSlice(it->key()), record)) break;
+    const absl::optional<std::string> name =
+        FileNameFromKey(FromSlice(it->key()));
+    if (!name.has_value()) return Damaged("index: file key");
+    if (!visit(*name, record)) break;
   }
   return FromRocksDb(it->status(), "list files");
 }
 
-absl::Status Index::Write(IndexBatch* batch) {
+void Index::Write(IndexBatch* batch) {
+  const absl::string_view values = batch->values_;
+  for (const IndexBatch::FileChange& change : batch->files_) {
+    if (change.deleted) {
+      delta_.PutFile(change.name, absl::nullopt);
+    } else {
+      delta_.PutFile(change.name,
+                     values.substr(change.value_begin,
+                                   change.value_end - change.value_begin));
+    }
+  }
+  for (IndexBatch::SmallChange& change : batch->small_) {
+    delta_.PutSmall(static_cast<int>(change.family), std::move(change.key),
+                    std::move(change.value));
+  }
+  for (const LogItem& item : batch->log_) delta_.PutLog(item);
+  // Last: who finds a request looks for its log entry and its file.
+  for (const auto& [id, item] : batch->requests_) delta_.PutRequest(id, item);
+  batch->Clear();
+}
+
+bool Index::Freeze() {
+  if (delta_.has_frozen()) return false;
+  delta_.Freeze();
+  return true;
+}
+
+absl::Status Index::HandFrozenOver() {
+  rocksdb::WriteBatch batch;
+  const auto add = [&batch, this](
+                       IndexFamily f, absl::string_view key,
+                       const absl::optional<absl::string_view>& value) {
+    if (value.has_value()) {
+      batch.Put(family(f), ToSlice(key), ToSlice(*value));
+    } else {
+      batch.Delete(family(f), ToSlice(key));
+    }
+  };
+  // Each family in the order of its keys: then an insert into a memtable does
+  // not search.
+  {
+    std::vector<IndexDelta::Entry> files = delta_.FrozenFiles();
+    Arena keys;
+    std::string key;
+    for (IndexDelta::Entry& entry : files) {
+      key.clear();
+      AppendFileKey(entry.first, &key);
+      entry.first = keys.Copy(key);
+    }
+    std::sort(files.begin(), files.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (const auto& [name, value] : files) {
+      add(IndexFamily::kFiles, name, value);
+    }
+  }
+  std::string value;
+  disk::v1::LogEntry log;
+  for (const LogItem& item : delta_.FrozenLog()) {
+    log.set_operation(item.operation);
+    log.set_name(item.name.data(), item.name.size());
+    log.set_version_clock(item.version_clock);
+    log.set_version_node(item.version_node);
+    log.SerializeToString(&value);
+    add(IndexFamily::kLog, LogKey(item.origin, item.sequence), value);
+  }
+  disk::v1::RequestEntry request;
+  for (const auto& [id, item] : delta_.FrozenRequests()) {
+    request.set_log_origin(item.log_origin);
+    request.set_log_sequence(item.log_sequence);
+    request.set_unix_minutes(item.unix_minutes);
+    request.SerializeToString(&value);
+    add(IndexFamily::kRequests, id.bytes(), value);
+  }
+  for (const auto& [key, small] : delta_.FrozenSmall()) {
+    add(static_cast<IndexFamily>(key.first), key.second,
+        small.has_value() ? absl::optional<absl::string_view>(*small)
+                          : absl::nullopt);
+  }
   rocksdb::WriteOptions options;
   options.disableWAL = true;
-  return FromRocksDb(db_->Write(options, &batch->batch_), "write");
+  // One batch: whatever makes RocksDB flush, tables hold all of it or nothing.
+  return FromRocksDb(db_->Write(options, &batch), "write");
 }
 
-int64_t Index::MemtableBytes() {
-  uint64_t total = 0;
+bool Index::MemtablesAreEmpty() {
   for (rocksdb::ColumnFamilyHandle* handle : families_) {
-    uint64_t bytes = 0;
-    db_->GetIntProperty(handle, rocksdb::DB::Properties::kCurSizeActiveMemTable,
-                        &bytes);
-    total += bytes;
+    uint64_t entries = 0;
+    uint64_t immutable = 0;
+    if (!db_->GetIntProperty(handle,
+                             rocksdb::DB::Properties::kNumEntriesActiveMemTable,
+                             &entries) ||
+        !db_->GetIntProperty(handle,
+                             rocksdb::DB::Properties::kNumImmutableMemTable,
+                             &immutable) ||
+        entries > 0 || immutable > 0) {
+      return false;
+    }
   }
-  return static_cast<int64_t>(total);
-}
-
-absl::Status Index::StartFlush() {
-  rocksdb::FlushOptions options;
-  options.wait = false;
-  options.allow_write_stall = true;  // Else it waits for compactions.
-  return FromRocksDb(db_->Flush(options, {families_.begin(), families_.end()}),
-                     "flush");
+  return true;
 }
 
 absl::Status Index::Flush() {
+  MutexLock lock(&flush_mu_);
+  if (!delta_.has_frozen()) return absl::OkStatus();
+  const absl::Status before = BackgroundError();
+  // While RocksDB tries by itself it refuses to be told.
+  if (!before.ok() && !Resume().ok()) return before;
+  if (!handed_over_) {
+    CAIRN_RETURN_IF_ERROR(HandFrozenOver());
+    handed_over_ = true;
+  }
   rocksdb::FlushOptions options;
   options.wait = true;
-  options.allow_write_stall = true;
-  return FromRocksDb(db_->Flush(options, {families_.begin(), families_.end()}),
-                     "flush");
-}
-
-bool Index::FlushRunning() {
-  for (rocksdb::ColumnFamilyHandle* handle : families_) {
-    uint64_t count = 0;
-    db_->GetIntProperty(handle, rocksdb::DB::Properties::kNumImmutableMemTable,
-                        &count);
-    if (count > 0) return true;
+  options.allow_write_stall = true;  // Else it waits for compactions.
+  CAIRN_RETURN_IF_ERROR(FromRocksDb(
+      db_->Flush(options, {families_.begin(), families_.end()}), "flush"));
+  // Shortly after an error RocksDB says OK without having flushed.
+  if (!MemtablesAreEmpty()) {
+    return ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                           ErrorReason::kDiskFull,
+                           "index: flush: RocksDB still holds it in memory");
   }
-  return false;
-}
-
-absl::Status Index::WaitForFlush() {
-  while (FlushRunning()) {
-    CAIRN_RETURN_IF_ERROR(BackgroundError());
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  return BackgroundError();
+  delta_.DropFrozen();
+  handed_over_ = false;
+  return absl::OkStatus();
 }
 
 absl::Status Index::BackgroundError() { return listener_->error(); }
@@ -531,15 +674,12 @@ void Index::FillNumbers(EngineNumbers* numbers) {
                         &value);
     numbers->index_bytes += static_cast<int64_t>(value);
     value = 0;
-    db_->GetIntProperty(handle, rocksdb::DB::Properties::kCurSizeAllMemTables,
-                        &value);
-    numbers->index_memtable_bytes += static_cast<int64_t>(value);
-    value = 0;
     db_->GetIntProperty(
         handle, rocksdb::DB::Properties::kEstimatePendingCompactionBytes,
         &value);
     numbers->index_pending_compaction_bytes += static_cast<int64_t>(value);
   }
+  numbers->index_memtable_bytes = delta_.active_bytes();
   numbers->index_block_cache_bytes =
       static_cast<int64_t>(block_cache_->GetUsage());
   const auto ticker = [this](uint32_t t) {

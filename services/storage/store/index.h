@@ -1,14 +1,16 @@
-// The index of a store path: a RocksDB without a write-ahead log, whose tables
-// hold exactly what the journal says up to one position.
+// The index of a store path: a RocksDB whose tables hold exactly what the
+// journal says up to one position, and what changed since then in memory.
 //
 // Keys, values and column families: docs/formats/index.md. One thread at a
 // time writes (the committer, or whoever opens the path); any thread reads.
 //
-//   Write … Write ─▶ memtables ── StartFlush ──▶ tables, all families at once
-//                                                and durable together
+//   Write … Write ─▶ delta ── Freeze ──▶ frozen delta ── Flush ──▶ tables
+//                    (memory)                            all families at once,
+//                                                        durable together
 //
-// Memtables are never flushed but by StartFlush(): only its caller knows that
-// what they refer to is durable.
+// RocksDB's log is not used, and its memtables only as the way into tables: a
+// flush hands them the frozen delta, sorted, in one batch. See
+// docs/decisions/0005-index-delta.md.
 
 #ifndef CAIRN_SERVICES_STORAGE_STORE_INDEX_H_
 #define CAIRN_SERVICES_STORAGE_STORE_INDEX_H_
@@ -21,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -28,12 +31,14 @@
 #include "absl/types/optional.h"
 #include "cairn/disk/v1/index.pb.h"
 #include "lib/base/clock.h"
+#include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
 #include "lib/io/file_system.h"
 #include "rocksdb/db.h"
 #include "rocksdb/write_batch.h"
 #include "services/storage/store/engine_metrics.h"
 #include "services/storage/store/file_record.h"
+#include "services/storage/store/index_delta.h"
 
 namespace cairn {
 namespace storage {
@@ -65,18 +70,16 @@ struct ExpiryKey {
   std::string name;
 };
 
-// Changes that become visible together. Not thread-safe; keeps its memory when
-// cleared.
+// Changes that are written together. Not thread-safe; keeps its memory when
+// cleared. Names and ids are borrowed until Index::Write() or Clear().
 class IndexBatch {
  public:
   void PutState(const disk::v1::IndexState& state);
   void PutFile(absl::string_view name, const FileRecord& record);
   void DeleteFile(absl::string_view name);
-  void PutLog(uint32_t origin, uint64_t sequence,
-              const disk::v1::LogEntry& entry);
+  void PutLog(const LogItem& item);
   void PutOrigin(uint32_t origin, const disk::v1::OriginEntry& entry);
-  void PutRequest(absl::string_view request_id,
-                  const disk::v1::RequestEntry& entry);
+  void PutRequest(const Uuid& id, const RequestItem& item);
   void PutExpiry(const ExpiryKey& key);
   void DeleteExpiry(const ExpiryKey& key);
   void PutSegment(uint64_t number, const disk::v1::SegmentEntry& entry);
@@ -84,22 +87,28 @@ class IndexBatch {
   void PutDoomed(uint64_t number, const disk::v1::DoomedSegment& entry);
   void DeleteDoomed(uint64_t number);
 
-  void Clear() { batch_.Clear(); }
-  bool empty() const { return batch_.Count() == 0; }
+  void Clear();
 
  private:
   friend class Index;
-  explicit IndexBatch(
-      const std::array<rocksdb::ColumnFamilyHandle*, kIndexFamilies>& families)
-      : families_(families) {}
 
-  void Put(IndexFamily family, absl::string_view key,
-           const google::protobuf::MessageLite& value);
-  void Delete(IndexFamily family, absl::string_view key);
+  struct FileChange {
+    absl::string_view name;
+    size_t value_begin = 0;  // In values_.
+    size_t value_end = 0;
+    bool deleted = false;
+  };
+  struct SmallChange {
+    IndexFamily family;
+    std::string key;
+    absl::optional<std::string> value;
+  };
 
-  const std::array<rocksdb::ColumnFamilyHandle*, kIndexFamilies> families_;
-  rocksdb::WriteBatch batch_;
-  std::string scratch_;
+  std::vector<FileChange> files_;
+  std::string values_;
+  std::vector<LogItem> log_;
+  std::vector<std::pair<Uuid, RequestItem>> requests_;
+  std::vector<SmallChange> small_;
   disk::v1::FileEntry file_entry_;
 };
 
@@ -124,14 +133,20 @@ class Index {
   // memory is kWouldBlock.
   absl::StatusOr<Lookup> GetFile(absl::string_view name, bool may_block,
                                  FileRecord* record);
-  absl::StatusOr<Lookup> GetRequest(absl::string_view request_id,
-                                    bool may_block,
-                                    disk::v1::RequestEntry* entry);
+  absl::StatusOr<Lookup> GetRequest(const Uuid& id, bool may_block,
+                                    RequestItem* item);
   absl::StatusOr<Lookup> GetLog(uint32_t origin, uint64_t sequence,
                                 bool may_block, disk::v1::LogEntry* entry);
   absl::StatusOr<bool> GetOrigin(uint32_t origin, disk::v1::OriginEntry* entry);
-  absl::StatusOr<bool> GetState(disk::v1::IndexState* state);
 
+  // The oldest `limit` keys that are not later than `until`. Those that were
+  // put since the last flush may be missing.
+  absl::StatusOr<std::vector<ExpiryKey>> ListExpired(int64_t until_unix_seconds,
+                                                     size_t limit);
+
+  // What the tables say, without what was written since the last flush: for
+  // whoever opens the path, and for tools.
+  absl::StatusOr<bool> GetState(disk::v1::IndexState* state);
   using SegmentEntries =
       std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>;
   using DoomedSegments =
@@ -139,34 +154,33 @@ class Index {
   absl::StatusOr<SegmentEntries> ListSegments();
   absl::StatusOr<DoomedSegments> ListDoomed();
 
-  // The oldest `limit` keys that are not later than `until`.
-  absl::StatusOr<std::vector<ExpiryKey>> ListExpired(int64_t until_unix_seconds,
-                                                     size_t limit);
-
-  // Calls `visit` for each name in order until it returns false. For tools and
-  // tests: reads everything.
+  // Calls `visit` for each name in order until it returns false.
   absl::Status ForEachFile(
       const std::function<bool(absl::string_view, const FileRecord&)>& visit);
 
-  IndexBatch NewBatch() const { return IndexBatch(families_); }
+  // Makes a batch visible, and clears it. Not durable before a flush. A reader
+  // never finds a request or a log entry before the file.
+  void Write(IndexBatch* batch);
 
-  // Makes a batch visible. Not durable before a flush.
-  absl::Status Write(IndexBatch* batch);
+  // Memory of what was written since the last Freeze().
+  int64_t DeltaBytes() const { return delta_.active_bytes(); }
 
-  // Bytes of changes in memory that are not being flushed.
-  int64_t MemtableBytes();
+  // Marks everything that was written so far for the next Flush(). On the
+  // writer's thread; costs nothing. False if what was marked before is not
+  // flushed yet: then nothing has happened.
+  bool Freeze();
 
-  // Begins to make everything that was written so far durable, together, and
-  // returns; then FlushRunning() is true until it is. Flush() waits for it.
-  absl::Status StartFlush();
-  absl::Status Flush();
-  bool FlushRunning();
+  // Makes durable, together, what Freeze() marked. The caller has made durable
+  // what it refers to. Does nothing if nothing is marked. Blocks; one thread at
+  // a time. After an error it may be called again; RESOURCE_EXHAUSTED is worth
+  // it: then the disk was full, and what is marked is kept.
+  absl::Status Flush() ABSL_LOCKS_EXCLUDED(flush_mu_);
 
-  // Waits until no flush runs. An error if a background one failed.
-  absl::Status WaitForFlush();
+  // Something is marked and not durable.
+  bool has_frozen() const { return delta_.has_frozen(); }
 
-  // Not OK if a background flush or compaction failed; nothing is flushed or
-  // compacted until Resume() succeeds.
+  // Not OK if a flush or a compaction failed; nothing is compacted until
+  // Resume() or Flush() succeeds.
   absl::Status BackgroundError();
   absl::Status Resume();
 
@@ -178,9 +192,12 @@ class Index {
   class RequestFilterFactory;
 
   Index() = default;
+  // Of the tables.
   absl::StatusOr<Lookup> Get(IndexFamily family, absl::string_view key,
                              bool may_block, const char* what,
                              google::protobuf::MessageLite* value);
+  bool MemtablesAreEmpty();
+  absl::Status HandFrozenOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mu_);
   rocksdb::ColumnFamilyHandle* family(IndexFamily f) const {
     return families_[static_cast<int>(f)];
   }
@@ -191,6 +208,12 @@ class Index {
   std::shared_ptr<rocksdb::Statistics> statistics_;
   std::unique_ptr<rocksdb::DB> db_;
   std::array<rocksdb::ColumnFamilyHandle*, kIndexFamilies> families_{};
+
+  IndexDelta delta_;
+  Mutex flush_mu_;  // Held by Flush().
+
+  // RocksDB's memtables hold what is frozen.
+  bool handed_over_ ABSL_GUARDED_BY(flush_mu_) = false;
 };
 
 }  // namespace storage

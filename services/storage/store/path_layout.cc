@@ -88,10 +88,11 @@ absl::StatusOr<Identity> MakePath(const StorePathOptions& options,
   disk::v1::OriginEntry origin;
   origin.set_incarnation(state.incarnation());
   origin.set_epoch(1);
-  IndexBatch batch = index->NewBatch();
+  IndexBatch batch;
   batch.PutState(state);
   batch.PutOrigin(1, origin);
-  CAIRN_RETURN_IF_ERROR(index->Write(&batch));
+  index->Write(&batch);
+  index->Freeze();
   CAIRN_RETURN_IF_ERROR(index->Flush());
   CAIRN_RETURN_IF_ERROR(fs->SyncDirectory(options.directory));
   // Last: with it the path exists.

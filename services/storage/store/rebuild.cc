@@ -24,9 +24,6 @@ namespace {
 
 constexpr size_t kDamageNamedMax = 100;
 
-// Files between two looks at the size of the memtables.
-constexpr int64_t kFlushCheckRecords = 1000;
-
 class Rebuild {
  public:
   Rebuild(const StorePathOptions& options, FileSystem* fs, Clock* clock,
@@ -185,21 +182,24 @@ class Rebuild {
       return absl::OkStatus();
     }
     CAIRN_RETURN_IF_ERROR(applied);
-    return changes_->Write();
+    changes_->Write();
+    return absl::OkStatus();
   }
 
   absl::Status FlushIfLarge() {
-    if (++records_since_check_ < kFlushCheckRecords) return absl::OkStatus();
-    records_since_check_ = 0;
-    if (index_->MemtableBytes() < options_.memtable_bytes) {
-      return absl::OkStatus();
-    }
+    return index_->DeltaBytes() < options_.memtable_bytes ? absl::OkStatus()
+                                                          : Flush();
+  }
+
+  absl::Status Flush() {
+    index_->Freeze();
     return index_->Flush();
   }
 
   // Drops files whose dedicated segment is missing or cut off, and segments
   // that no file names.
   absl::Status CheckDedicated() {
+    CAIRN_RETURN_IF_ERROR(Flush());
     std::vector<std::pair<std::string, FileRecord>> missing;
     absl::Status failed;
     CAIRN_RETURN_IF_ERROR(index_->ForEachFile(
@@ -220,7 +220,7 @@ class Rebuild {
       report_.missing_content += 1;
       changes_->Reset();
       changes_->DropFile(name, record);
-      CAIRN_RETURN_IF_ERROR(changes_->Write());
+      changes_->Write();
     }
     for (const uint64_t number : unnamed_) {
       if (report_.damaged_records > 0) {
@@ -244,14 +244,14 @@ class Rebuild {
     disk::v1::OriginEntry origin;
     origin.set_incarnation(state.incarnation());
     origin.set_epoch(state.epoch());
-    IndexBatch batch = index_->NewBatch();
+    IndexBatch batch;
     batch.PutState(state);
     batch.PutOrigin(state.log_origin(), origin);
     for (const auto& [number, entry] : segments) {
       batch.PutSegment(number, entry);
     }
-    CAIRN_RETURN_IF_ERROR(index_->Write(&batch));
-    return index_->Flush();
+    index_->Write(&batch);
+    return Flush();
   }
 
   void ReportDamage(const JournalPosition& at, absl::string_view what) {
@@ -278,7 +278,6 @@ class Rebuild {
   std::set<uint64_t> unnamed_;  // Not shared, and no file names them so far.
   RebuildReport report_;
   JobProgress so_far_;
-  int64_t records_since_check_ = 0;
 };
 
 }  // namespace

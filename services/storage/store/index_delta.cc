@@ -1,0 +1,237 @@
+#include "services/storage/store/index_delta.h"
+
+#include <algorithm>
+#include <cstring>
+#include <tuple>
+
+#include "lib/base/check.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+constexpr size_t kChunkBytes = 32 << 10;
+
+// What an entry takes in a hash table, on average.
+constexpr int64_t kFileEntryBytes = 56;
+constexpr int64_t kRequestEntryBytes = 48;
+constexpr int64_t kSmallEntryBytes = 128;
+
+auto LogKey(const LogItem& item) {
+  return std::make_tuple(item.origin, item.sequence);
+}
+
+bool LogLess(const LogItem& a, const LogItem& b) {
+  return LogKey(a) < LogKey(b);
+}
+
+}  // namespace
+
+absl::string_view Arena::Copy(absl::string_view bytes) {
+  if (bytes.size() > left_) {
+    const size_t size = std::max(kChunkBytes, bytes.size());
+    chunks_.push_back(std::unique_ptr<char[]>(new char[size]));
+    next_ = chunks_.back().get();
+    left_ = size;
+    allocated_bytes_ += static_cast<int64_t>(size);
+  }
+  std::memcpy(next_, bytes.data(), bytes.size());
+  const absl::string_view copy(next_, bytes.size());
+  next_ += bytes.size();
+  left_ -= bytes.size();
+  return copy;
+}
+
+void IndexDelta::PutFile(absl::string_view name,
+                         absl::optional<absl::string_view> value) {
+  const size_t hash = absl::Hash<absl::string_view>()(name);
+  FileShard& shard = files_[ShardOf(hash)];
+  int64_t bytes = static_cast<int64_t>(value.value_or("").size());
+  {
+    MutexLock lock(&shard.mu);
+    FileValue stored;
+    stored.deleted = !value.has_value();
+    if (value.has_value()) stored.bytes = shard.active.arena.Copy(*value);
+    const auto it = shard.active.entries.find(name, hash);
+    if (it != shard.active.entries.end()) {
+      it->second = stored;
+    } else {
+      shard.active.entries.emplace(shard.active.arena.Copy(name), stored);
+      bytes += static_cast<int64_t>(name.size()) + kFileEntryBytes;
+    }
+  }
+  active_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+void IndexDelta::PutLog(const LogItem& item) {
+  {
+    MutexLock lock(&log_mu_);
+    log_.items.push_back(item);
+    log_.items.back().name = log_.arena.Copy(item.name);
+  }
+  active_bytes_.fetch_add(
+      static_cast<int64_t>(sizeof(LogItem) + item.name.size()),
+      std::memory_order_relaxed);
+}
+
+void IndexDelta::PutRequest(const Uuid& id, const RequestItem& item) {
+  const size_t hash = absl::Hash<Uuid>()(id);
+  RequestShard& shard = requests_[ShardOf(hash)];
+  {
+    MutexLock lock(&shard.mu);
+    shard.active.insert_or_assign(id, item);
+  }
+  active_bytes_.fetch_add(kRequestEntryBytes, std::memory_order_relaxed);
+}
+
+void IndexDelta::PutSmall(int family, std::string key,
+                          absl::optional<std::string> value) {
+  active_bytes_.fetch_add(
+      kSmallEntryBytes +
+          static_cast<int64_t>(key.size() + value.value_or("").size()),
+      std::memory_order_relaxed);
+  MutexLock lock(&small_mu_);
+  small_.insert_or_assign({family, std::move(key)}, std::move(value));
+}
+
+DeltaFound IndexDelta::FindRequest(const Uuid& id, RequestItem* item) const {
+  const size_t hash = absl::Hash<Uuid>()(id);
+  const RequestShard& shard = requests_[ShardOf(hash)];
+  MutexLock lock(&shard.mu);
+  for (const RequestTable* table : {&shard.active, &shard.frozen}) {
+    if (table->empty()) continue;
+    const auto it = table->find(id, hash);
+    if (it == table->end()) continue;
+    *item = it->second;
+    return DeltaFound::kValue;
+  }
+  return DeltaFound::kNothing;
+}
+
+bool IndexDelta::FindLog(uint32_t origin, uint64_t sequence, LogItem* item,
+                         std::string* name) const {
+  LogItem key;
+  key.origin = origin;
+  key.sequence = sequence;
+  MutexLock lock(&log_mu_);
+  for (const LogTable* table : {&log_, &frozen_log_}) {
+    const auto it = std::lower_bound(table->items.begin(), table->items.end(),
+                                     key, LogLess);
+    if (it == table->items.end() || LogLess(key, *it)) continue;
+    *item = *it;
+    *name = std::string(it->name);
+    return true;
+  }
+  return false;
+}
+
+DeltaFound IndexDelta::FindSmall(int family, const std::string& key,
+                                 std::string* value) const {
+  MutexLock lock(&small_mu_);
+  for (const SmallMap* table : {&small_, &frozen_small_}) {
+    const auto it = table->find({family, key});
+    if (it == table->end()) continue;
+    if (!it->second.has_value()) return DeltaFound::kDeleted;
+    *value = *it->second;
+    return DeltaFound::kValue;
+  }
+  return DeltaFound::kNothing;
+}
+
+void IndexDelta::Freeze() {
+  CAIRN_CHECK(!has_frozen());
+  for (FileShard& shard : files_) {
+    MutexLock lock(&shard.mu);
+    std::swap(shard.active, shard.frozen);
+  }
+  for (RequestShard& shard : requests_) {
+    MutexLock lock(&shard.mu);
+    std::swap(shard.active, shard.frozen);
+  }
+  {
+    MutexLock lock(&log_mu_);
+    std::swap(log_, frozen_log_);
+  }
+  {
+    MutexLock lock(&small_mu_);
+    std::swap(small_, frozen_small_);
+  }
+  active_bytes_.store(0, std::memory_order_relaxed);
+  frozen_.store(true, std::memory_order_release);
+}
+
+std::vector<IndexDelta::Entry> IndexDelta::FrozenFiles() const {
+  std::vector<Entry> entries;
+  for (const FileShard& shard : files_) {
+    MutexLock lock(&shard.mu);
+    entries.reserve(entries.size() + shard.frozen.entries.size());
+    for (const auto& [name, value] : shard.frozen.entries) {
+      entries.emplace_back(
+          name, value.deleted ? absl::nullopt
+                              : absl::optional<absl::string_view>(value.bytes));
+    }
+  }
+  return entries;
+}
+
+std::vector<std::pair<Uuid, RequestItem>> IndexDelta::FrozenRequests() const {
+  std::vector<std::pair<Uuid, RequestItem>> entries;
+  for (const RequestShard& shard : requests_) {
+    MutexLock lock(&shard.mu);
+    entries.insert(entries.end(), shard.frozen.begin(), shard.frozen.end());
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  return entries;
+}
+
+std::vector<LogItem> IndexDelta::FrozenLog() const {
+  std::vector<LogItem> items;
+  {
+    MutexLock lock(&log_mu_);
+    items = frozen_log_.items;
+  }
+  // It is, but for what a replay of a damaged journal may make of it.
+  if (!std::is_sorted(items.begin(), items.end(), LogLess)) {
+    std::stable_sort(items.begin(), items.end(), LogLess);
+  }
+  items.erase(std::unique(items.begin(), items.end(),
+                          [](const LogItem& a, const LogItem& b) {
+                            return LogKey(a) == LogKey(b);
+                          }),
+              items.end());
+  return items;
+}
+
+IndexDelta::SmallMap IndexDelta::FrozenSmall() const {
+  MutexLock lock(&small_mu_);
+  return frozen_small_;
+}
+
+void IndexDelta::DropFrozen() {
+  // What is dropped is freed without a lock.
+  for (FileShard& shard : files_) {
+    FileTable dropped;
+    MutexLock lock(&shard.mu);
+    std::swap(shard.frozen, dropped);
+  }
+  for (RequestShard& shard : requests_) {
+    RequestTable dropped;
+    MutexLock lock(&shard.mu);
+    std::swap(shard.frozen, dropped);
+  }
+  LogTable log;
+  SmallMap small;
+  {
+    MutexLock lock(&log_mu_);
+    std::swap(log, frozen_log_);
+  }
+  {
+    MutexLock lock(&small_mu_);
+    std::swap(small, frozen_small_);
+  }
+  frozen_.store(false, std::memory_order_release);
+}
+
+}  // namespace storage
+}  // namespace cairn
