@@ -24,10 +24,12 @@ class Settings:
     files: int = 100_000
     large_bytes: int = GIB
     many_files: int = 1_000_000
+    warm_bytes: int = 8 * GIB
 
     @staticmethod
     def quick():
-        return Settings(rounds=1, seconds=1.0, files=2_000, large_bytes=128 * MIB, many_files=20_000)
+        return Settings(rounds=1, seconds=1.0, files=2_000, large_bytes=128 * MIB, many_files=20_000,
+                        warm_bytes=GIB)
 
 
 @dataclasses.dataclass

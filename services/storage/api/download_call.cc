@@ -228,9 +228,8 @@ void DownloadCall::HaveRead(int64_t length,
   rpc::Chunk chunk;
   chunk.offset = next_;
   chunk.data = *data;
-  // Of a file in one chunk the CRC is known, and was checked by reading.
-  chunk.crc32c = length == file_->info().size_bytes ? file_->info().crc32c
-                                                    : Crc32c(chunk.data);
+  const absl::optional<uint32_t> checked = file_->CheckedCrc(next_, length);
+  chunk.crc32c = checked.has_value() ? *checked : Crc32c(chunk.data);
   Ready ready;
   ready.message = rpc::MakeDownloadChunk(chunk);
   ready.budget_bytes = length;

@@ -157,6 +157,14 @@ class OpenFile {
   // As Read(), but nullopt if it would have to wait for the disk.
   virtual absl::optional<absl::StatusOr<absl::Cord>> TryRead(
       int64_t offset, int64_t length) = 0;
+
+  // The CRC-32C of a range that was read, without looking at its bytes again:
+  // known of whole blocks.
+  virtual absl::optional<uint32_t> CheckedCrc(int64_t offset, int64_t length) {
+    static_cast<void>(offset);
+    static_cast<void>(length);
+    return absl::nullopt;
+  }
 };
 
 enum class StorePathState { kActive, kFull, kReadOnly, kOffline };

@@ -57,6 +57,27 @@ absl::optional<absl::StatusOr<absl::Cord>> SegmentOpenFile::TryRead(
   return ReadRange(offset, length, /*may_block=*/false);
 }
 
+absl::optional<uint32_t> SegmentOpenFile::CheckedCrc(int64_t offset,
+                                                     int64_t length) {
+  for (const Piece& piece : pieces_) {
+    const int64_t from = offset - piece.begin;
+    const int64_t to = from + length;
+    const int64_t end = piece.extent.length;
+    if (from < 0 || to > end) continue;
+    if (from % kBlockBytes != 0 || (to != end && to % kBlockBytes != 0)) break;
+    if (end <= kBlockBytes) return piece.extent.crc32c;
+    MutexLock lock(&mu_);
+    if (piece.block_crcs.empty()) break;
+    uint32_t crc = 0;
+    for (int64_t at = from; at < to; at += kBlockBytes) {
+      crc = CombineCrc32c(crc, piece.block_crcs[at / kBlockBytes],
+                          std::min(kBlockBytes, to - at));
+    }
+    return crc;
+  }
+  return absl::nullopt;
+}
+
 absl::optional<absl::StatusOr<absl::Cord>> SegmentOpenFile::ReadRange(
     int64_t offset, int64_t length, bool may_block) {
   CAIRN_CHECK(offset >= 0 && length >= 0 &&

@@ -43,6 +43,8 @@ class SegmentOpenFile : public OpenFile {
   absl::StatusOr<absl::Cord> Read(int64_t offset, int64_t length) override;
   absl::optional<absl::StatusOr<absl::Cord>> TryRead(int64_t offset,
                                                      int64_t length) override;
+  absl::optional<uint32_t> CheckedCrc(int64_t offset, int64_t length) override
+      ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   struct Piece {
