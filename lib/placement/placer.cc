@@ -328,6 +328,9 @@ uint32_t Placer::ChoosePath(const ClusterModel& model, const UploadQuery& query,
     const bool known = turns != nullptr && i < turns->store_paths.size();
     return known ? turns->store_paths[i] : 0;
   };
+  const auto rank = [this, &node](uint32_t index) {
+    return Mix(Rank(seed_, node.uuid) ^ index);
+  };
   const bool most_free = model.policy().path_policy == PathPolicy::kMostFree;
   absl::optional<size_t> best;
   for (size_t i = 0; i < node.store_paths.size(); ++i) {
@@ -337,10 +340,14 @@ uint32_t Placer::ChoosePath(const ClusterModel& model, const UploadQuery& query,
       best = i;
       continue;
     }
+    const StorePathModel& other = node.store_paths[*best];
     const int64_t more =
-        most_free ? path.usable_bytes() - node.store_paths[*best].usable_bytes()
-                  : 0;
-    if (more > 0 || (more == 0 && turn(i) < turn(*best))) best = i;
+        most_free ? path.usable_bytes() - other.usable_bytes() : 0;
+    if (more < 0) continue;
+    const bool earlier =
+        turn(i) < turn(*best) ||
+        (turn(i) == turn(*best) && rank(path.index) < rank(other.index));
+    if (more > 0 || earlier) best = i;
   }
   CAIRN_CHECK(best.has_value());  // Judge() said that there is one.
   return node.store_paths[*best].index;

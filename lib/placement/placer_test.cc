@@ -110,6 +110,31 @@ TEST(PlacerTest, TakesGroupsNodesAndPathsInTurn) {
                         {"a0", 10}, {"a1", 10}, {"b0", 20}, {"c0", 40}}));
 }
 
+// Such as `cairn put` in a script: each process places one file.
+TEST(PlacerTest, ShortLivedCallersDoNotAllBeginAtOnePlace) {
+  NodeModel a = Node("a", "g1");
+  a.store_paths.push_back(a.store_paths[0]);
+  a.store_paths[1].index = 1;
+  NodeModel b = a;
+  b.uuid = "b";
+  for (const PathPolicy policy :
+       {PathPolicy::kRoundRobin, PathPolicy::kMostFree}) {
+    PlacementPolicy placement;
+    placement.path_policy = policy;
+    const ClusterModel model({a, b}, placement);
+    std::map<std::string, int> counts;
+    for (uint64_t seed = 0; seed < 400; ++seed) {
+      Placer placer(seed);
+      const auto place = placer.PlaceUpload(model, {});
+      ASSERT_THAT(place, IsOk());
+      ++counts[absl::StrCat(place->node->uuid, place->store_path)];
+    }
+    for (const char* place : {"a0", "a1", "b0", "b1"}) {
+      EXPECT_GT(counts[place], 50) << place;
+    }
+  }
+}
+
 TEST(PlacerTest, CallersOfTwoZonesDoNotDisturbEachOthersTurns) {
   std::vector<NodeModel> nodes;
   for (const char* uuid : {"a", "b", "c", "d"}) {
