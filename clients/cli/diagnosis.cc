@@ -112,7 +112,16 @@ void Diagnostician::JudgeNode(const tracker::v1::Node& node) {
     return;
   }
   ++result_.active_nodes;
-  const NodeSums sums = SumsOf(node);
+  NodeSums sums = SumsOf(node);
+  const auto state = observations_.states.find(address);
+  if (state != observations_.states.end() && state->second.ok()) {
+    // The node itself was asked just now; trackers hear of it once a second.
+    sums.files = 0;
+    for (const storage::v1::StorePathStatus& path :
+         state->second->store_paths()) {
+      sums.files += path.files();
+    }
+  }
   const tracker::v1::NodeRole role = node.report().role();
   group.files = std::max(group.files, sums.files);
   group.free_bytes = std::min(group.free_bytes, sums.free_bytes);
@@ -123,7 +132,6 @@ void Diagnostician::JudgeNode(const tracker::v1::Node& node) {
         sums.writable_paths > 0 && role != tracker::v1::NODE_ROLE_READ_ONLY &&
         role != tracker::v1::NODE_ROLE_DRAINING && !node.report().stopping();
   }
-  const auto state = observations_.states.find(address);
   if (state == observations_.states.end()) return;
   if (!state->second.ok()) {
     Add(Verdict::kDegraded,

@@ -247,6 +247,7 @@ class DiagnosisTest : public ::testing::Test {
     path->set_total_bytes(1000);
     path->set_free_bytes(600);
     path->set_reserve_bytes(100);
+    path->set_files(5);
     seen_.states.emplace(address, state);
     return node;
   }
@@ -263,6 +264,15 @@ TEST_F(DiagnosisTest, AllIsWell) {
   // Members hold the same files.
   EXPECT_EQ(diagnosis.files, 5);
   EXPECT_EQ(diagnosis.free_bytes, 500);
+}
+
+TEST_F(DiagnosisTest, FilesAreCountedByTheNodeThatHasThem) {
+  // The trackers' last report of it says 5.
+  auto& state = seen_.states.find("a:1")->second;
+  state.value().mutable_store_paths(0)->set_files(7);
+  EXPECT_EQ(Diagnose(seen_).files, 7);
+  state = absl::UnavailableError("refused");
+  EXPECT_EQ(Diagnose(seen_).files, 5);
 }
 
 TEST_F(DiagnosisTest, OneMemberOfTwoThatIsGoneDegrades) {
