@@ -21,8 +21,8 @@ cmd_soak() {
     fail "--minutes and --seed are whole numbers"
   case $kind in
     fuzz) soak_fuzz "$minutes" "$seed" ;;
-    chaos | simulation | crash) soak_seeds "$kind" "$minutes" "$seed" ;;
-    *) fail "soak takes chaos, simulation, crash or fuzz, not '$kind'" ;;
+    chaos | crash) soak_seeds "$kind" "$minutes" "$seed" ;;
+    *) fail "soak takes chaos, crash or fuzz, not '$kind'" ;;
   esac
 }
 
