@@ -550,7 +550,7 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
   Begin(0);
   const Uuid request_id = put.request_id;
   context_.node->ClaimRequest(
-      request_id, path_index,
+      request_id, put.durability, path_index,
       [this, item, path_index, path = std::move(placed->path),
        put = std::move(put),
        charge = charge_](absl::StatusOr<StorageNode::Claim> claimed) mutable {

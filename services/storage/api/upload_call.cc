@@ -114,7 +114,7 @@ absl::Status UploadCall::Arrived() {
     ReadHandled();
     Ref();
     context_.node->ClaimRequest(
-        request_id_, placed_.index,
+        request_id_, durability_, placed_.index,
         [this](absl::StatusOr<StorageNode::Claim> claim) {
           OnClaimed(std::move(claim));
           Unref();
@@ -394,7 +394,7 @@ void UploadCall::Drain() {
 
 absl::Status UploadCall::BeginSegment() {
   CAIRN_ASSIGN_OR_RETURN(const absl::optional<Committed> earlier,
-                         placed_.path->FindRequest(request_id_));
+                         placed_.path->FindRequest(request_id_, durability_));
   if (earlier.has_value()) {
     Answer(*earlier, placed_.index);
     return absl::OkStatus();

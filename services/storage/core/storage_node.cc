@@ -231,8 +231,8 @@ void StorageNode::Release(const Uuid& request_id) {
   claims_.erase(request_id);
 }
 
-void StorageNode::ClaimRequest(const Uuid& request_id, uint8_t target,
-                               ClaimDone done) {
+void StorageNode::ClaimRequest(const Uuid& request_id, Durability wanted,
+                               uint8_t target, ClaimDone done) {
   Claim claim;
   if (slots_.size() < 2 || request_id.is_nil()) {
     done(std::move(claim));
@@ -251,11 +251,11 @@ void StorageNode::ClaimRequest(const Uuid& request_id, uint8_t target,
   }
   claim.node_ = this;
   claim.request_id_ = request_id;
-  LookElsewhere(std::move(claim), target, 0, std::move(done));
+  LookElsewhere(std::move(claim), wanted, target, 0, std::move(done));
 }
 
-void StorageNode::LookElsewhere(Claim claim, uint8_t target, size_t from,
-                                ClaimDone done) {
+void StorageNode::LookElsewhere(Claim claim, Durability wanted, uint8_t target,
+                                size_t from, ClaimDone done) {
   for (size_t i = from; i < slots_.size(); ++i) {
     if (i == target) continue;
     const absl::StatusOr<std::shared_ptr<StorePath>> path =
@@ -264,7 +264,7 @@ void StorageNode::LookElsewhere(Claim claim, uint8_t target, size_t from,
     // back; refusing every upload meanwhile would be worse than a second copy.
     if (!path.ok()) continue;
     absl::optional<absl::StatusOr<absl::optional<Committed>>> found =
-        (*path)->TryFindRequest(claim.request_id_);
+        (*path)->TryFindRequest(claim.request_id_, wanted);
     if (!found.has_value()) {
       // It has to wait for the disk: go on from here on the path's own pool.
       struct Rest {
@@ -273,10 +273,10 @@ void StorageNode::LookElsewhere(Claim claim, uint8_t target, size_t from,
       };
       auto rest =
           std::make_shared<Rest>(Rest{std::move(claim), std::move(done)});
-      const bool queued =
-          (*path)->io()->TrySubmit([this, rest, target, i, path = *path]() {
+      const bool queued = (*path)->io()->TrySubmit(
+          [this, rest, wanted, target, i, path = *path]() {
             absl::StatusOr<absl::optional<Committed>> waited =
-                path->FindRequest(rest->claim.request_id_);
+                path->FindRequest(rest->claim.request_id_, wanted);
             if (!waited.ok()) {
               rest->done(waited.status());
             } else if (waited->has_value()) {
@@ -284,7 +284,7 @@ void StorageNode::LookElsewhere(Claim claim, uint8_t target, size_t from,
                   Replay{**std::move(waited), static_cast<uint8_t>(i)};
               rest->done(std::move(rest->claim));
             } else {
-              LookElsewhere(std::move(rest->claim), target, i + 1,
+              LookElsewhere(std::move(rest->claim), wanted, target, i + 1,
                             std::move(rest->done));
             }
           });

@@ -146,9 +146,11 @@ class StorageNode {
   // Makes sure that an upload which may land on any path is stored once: claims
   // its request_id and looks for an earlier answer on the paths other than
   // `target`, which sees to its own. Free of cost where `target` is the only
-  // path. `done` runs in the call, or on the io() of a path.
+  // path. An earlier answer is at least as durable as `wanted`. `done` runs in
+  // the call, or on the io() of a path.
   //   UNAVAILABLE  REQUEST_IN_PROGRESS: the first call still runs; retry.
-  void ClaimRequest(const Uuid& request_id, uint8_t target, ClaimDone done);
+  void ClaimRequest(const Uuid& request_id, Durability wanted, uint8_t target,
+                    ClaimDone done);
 
   // One for each path, in order. Cheap enough for once a second.
   std::vector<StorePathStatus> Status() const;
@@ -191,7 +193,8 @@ class StorageNode {
   int64_t FreeBytes(Slot* slot, StorePath* path);
   std::vector<uint8_t> PathsInOrder();
   void Release(const Uuid& request_id);
-  void LookElsewhere(Claim claim, uint8_t target, size_t from, ClaimDone done);
+  void LookElsewhere(Claim claim, Durability wanted, uint8_t target,
+                     size_t from, ClaimDone done);
 
   const NodeIdentity identity_;
   const PathPolicy policy_;

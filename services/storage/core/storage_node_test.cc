@@ -76,7 +76,7 @@ class StorageNodeTest : public ::testing::Test {
   absl::StatusOr<StorageNode::Claim> Claim(const Uuid& id, uint8_t target) {
     Notification done;
     absl::StatusOr<StorageNode::Claim> result = absl::InternalError("not run");
-    node_->ClaimRequest(id, target, [&](auto claim) {
+    node_->ClaimRequest(id, Durability::kSynced, target, [&](auto claim) {
       result = std::move(claim);
       done.Notify();
     });

@@ -229,13 +229,16 @@ class StorePath {
       absl::string_view name) = 0;
 
   // What an earlier change with this id answered, if there was one and it is
-  // not older than 24 hours: Committed::replayed is true. May block.
+  // not older than 24 hours: Committed::replayed is true. `reached` is at least
+  // `wanted`: what was asked for less is synced first. May block.
+  //   FAILED_PRECONDITION, ABORTED, UNAVAILABLE  as of every change, if it has
+  //   to be synced.
   virtual absl::StatusOr<absl::optional<Committed>> FindRequest(
-      const Uuid& request_id) = 0;
+      const Uuid& request_id, Durability wanted) = 0;
 
   // As FindRequest(), but nullopt if it would have to wait for the disk.
   virtual absl::optional<absl::StatusOr<absl::optional<Committed>>>
-  TryFindRequest(const Uuid& request_id) = 0;
+  TryFindRequest(const Uuid& request_id, Durability wanted) = 0;
 
   // OK if a change of `bytes` would be taken now, else the error that it would
   // get. Cheap; for admission before a body is received.

@@ -216,12 +216,12 @@ class EngineImpl : public Engine {
   }
 
   absl::StatusOr<absl::optional<Committed>> FindRequest(
-      const Uuid& request_id) override {
-    return *FindCommitted(request_id, /*may_block=*/true);
+      const Uuid& request_id, Durability wanted) override {
+    return *FindCommitted(request_id, wanted, /*may_block=*/true);
   }
   absl::optional<absl::StatusOr<absl::optional<Committed>>> TryFindRequest(
-      const Uuid& request_id) override {
-    return FindCommitted(request_id, /*may_block=*/false);
+      const Uuid& request_id, Durability wanted) override {
+    return FindCommitted(request_id, wanted, /*may_block=*/false);
   }
 
   absl::Status Writable(int64_t bytes) override {
@@ -502,11 +502,30 @@ class EngineImpl : public Engine {
   }
 
   absl::optional<absl::StatusOr<absl::optional<Committed>>> FindCommitted(
-      const Uuid& request_id, bool may_block) {
+      const Uuid& request_id, Durability wanted, bool may_block) {
     using Result = absl::StatusOr<absl::optional<Committed>>;
     if (stopped_.load()) return Result(ShuttingDown());
     if (request_id.is_nil()) return Result(absl::optional<Committed>());
-    return committer_->FindRequest(request_id, may_block);
+    absl::optional<Result> found =
+        committer_->FindRequest(request_id, may_block);
+    if (!found.has_value() || !found->ok() || !(*found)->has_value()) {
+      return found;
+    }
+    Committed& committed = ***found;
+    if (wanted == Durability::kCached ||
+        committed.reached == Durability::kSynced) {
+      return found;
+    }
+    if (!may_block) return absl::nullopt;
+    // By the committer, between two groups: what it has made visible is known
+    // to whoever syncs then.
+    const absl::Status synced = committer_->Run(
+        [this](ChangeSet*) { return checkpointer_->SyncAll(); });
+    if (!synced.ok()) {
+      return Result(health_.broken() ? health_.OutcomeUnknown() : synced);
+    }
+    committed.reached = Durability::kSynced;
+    return found;
   }
 
   absl::optional<absl::StatusOr<FileInfo>> StatFile(absl::string_view name,

@@ -254,7 +254,7 @@ TEST_F(EngineBadWorldTest, ARetryThatIsSyncedSyncsALargeContentToo) {
     const Uuid request_id = Uuid::Random();
     ASSERT_THAT(UploadAndWait(opened->get(), "a", content, kCached, request_id),
                 IsOk());
-    const auto known = (*opened)->FindRequest(request_id);
+    const auto known = (*opened)->FindRequest(request_id, kCached);
     ASSERT_THAT(known, IsOk());
     ASSERT_TRUE(known->has_value());
     EXPECT_TRUE((*known)->reached == kCached);
@@ -327,7 +327,7 @@ TEST_F(EngineBadWorldTest, AfterStopEverythingIsRefused) {
   EXPECT_THAT(engine_->StartUpload(1), HasReason(ErrorReason::kShuttingDown));
   EXPECT_THAT(engine_->Stat("a"), HasReason(ErrorReason::kShuttingDown));
   EXPECT_THAT(engine_->Open("a"), HasReason(ErrorReason::kShuttingDown));
-  EXPECT_THAT(engine_->FindRequest(Uuid::Random()),
+  EXPECT_THAT(engine_->FindRequest(Uuid::Random(), kCached),
               HasReason(ErrorReason::kShuttingDown));
   engine_->Stop();
 }

@@ -228,13 +228,13 @@ TEST_F(EngineTest, RepeatsTheAnswerToARequestId) {
       DeleteFile(path_.get(), "n1", Durability::kSynced, delete_id);
   ASSERT_THAT(again, IsOk());
   EXPECT_TRUE(again->replayed);
-  const auto found = path_->FindRequest(delete_id);
+  const auto found = path_->FindRequest(delete_id, Durability::kSynced);
   ASSERT_THAT(found, IsOk());
   ASSERT_TRUE(found->has_value());
   EXPECT_EQ((*found)->file.name, "n1");
 
   clock_.Advance(absl::Hours(25));
-  const auto expired = path_->FindRequest(delete_id);
+  const auto expired = path_->FindRequest(delete_id, Durability::kSynced);
   ASSERT_THAT(expired, IsOk());
   EXPECT_FALSE(expired->has_value());
 }
@@ -361,6 +361,37 @@ TEST_F(EngineTest, RefusesADirectoryOfOthers) {
       OpenStorePath(other, &fs_, &clock_),
       StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("cat.jpg")));
   EXPECT_EQ(fs_.FilesUnder("/disk/photos").size(), 1u);
+}
+
+// A repeated upload is answered before its body is read, and may ask for more
+// than the first call did.
+TEST_F(EngineTest, AnEarlierAnswerIsMadeAsDurableAsItIsWanted) {
+  ASSERT_THAT(OpenPath(), IsOk());
+  const std::string content = TestContent(1, 3000000);
+  const Uuid small = Uuid::Random();
+  const Uuid large = Uuid::Random();
+  ASSERT_THAT(PutFile(path_.get(), "a", "1", Durability::kCached, small),
+              IsOk());
+  ASSERT_THAT(UploadFile(path_.get(), "b", content, Durability::kCached, large),
+              IsOk());
+  // To sync it would have to wait.
+  EXPECT_FALSE(path_->TryFindRequest(large, Durability::kSynced).has_value());
+  const auto as_it_is = path_->FindRequest(large, Durability::kCached);
+  ASSERT_THAT(as_it_is, IsOk());
+  EXPECT_EQ(as_it_is->value().reached, Durability::kCached);
+  const auto synced = path_->FindRequest(large, Durability::kSynced);
+  ASSERT_THAT(synced, IsOk());
+  EXPECT_TRUE(synced->value().replayed);
+  EXPECT_EQ(synced->value().reached, Durability::kSynced);
+  PowerCut();
+  ASSERT_THAT(OpenPath(), IsOk());
+  EXPECT_THAT(ReadFile(path_.get(), "b"), IsOkAndHolds(content));
+  EXPECT_THAT(ReadFile(path_.get(), "a"), IsOkAndHolds("1"));
+
+  ASSERT_THAT(PutFile(path_.get(), "c", "2", Durability::kCached), IsOk());
+  fs_.FailNextSync(EIO);
+  const auto failed = path_->FindRequest(large, Durability::kSynced);
+  EXPECT_EQ(ReasonOf(failed.status()), ErrorReason::kWriteFailed);
 }
 
 TEST_F(EngineTest, AFailedSyncMakesThePathReadOnlyForGood) {

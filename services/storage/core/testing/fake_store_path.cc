@@ -289,20 +289,21 @@ FakeStorePath::TryOpen(absl::string_view name) {
 }
 
 absl::StatusOr<absl::optional<Committed>> FakeStorePath::FindRequest(
-    const Uuid& request_id) {
+    const Uuid& request_id, Durability wanted) {
   MutexLock lock(&mu_);
   if (stopped_) return Stopping();
   const auto found = requests_.find(request_id);
   if (found == requests_.end()) return absl::optional<Committed>();
   Committed committed = found->second;
   committed.replayed = true;
+  if (wanted == Durability::kSynced) committed.reached = wanted;
   return absl::optional<Committed>(committed);
 }
 
 absl::optional<absl::StatusOr<absl::optional<Committed>>>
-FakeStorePath::TryFindRequest(const Uuid& request_id) {
+FakeStorePath::TryFindRequest(const Uuid& request_id, Durability wanted) {
   if (cold()) return absl::nullopt;
-  return FindRequest(request_id);
+  return FindRequest(request_id, wanted);
 }
 
 absl::Status FakeStorePath::Writable(int64_t bytes) {

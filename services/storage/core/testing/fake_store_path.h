@@ -70,9 +70,9 @@ class FakeStorePath : public StorePath {
   absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> TryOpen(
       absl::string_view name) override;
   absl::StatusOr<absl::optional<Committed>> FindRequest(
-      const Uuid& request_id) override;
+      const Uuid& request_id, Durability wanted) override;
   absl::optional<absl::StatusOr<absl::optional<Committed>>> TryFindRequest(
-      const Uuid& request_id) override;
+      const Uuid& request_id, Durability wanted) override;
   absl::Status Writable(int64_t bytes) override;
   StorePathStatus Status() override;
   int64_t newest_create_unix_seconds() override;

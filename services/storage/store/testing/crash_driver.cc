@@ -107,7 +107,8 @@ void CrashDriver::VerifyFile(ExpectedFile* file) {
         << file->name << " has other bytes than were put";
   }
   if (file->request_id.is_nil()) return;
-  const auto replay = engine_->FindRequest(file->request_id);
+  const auto replay =
+      engine_->FindRequest(file->request_id, Durability::kCached);
   ASSERT_THAT(replay, IsOk());
   if (file->now == kAbsent) {
     EXPECT_FALSE(replay->has_value())
