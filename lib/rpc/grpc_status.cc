@@ -1,5 +1,6 @@
 #include "lib/rpc/grpc_status.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -100,6 +101,8 @@ absl::Status FromRpcStatus(const google::rpc::Status& status) {
       if (entry.second.find('\0') != std::string::npos) continue;
       metadata.emplace_back(entry.first, entry.second);
     }
+    // Protobuf's map has another order each time, and equal errors are equal.
+    std::sort(metadata.begin(), metadata.end());
     const ErrorReason reason = ErrorReasonFromName(info.reason());
     if (reason != ErrorReason::kUnspecified) {
       out = ErrorWithReason(code, reason, message, metadata);

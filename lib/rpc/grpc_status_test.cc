@@ -51,6 +51,7 @@ TEST(GrpcStatusTest, KeepsCodeMessageReasonAndMetadata) {
   EXPECT_THAT(MetadataOf(after),
               ElementsAre(Pair("size_bytes", "5"), Pair("x", "")));
   EXPECT_FALSE(RetryDelayOf(after).has_value());
+  EXPECT_EQ(after, before);
 
   const absl::Status batch = FromRpcStatus(ToRpcStatus(before));
   EXPECT_EQ(batch, after);
