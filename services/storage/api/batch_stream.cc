@@ -96,6 +96,11 @@ class BatchStream
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override {
+    {
+      // Every reaction ends with this lock. That they have all ended gRPC
+      // knows, but TSan does not: see docs/decisions/0002-sanitizers.md.
+      MutexLock lock(&mu_);
+    }
     context_.streams->Remove(this);
     delete this;
   }

@@ -265,6 +265,7 @@ void DownloadCall::OnCancel() {
     if (status_.ok()) status_ = absl::CancelledError("the client went away");
   }
   Pump();
+  TsanRelease(this);
 }
 
 void DownloadCall::OnDone() {

@@ -91,6 +91,7 @@ void UploadCall::OnReadDone(bool ok) {
 void UploadCall::OnCancel() {
   TsanAcquire(this);
   End(absl::CancelledError("the client went away"));
+  TsanRelease(this);
 }
 
 void UploadCall::OnDone() {
