@@ -39,6 +39,7 @@ def cairn_cc_binary(name, copts = [], linkopts = [], **kwargs):
         name = name,
         copts = _COPTS + copts,
         linkopts = _LINKOPTS + linkopts,
+        malloc = "//third_party/jemalloc",
         **kwargs
     )
 
