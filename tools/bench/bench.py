@@ -142,6 +142,7 @@ def measure(rows, settings, folder, arguments):
     extra = {}
     shared = [row for row in rows if not row.own_node]
     with Probe(arguments.probe, folder) as probe:
+        extra["file"] = probe.file()
         if shared:
             with Node(arguments.standalone, arguments.cairn, os.path.join(folder, "node")) as node:
                 for row in shared:
@@ -159,6 +160,7 @@ def measure(rows, settings, folder, arguments):
                         )
                 extra["node"] = rusage_of(node.process.pid)
                 extra["runs"] = node.runs
+        extra["file_again"] = probe.file()
     for row in rows:
         if row.own_node:
             place = os.path.join(folder, "own")
@@ -200,6 +202,8 @@ def main():
 
     print()
     print_table(results)
+    rates = ", ".join(f"{extra[k]['write_bytes_per_second'] / 1e6:,.0f}" for k in ("file", "file_again"))
+    print(f"\nOne thread writes a new file, in page cache, at (before, after the rows): {rates} MB/s")
     if arguments.json:
         document = {
             "command": "./dev bench" + "".join(" " + a for a in sys.argv[1:] if a in ("--quick", "--gate"))

@@ -127,6 +127,10 @@ class Probe(Server):
     def down(self, streams, total):
         return self.run("down", f"--streams={streams}", f"--bytes={total}")["bytes_per_second"]
 
+    def file(self):
+        """Sequential write and read of one file, without Cairn."""
+        return self.run("file")
+
     def syncs(self, seconds):
         return self.run("sync", f"--seconds={seconds}")["syncs_per_second"]
 
