@@ -139,9 +139,15 @@ absl::Status Compactor::CompactSegment(uint64_t number,
   const int64_t done_before = so_far->done_bytes;
   Moves moves;
   absl::Status status;
-  if (segment.live_bytes > 0) {
-    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<File> file,
-                           parts_.segments->Open(number));
+  CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<File> file,
+                         parts_.segments->Open(number));
+  // The counter alone is no reason to remove a segment: a look at it is cheap.
+  bool holds_live = segment.live_bytes > 0;
+  if (!holds_live) {
+    CAIRN_ASSIGN_OR_RETURN(holds_live, HoldsLive(number, segment, file.get()));
+  }
+  bool damaged = false;
+  if (holds_live) {
     RecordScanner scanner(file.get(), number, kSegmentHeaderBytes,
                           segment.end_offset, /*check_content=*/true);
     int64_t paced_until = kSegmentHeaderBytes;
@@ -152,6 +158,7 @@ absl::Status Compactor::CompactSegment(uint64_t number,
         status = MoveIfLive(scanner, &moves);
         outcome = scanner.Next();
       } else {
+        damaged = true;
         damaged_records_.fetch_add(1);
         CAIRN_LOG(kError, "store",
                   "record is damaged, see docs/runbooks/damaged_content.md "
@@ -173,33 +180,70 @@ absl::Status Compactor::CompactSegment(uint64_t number,
   status.Update(moves.error());
   CAIRN_RETURN_IF_ERROR(status);
   if (stopping()) return absl::OkStatus();
+  if (damaged && segment.live_bytes <= 0) {
+    // With a counter that is wrong nobody knows what was in the damaged place.
+    stuck_[number] = segment.live_bytes;
+    return absl::OkStatus();
+  }
   CAIRN_RETURN_IF_ERROR(Doom(number));
   so_far->done_bytes = done_before + segment.end_offset;
   if (progress != nullptr && *progress) (*progress)(*so_far);
   return absl::OkStatus();
 }
 
-absl::Status Compactor::MoveIfLive(const RecordScanner& scanner, Moves* moves) {
+absl::StatusOr<bool> Compactor::IsLive(const RecordScanner& scanner,
+                                       disk::v1::FileChange* change) {
   const RecordPrefix& record = scanner.record();
   if (record.header.type != RecordType::kPut &&
       record.header.type != RecordType::kFile &&
       record.header.type != RecordType::kDelete) {
-    return absl::OkStatus();
+    return false;
   }
-  CommitRequest request;
-  if (!request.move_change.ParseFromArray(
-          record.meta.data(), static_cast<int>(record.meta.size()))) {
+  if (!change->ParseFromArray(record.meta.data(),
+                              static_cast<int>(record.meta.size()))) {
     damaged_records_.fetch_add(1);
-    return absl::OkStatus();
+    return false;
   }
-  // A first look without the committer, which looks again.
   FileRecord known;
-  CAIRN_ASSIGN_OR_RETURN(const Lookup found,
-                         parts_.index->GetFile(request.move_change.name(),
-                                               /*may_block=*/true, &known));
-  if (found != Lookup::kFound || !(known.record == scanner.position())) {
-    return absl::OkStatus();
+  CAIRN_ASSIGN_OR_RETURN(
+      const Lookup found,
+      parts_.index->GetFile(change->name(), /*may_block=*/true, &known));
+  return found == Lookup::kFound && known.record == scanner.position();
+}
+
+absl::StatusOr<bool> Compactor::HoldsLive(uint64_t number,
+                                          const SharedSegment& segment,
+                                          File* file) {
+  RecordScanner scanner(file, number, kSegmentHeaderBytes, segment.end_offset,
+                        /*check_content=*/false);
+  disk::v1::FileChange change;
+  CAIRN_ASSIGN_OR_RETURN(RecordScanner::Outcome outcome, scanner.Next());
+  while (outcome != RecordScanner::Outcome::kEnd && !stopping()) {
+    if (outcome == RecordScanner::Outcome::kRecord) {
+      CAIRN_ASSIGN_OR_RETURN(const bool live, IsLive(scanner, &change));
+      if (live) {
+        CAIRN_LOG(kError, "store",
+                  "segment counts no live bytes, but file {} is in it: the "
+                  "counts of this path are wrong, `cairn-storage "
+                  "rebuild-index` counts anew segment={} offset={}",
+                  change.name(), number, scanner.position().offset);
+        return true;
+      }
+      CAIRN_ASSIGN_OR_RETURN(outcome, scanner.Next());
+    } else {
+      CAIRN_ASSIGN_OR_RETURN(outcome, scanner.Resync());
+    }
   }
+  return false;
+}
+
+absl::Status Compactor::MoveIfLive(const RecordScanner& scanner, Moves* moves) {
+  const RecordPrefix& record = scanner.record();
+  CommitRequest request;
+  // A first look without the committer, which looks again.
+  CAIRN_ASSIGN_OR_RETURN(const bool live,
+                         IsLive(scanner, &request.move_change));
+  if (!live) return absl::OkStatus();
   request.kind = CommitRequest::Kind::kMove;
   request.name = request.move_change.name();
   request.durability = Durability::kCached;  // The checkpoint syncs it.
@@ -236,10 +280,10 @@ absl::Status Compactor::Doom(uint64_t number) {
     const auto it = segments.find(number);
     if (it == segments.end()) return absl::OkStatus();
     live = it->second.live_bytes;
-    if (live == 0) changes->DoomShared(number, parts_.journal->end());
+    if (live <= 0) changes->DoomShared(number, parts_.journal->end());
     return absl::OkStatus();
   }));
-  if (live == 0) {
+  if (live <= 0) {
     emptied_.fetch_add(1);
     stuck_.erase(number);
   } else {

@@ -19,9 +19,12 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cairn/disk/v1/segment.pb.h"
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
+#include "lib/io/file_system.h"
 #include "services/storage/core/store_path.h"
 #include "services/storage/store/committer.h"
 #include "services/storage/store/index.h"
@@ -84,6 +87,12 @@ class Compactor {
   absl::Status CompactSegment(uint64_t number, const SharedSegment& segment,
                               JobProgress* so_far, Progress* progress)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(compact_mu_);
+
+  // Whether the record is the newest of its name. Fills `change`.
+  absl::StatusOr<bool> IsLive(const RecordScanner& scanner,
+                              disk::v1::FileChange* change);
+  absl::StatusOr<bool> HoldsLive(uint64_t number, const SharedSegment& segment,
+                                 File* file);
   absl::Status MoveIfLive(const RecordScanner& scanner, Moves* moves);
   absl::Status Doom(uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(compact_mu_);
   bool stopping() const ABSL_LOCKS_EXCLUDED(mu_);
