@@ -15,6 +15,9 @@ FaultPoint before_begin("checkpoint.before_begin");
 FaultPoint after_begin("checkpoint.after_begin");
 FaultPoint before_flush("checkpoint.before_flush");
 
+// What tables take besides their entries, for all families: some pages each.
+constexpr int64_t kRoomForTables = 48 << 10;
+
 }  // namespace
 
 Checkpointer::Checkpointer(Index* index, PathState* state, Journal* journal,
@@ -90,8 +93,15 @@ absl::Status Checkpointer::Complete() {
     MutexLock lock(&mu_);
     position = *pending_;
   }
+  const int64_t room = index_->frozen_bytes() + kRoomForTables;
+  absl::Status done = health_->CheckOwnWrite(room);
+  if (absl::IsResourceExhausted(done)) {
+    // Without a checkpoint nothing that was deleted gives its room back.
+    health_->ReleaseBallast();
+    done = health_->CheckOwnWrite(room);
+  }
   // What is flushed must not refer to bytes that a power cut can take.
-  absl::Status done = SyncAll();
+  if (done.ok()) done = SyncAll();
   before_flush.PassOrDie();
   if (done.ok()) done = index_->Flush();
   if (!done.ok() && !absl::IsResourceExhausted(done)) health_->SetBroken(done);

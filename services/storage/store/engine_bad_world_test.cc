@@ -105,15 +105,18 @@ TEST_F(EngineBadWorldTest, AFullDiskRefusesWritesAndTakesThemBackByItself) {
   fs_.SetCapacity(int64_t{12} << 20);
   Open();
   std::map<std::string, std::string> stored;
-  absl::Status full;
-  for (int i = 0; full.ok() && i < 1000; ++i) {
-    const std::string name = absl::StrCat("file-", i);
-    const std::string content = MakeContent(i + 1, 100000);
-    full = PutAndWait(engine_.get(), name, content, kSynced).status();
-    if (full.ok()) stored[name] = content;
+  // Smaller and smaller ones, so that there is no room for any.
+  for (const int64_t bytes : {100000, 8000, 100}) {
+    absl::Status full;
+    for (int i = 0; full.ok() && i < 1000; ++i) {
+      const std::string name = absl::StrCat("file-", bytes, "-", i);
+      const std::string content = MakeContent(i + 1, bytes);
+      full = PutAndWait(engine_.get(), name, content, kSynced).status();
+      if (full.ok()) stored[name] = content;
+    }
+    EXPECT_THAT(full, StatusIs(absl::StatusCode::kResourceExhausted));
+    EXPECT_THAT(full, HasReason(ErrorReason::kDiskFull));
   }
-  EXPECT_THAT(full, StatusIs(absl::StatusCode::kResourceExhausted));
-  EXPECT_THAT(full, HasReason(ErrorReason::kDiskFull));
   ASSERT_GT(stored.size(), 20u);
   EXPECT_THAT(
       UploadAndWait(engine_.get(), "large", MakeContent(1, 3000000), kSynced),

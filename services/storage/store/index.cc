@@ -108,6 +108,17 @@ class LogBridge : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
+// RocksDB (7.8) does not come back from a flush that failed, for lack of space
+// or for another reason: its recovery may wait for itself for ever, or say OK
+// without having flushed. So whoever flushes looks for room before, and if it
+// fails nevertheless, that is final until the path is opened again.
+absl::Status Final(const absl::Status& status) {
+  if (!absl::IsResourceExhausted(status)) return status;
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kWriteFailed,
+      absl::StrCat(status.message(), "; restart the node when there is room"));
+}
+
 // Drops request ids that are older than the retention time.
 class RequestFilter : public rocksdb::CompactionFilter {
  public:
@@ -144,13 +155,20 @@ class Index::RequestFilterFactory : public rocksdb::CompactionFilterFactory {
   const absl::Duration retention_;
 };
 
-// Remembers the background error.
+// Remembers the background error, and keeps RocksDB from mending it by itself.
 class Index::Listener : public rocksdb::EventListener {
  public:
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                            bool* auto_recovery) override {
+    *auto_recovery = false;
+  }
   void OnBackgroundError(rocksdb::BackgroundErrorReason,
                          rocksdb::Status* status) override {
+    const absl::Status error = FromRocksDb(*status, "background");
     MutexLock lock(&mu_);
-    error_ = FromRocksDb(*status, "background");
+    error_ = status->severity() >= rocksdb::Status::Severity::kHardError
+                 ? Final(error)
+                 : error;
   }
   absl::Status error() {
     MutexLock lock(&mu_);
@@ -637,25 +655,20 @@ absl::Status Index::Flush() {
   MutexLock lock(&flush_mu_);
   if (!delta_.has_frozen()) return absl::OkStatus();
   const absl::Status before = BackgroundError();
-  // While RocksDB tries by itself it refuses to be told.
-  if (!before.ok() && !Resume().ok()) return before;
-  if (!handed_over_) {
-    CAIRN_RETURN_IF_ERROR(HandFrozenOver());
-    handed_over_ = true;
-  }
+  // Without room for a compaction there may still be room for this.
+  if (!before.ok() && !absl::IsResourceExhausted(before)) return before;
+  CAIRN_RETURN_IF_ERROR(Final(HandFrozenOver()));
   rocksdb::FlushOptions options;
   options.wait = true;
   options.allow_write_stall = true;  // Else it waits for compactions.
-  CAIRN_RETURN_IF_ERROR(FromRocksDb(
-      db_->Flush(options, {families_.begin(), families_.end()}), "flush"));
-  // Shortly after an error RocksDB says OK without having flushed.
+  CAIRN_RETURN_IF_ERROR(Final(FromRocksDb(
+      db_->Flush(options, {families_.begin(), families_.end()}), "flush")));
   if (!MemtablesAreEmpty()) {
-    return ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                           ErrorReason::kDiskFull,
-                           "index: flush: RocksDB still holds it in memory");
+    return ErrorWithReason(absl::StatusCode::kUnavailable,
+                           ErrorReason::kWriteFailed,
+                           "index: flush: RocksDB has not flushed");
   }
   delta_.DropFrozen();
-  handed_over_ = false;
   return absl::OkStatus();
 }
 

@@ -170,17 +170,20 @@ class Index {
   // flushed yet: then nothing has happened.
   bool Freeze();
 
+  // Something is marked and not durable, and about so much of the disk it
+  // takes.
+  bool has_frozen() const { return delta_.has_frozen(); }
+  int64_t frozen_bytes() const { return delta_.frozen_bytes(); }
+
   // Makes durable, together, what Freeze() marked. The caller has made durable
-  // what it refers to. Does nothing if nothing is marked. Blocks; one thread at
-  // a time. After an error it may be called again; RESOURCE_EXHAUSTED is worth
-  // it: then the disk was full, and what is marked is kept.
+  // what it refers to, and has seen that there is room for frozen_bytes(). Does
+  // nothing if nothing is marked. Blocks; one thread at a time. An error is
+  // final, also for lack of space: what is marked stays readable, and is not
+  // flushed until the index is opened again.
   absl::Status Flush() ABSL_LOCKS_EXCLUDED(flush_mu_);
 
-  // Something is marked and not durable.
-  bool has_frozen() const { return delta_.has_frozen(); }
-
-  // Not OK if a flush or a compaction failed; nothing is compacted until
-  // Resume() or Flush() succeeds.
+  // Not OK if a flush or a compaction failed. RESOURCE_EXHAUSTED: there was no
+  // room for a compaction; none is tried until Resume().
   absl::Status BackgroundError();
   absl::Status Resume();
 
@@ -211,9 +214,6 @@ class Index {
 
   IndexDelta delta_;
   Mutex flush_mu_;  // Held by Flush().
-
-  // RocksDB's memtables hold what is frozen.
-  bool handed_over_ ABSL_GUARDED_BY(flush_mu_) = false;
 };
 
 }  // namespace storage

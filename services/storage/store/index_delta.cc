@@ -156,6 +156,7 @@ void IndexDelta::Freeze() {
     MutexLock lock(&small_mu_);
     std::swap(small_, frozen_small_);
   }
+  frozen_bytes_.store(active_bytes(), std::memory_order_relaxed);
   active_bytes_.store(0, std::memory_order_relaxed);
   frozen_.store(true, std::memory_order_release);
 }

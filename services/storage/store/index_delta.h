@@ -97,6 +97,9 @@ class IndexDelta {
   int64_t active_bytes() const {
     return active_bytes_.load(std::memory_order_relaxed);
   }
+  int64_t frozen_bytes() const {
+    return frozen_bytes_.load(std::memory_order_relaxed);
+  }
   bool has_frozen() const { return frozen_.load(std::memory_order_acquire); }
 
   // What is active becomes frozen, and the active part is empty. There must be
@@ -155,6 +158,7 @@ class IndexDelta {
   SmallMap frozen_small_ ABSL_GUARDED_BY(small_mu_);
 
   std::atomic<int64_t> active_bytes_{0};
+  std::atomic<int64_t> frozen_bytes_{0};
   std::atomic<bool> frozen_{false};
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "lib/base/status_macros.h"
 #include "lib/fault/fault_point.h"
@@ -60,7 +61,6 @@ absl::Status Journal::Roll() {
     return status;
   }
   after_seal.PassOrDie();
-  if (sealing) CAIRN_RETURN_IF_ERROR(Sync());
   const JournalPosition begin{number, kSegmentHeaderBytes};
   uint64_t sealed = 0;
   int64_t sealed_end = 0;
@@ -68,9 +68,13 @@ absl::Status Journal::Roll() {
     MutexLock lock(&mu_);
     sealed = end_.segment;
     sealed_end = end_.offset;
+    if (sealing) {
+      sealed_.push_back(std::move(file_));
+    } else {
+      synced_ = begin;
+    }
     file_ = *std::move(created);
     end_ = begin;
-    synced_ = begin;
   }
   if (sealing) state_->SetSegmentEnd(sealed, sealed_end, /*sealed=*/true);
   state_->AddSharedSegment(number);
@@ -116,20 +120,32 @@ absl::Status Journal::Append(absl::Span<const absl::string_view> parts,
 }
 
 absl::Status Journal::Sync() {
-  std::shared_ptr<File> file;
+  std::vector<std::shared_ptr<File>> files;
   JournalPosition until;
   {
     MutexLock lock(&mu_);
     if (synced_ == end_) return absl::OkStatus();
-    file = file_;
+    files = sealed_;
+    files.push_back(file_);
     until = end_;
   }
   const absl::Duration start = clock_->Monotonic();
-  CAIRN_RETURN_IF_ERROR(file->Sync());
+  // In order: what is durable of a segment means that all before it is.
+  for (const std::shared_ptr<File>& file : files) {
+    CAIRN_RETURN_IF_ERROR(file->Sync());
+  }
   if (observer_ != nullptr) observer_->OnSync(clock_->Monotonic() - start);
   MutexLock lock(&mu_);
   syncs_ += 1;
   synced_ = std::max(synced_, until);
+  // The last one may have been sealed meanwhile, and is not done then.
+  files.pop_back();
+  sealed_.erase(std::remove_if(sealed_.begin(), sealed_.end(),
+                               [&files](const std::shared_ptr<File>& file) {
+                                 return std::find(files.begin(), files.end(),
+                                                  file) != files.end();
+                               }),
+                sealed_.end());
   return absl::OkStatus();
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -39,8 +40,9 @@ class Journal {
   // RollIfNeeded() begins a segment.
   void Resume(std::shared_ptr<File> file, const JournalPosition& end);
 
-  // Begins a new segment if there is none or if the active one is full. Seals
-  // and syncs the old one. Then end() is where the next record stands.
+  // Begins a new segment if there is none or if the active one is full, and
+  // seals the old one. Does not wait for the old one's sync: that comes with
+  // the next Sync(). Then end() is where the next record stands.
   //   RESOURCE_EXHAUSTED  no space; nothing has changed.
   absl::Status RollIfNeeded();
 
@@ -56,7 +58,8 @@ class Journal {
   // Writes a record that is no change of a file. Errors as of Append().
   absl::Status AppendControl(RecordType type, absl::string_view meta);
 
-  // Makes everything that was appended before the call durable.
+  // Makes everything that was appended before the call durable, older segments
+  // first.
   absl::Status Sync() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Where the next record begins, and how far everything is durable.
@@ -76,6 +79,7 @@ class Journal {
 
   mutable Mutex mu_;
   std::shared_ptr<File> file_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::shared_ptr<File>> sealed_ ABSL_GUARDED_BY(mu_);  // Unsynced.
   JournalPosition end_ ABSL_GUARDED_BY(mu_);
   JournalPosition synced_ ABSL_GUARDED_BY(mu_);
   int64_t appended_bytes_ ABSL_GUARDED_BY(mu_) = 0;

@@ -121,6 +121,12 @@ absl::Status PathHealth::CheckSmallChange() {
   return broken() ? ReadOnlyError() : absl::OkStatus();
 }
 
+absl::Status PathHealth::CheckOwnWrite(int64_t bytes) {
+  if (broken()) return ReadOnlyError();
+  CAIRN_RETURN_IF_ERROR(Refresh());
+  return available_.load() >= bytes ? absl::OkStatus() : FullError();
+}
+
 void PathHealth::SetNoSpace() {
   Refresh().IgnoreError();  // The last answer stays.
   no_space_available_.store(available_.load());

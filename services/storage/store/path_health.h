@@ -47,6 +47,9 @@ class PathHealth {
   // The same for what needs hardly any space: deletes, moves.
   absl::Status CheckSmallChange();
 
+  // The same for what the path itself must write; the reserve is for that, too.
+  absl::Status CheckOwnWrite(int64_t bytes);
+
   // `bytes` were written.
   void Took(int64_t bytes) {
     available_.fetch_sub(bytes, std::memory_order_relaxed);

@@ -157,7 +157,10 @@ class Recovery {
         if (*sealed) return i + 1 < window_.size();
         CAIRN_ASSIGN_OR_RETURN(const Evidence evidence,
                                Look(i, scanner.position()));
-        if (!evidence.record_in_later_segment) return false;
+        if (!IsDamage(scanner.position(), evidence)) {
+          if (evidence.record_in_later_segment) LogTorn(window, scanner);
+          return false;
+        }
         ReportDamage(scanner.position(), "segment is cut off");
         *sealed = true;
         return true;
@@ -170,15 +173,8 @@ class Recovery {
       }
       CAIRN_ASSIGN_OR_RETURN(const Evidence evidence,
                              Look(i, scanner.position()));
-      // Unsynced bytes survive a killed process in order. So if the machine
-      // still runs, a hole with a record behind it is damage, too.
-      const bool damage = evidence.record_in_later_segment ||
-                          scanner.position() < evidence.synced ||
-                          (evidence.record_behind && era_boot_id_ == boot_id_);
-      if (!damage) {
-        CAIRN_LOG(kInfo, "store", "journal tail is torn at {} bytes={} ({})",
-                  scanner.position().ToString(),
-                  window.size - scanner.position().offset, scanner.damage());
+      if (!IsDamage(scanner.position(), evidence)) {
+        LogTorn(window, scanner);
         return false;
       }
       ReportDamage(scanner.position(), scanner.damage());
@@ -188,6 +184,20 @@ class Recovery {
         CAIRN_RETURN_IF_ERROR(ApplyRecord(scanner));
       CAIRN_ASSIGN_OR_RETURN(outcome, scanner.Resync());
     }
+  }
+
+  // Whether the bytes at a bad place were there once. Unsynced bytes survive a
+  // killed process in order; what a power cut leaves of them has any holes.
+  bool IsDamage(const JournalPosition& bad, const Evidence& evidence) const {
+    return bad < evidence.synced ||
+           ((evidence.record_behind || evidence.record_in_later_segment) &&
+            era_boot_id_ == boot_id_);
+  }
+
+  static void LogTorn(const Window& window, const RecordScanner& scanner) {
+    CAIRN_LOG(kInfo, "store", "journal tail is torn at {} bytes={} ({})",
+              scanner.position().ToString(),
+              window.size - scanner.position().offset, scanner.damage());
   }
 
   // What stands behind a bad place, to the end of the journal.
@@ -332,9 +342,11 @@ class Recovery {
     if (!active_sealed_ && window.number != cut_off_) {
       result_.file = window.file;
     }
-    // Begun, but nothing in them survived.
+    // Nothing in them was synced, or what is before them would be whole. They
+    // must not come back once others follow.
     for (size_t i = *active_ + 1; i < window_.size(); ++i) {
       CAIRN_RETURN_IF_ERROR(segments_->Remove(window_[i].number));
+      CAIRN_RETURN_IF_ERROR(segments_->SyncFolderOf(window_[i].number));
     }
     return absl::OkStatus();
   }
