@@ -318,7 +318,10 @@ AnswerReader::Result AnswerReader::Next(SmallAnswer* answer) {
   ContentPlace content;
   bool parsed;
   {
-    absl::string_view whole = absl::Cord::ChunkRemaining(at_);
+    // An empty answer may be the last thing in the message, and behind the end
+    // there is no chunk.
+    absl::string_view whole;
+    if (size > 0) whole = absl::Cord::ChunkRemaining(at_);
     if (whole.size() < size) {
       whole = Peek(std::min<size_t>(size, kAnswerHeadBytes));
     } else {
