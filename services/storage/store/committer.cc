@@ -359,7 +359,8 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
   }
   if (journal_bytes > 0) {
     before_index.PassOrDie();
-    changes_.Write();
+    // First what is not durable, so that nobody sees a file and takes it for
+    // synced.
     for (size_t i = begin; i < end; ++i) {
       CommitRequest& request = group_[i].request;
       if (request.kind != CommitRequest::Kind::kFinish ||
@@ -367,12 +368,13 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
           request.file == nullptr) {
         continue;
       }
-      parts_.state->RemoveUpload(request.extent.segment);
       if (request.durability == Durability::kCached) {
         parts_.state->AddUnsynced(request.extent.segment,
                                   std::move(request.file));
       }
+      parts_.state->RemoveUpload(request.extent.segment);
     }
+    changes_.Write();
   }
   return GroupResult::kDone;
 }
