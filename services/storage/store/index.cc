@@ -260,8 +260,12 @@ absl::StatusOr<std::unique_ptr<Index>> Index::Open(const IndexOptions& options,
   index->statistics_ = rocksdb::CreateDBStatistics();
   index->statistics_->set_stats_level(
       rocksdb::StatsLevel::kExceptHistogramOrTimers);
+  // A part of it for single entries: one that is there saves the search in
+  // filters, index and data blocks.
+  const int64_t row_cache_bytes = options.block_cache_bytes / 4;
   index->block_cache_ = rocksdb::NewLRUCache(
-      static_cast<size_t>(options.block_cache_bytes), /*num_shard_bits=*/4,
+      static_cast<size_t>(options.block_cache_bytes - row_cache_bytes),
+      /*num_shard_bits=*/4,
       /*strict_capacity_limit=*/false, /*high_pri_pool_ratio=*/0.5);
 
   rocksdb::DBOptions db_options;
@@ -273,6 +277,8 @@ absl::StatusOr<std::unique_ptr<Index>> Index::Open(const IndexOptions& options,
   db_options.info_log = std::make_shared<LogBridge>();
   db_options.listeners.push_back(index->listener_);
   db_options.statistics = index->statistics_;
+  db_options.row_cache = rocksdb::NewLRUCache(
+      static_cast<size_t>(row_cache_bytes), /*num_shard_bits=*/4);
   // After an error the path is read-only, or Flush() tries again.
   db_options.max_bgerror_resume_count = 0;
   db_options.atomic_flush = true;
@@ -320,6 +326,11 @@ absl::StatusOr<std::unique_ptr<Index>> Index::Open(const IndexOptions& options,
   family.level0_slowdown_writes_trigger = 40;
   family.level0_stop_writes_trigger = 80;
 
+  // Names that are looked for and not there are rare, and new ones lie behind
+  // all tables: the last level needs no filter.
+  rocksdb::ColumnFamilyOptions files = family;
+  files.optimize_filters_for_hits = true;
+
   rocksdb::ColumnFamilyOptions requests = family;
   requests.compaction_style = rocksdb::kCompactionStyleUniversal;
   requests.compaction_filter_factory =
@@ -330,9 +341,11 @@ absl::StatusOr<std::unique_ptr<Index>> Index::Open(const IndexOptions& options,
 
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   for (int i = 0; i < kIndexFamilies; ++i) {
-    descriptors.emplace_back(
-        kFamilyNames[i],
-        i == static_cast<int>(IndexFamily::kRequests) ? requests : family);
+    const bool is_files = i == static_cast<int>(IndexFamily::kFiles);
+    const bool is_requests = i == static_cast<int>(IndexFamily::kRequests);
+    descriptors.emplace_back(kFamilyNames[i], is_files      ? files
+                                              : is_requests ? requests
+                                                            : family);
   }
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
