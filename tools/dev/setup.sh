@@ -3,7 +3,7 @@
 # To build, run and test.
 BUILD_PACKAGES=(
   # The build itself. Bazel's rules come from Debian too: nothing is downloaded.
-  g++ git python3 python3-yaml procps
+  g++ git jq python3 python3-yaml procps
   bazel-bootstrap bazel-platforms bazel-rules-cc bazel-rules-java
   bazel-rules-proto bazel-skylib
   # Libraries: one folder under third_party/ for each.
