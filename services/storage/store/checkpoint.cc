@@ -15,9 +15,6 @@ FaultPoint before_begin("checkpoint.before_begin");
 FaultPoint after_begin("checkpoint.after_begin");
 FaultPoint before_flush("checkpoint.before_flush");
 
-// What tables take besides their entries, for all families: some pages each.
-constexpr int64_t kRoomForTables = 48 << 10;
-
 }  // namespace
 
 Checkpointer::Checkpointer(Index* index, PathState* state, Journal* journal,
@@ -93,7 +90,7 @@ absl::Status Checkpointer::Complete() {
     MutexLock lock(&mu_);
     position = *pending_;
   }
-  const int64_t room = index_->frozen_bytes() + kRoomForTables;
+  const int64_t room = index_->frozen_room();
   absl::Status done = health_->CheckOwnWrite(room);
   if (absl::IsResourceExhausted(done)) {
     // Without a checkpoint nothing that was deleted gives its room back.
@@ -103,7 +100,10 @@ absl::Status Checkpointer::Complete() {
   // What is flushed must not refer to bytes that a power cut can take.
   if (done.ok()) done = SyncAll();
   before_flush.PassOrDie();
-  if (done.ok()) done = index_->Flush();
+  if (done.ok()) {
+    done = index_->Flush();
+    health_->Refresh().IgnoreError();  // Tables are not counted down.
+  }
   if (!done.ok() && !absl::IsResourceExhausted(done)) health_->SetBroken(done);
   MutexLock lock(&mu_);
   last_status_ = done;

@@ -702,6 +702,7 @@ absl::Status Committer::IndexUsable() const {
 }
 
 void Committer::ApplyBackPressure() {
+  parts_.health->SetOwnNeed(parts_.index->flush_room());
   if (parts_.journal->appended_bytes() -
           checkpoint_at_bytes_.load(std::memory_order_relaxed) >=
       options_.checkpoint_journal_bytes) {

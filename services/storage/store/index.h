@@ -170,13 +170,16 @@ class Index {
   // flushed yet: then nothing has happened.
   bool Freeze();
 
-  // Something is marked and not durable, and about so much of the disk it
-  // takes.
+  // Something is marked and not durable.
   bool has_frozen() const { return delta_.has_frozen(); }
-  int64_t frozen_bytes() const { return delta_.frozen_bytes(); }
+
+  // About so much of the disk the next Flush() takes; so much it would take to
+  // flush everything.
+  int64_t frozen_room() const { return delta_.frozen_bytes() + kRoomForTables; }
+  int64_t flush_room() const { return frozen_room() + delta_.active_bytes(); }
 
   // Makes durable, together, what Freeze() marked. The caller has made durable
-  // what it refers to, and has seen that there is room for frozen_bytes(). Does
+  // what it refers to, and has seen that there is frozen_room(). Does
   // nothing if nothing is marked. Blocks; one thread at a time. An error is
   // final, also for lack of space: what is marked stays readable, and is not
   // flushed until the index is opened again.
@@ -193,6 +196,9 @@ class Index {
  private:
   class Listener;
   class RequestFilterFactory;
+
+  // What tables take besides their entries, for all families: some pages each.
+  static constexpr int64_t kRoomForTables = 48 << 10;
 
   Index() = default;
   // Of the tables.

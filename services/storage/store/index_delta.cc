@@ -231,6 +231,7 @@ void IndexDelta::DropFrozen() {
     MutexLock lock(&small_mu_);
     std::swap(small, frozen_small_);
   }
+  frozen_bytes_.store(0, std::memory_order_relaxed);
   frozen_.store(false, std::memory_order_release);
 }
 

@@ -98,7 +98,8 @@ bool PathHealth::HasRoom(int64_t bytes) {
   const int64_t available = available_.load(std::memory_order_relaxed);
   const int64_t ballast =
       ballast_released_.load(std::memory_order_relaxed) ? ballast_bytes_ : 0;
-  if (available - bytes < Reserve() + ballast) return false;
+  const int64_t own_need = own_need_.load(std::memory_order_relaxed);
+  if (available - bytes < std::max(Reserve(), own_need) + ballast) return false;
   const int64_t until = no_space_until_ns_.load(std::memory_order_relaxed);
   if (until == 0) return true;
   if (available > no_space_available_.load(std::memory_order_relaxed) + bytes ||

@@ -50,6 +50,11 @@ class PathHealth {
   // The same for what the path itself must write; the reserve is for that, too.
   absl::Status CheckOwnWrite(int64_t bytes);
 
+  // What the path itself will have to write soon: other writes leave it alone.
+  void SetOwnNeed(int64_t bytes) {
+    own_need_.store(bytes, std::memory_order_relaxed);
+  }
+
   // `bytes` were written.
   void Took(int64_t bytes) {
     available_.fetch_sub(bytes, std::memory_order_relaxed);
@@ -104,6 +109,7 @@ class PathHealth {
   std::atomic<bool> broken_{false};
   std::atomic<int64_t> available_{0};
   std::atomic<int64_t> total_{0};
+  std::atomic<int64_t> own_need_{0};
   std::atomic<int64_t> refreshed_ns_{0};  // Clock::Monotonic().
 
   // The ballast was given up for deletes; other writes must not take its room.
