@@ -161,7 +161,7 @@ absl::Status BenchRun::ReadFiles() {
 absl::Status BenchRun::WriteFiles() {
   FileSystem* const fs = FileSystem::Real();
   const std::string path = AbsolutePath(flags_.files_out);
-  const absl::Status removed = fs->Remove(path);
+  absl::Status removed = fs->Remove(path);
   if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
   CAIRN_ASSIGN_OR_RETURN(auto manifest, ManifestWriter::Open(fs, path));
   for (size_t i = 0; i < files_.size(); ++i) {

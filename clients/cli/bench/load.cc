@@ -448,7 +448,7 @@ absl::Status Load::GetToSink(const Slot& slot) {
   DiscardingSink sink(options_.verify_content);
   const auto info = client_->GetTo(slot.file->file_id, &sink, get_options_);
   if (!info.ok()) return info.status();
-  const absl::Status said = CheckInfo(slot, *info);
+  absl::Status said = CheckInfo(slot, *info);
   if (!said.ok()) return said;
   if (sink.size() != slot.file->size_bytes ||
       (options_.verify_content && sink.crc32c() != slot.file->crc32c)) {
@@ -472,7 +472,7 @@ absl::Status Load::CheckPut(Slot* slot,
 absl::Status Load::CheckGet(const Slot& slot,
                             const absl::StatusOr<client::GetResult>& result) {
   if (!result.ok()) return result.status();
-  const absl::Status said = CheckInfo(slot, result->info);
+  absl::Status said = CheckInfo(slot, result->info);
   if (!said.ok()) return said;
   if (static_cast<int64_t>(result->content.size()) != slot.file->size_bytes ||
       (options_.verify_content &&
