@@ -32,7 +32,7 @@ absl::Status AddBelow(const fs::path& folder, std::vector<LocalFile>* files) {
     const fs::file_status status = entry.symlink_status(error);
     if (error) continue;  // Gone since it was listed.
     if (fs::is_directory(status)) {
-      const absl::Status below = AddBelow(entry.path(), files);
+      absl::Status below = AddBelow(entry.path(), files);
       if (!below.ok()) return below;
     } else if (fs::is_regular_file(status)) {
       const auto size = entry.file_size(error);

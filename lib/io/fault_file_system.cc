@@ -18,7 +18,7 @@ absl::Status Check(FaultRules* rules, FileOperation operation,
                    int64_t size = 0) {
   const int error = rules->Check(operation, path, offset, size);
   if (error == 0) return absl::OkStatus();
-  const absl::Status status =
+  absl::Status status =
       StatusFromErrno(error, FileOperationName(operation), path);
   CAIRN_LOG(kWarning, "fault", "file operation fails by rule error={}", status);
   return status;
@@ -52,7 +52,7 @@ class FaultFile : public File {
     for (absl::string_view part : parts) {
       size += static_cast<int64_t>(part.size());
     }
-    const absl::Status status =
+    absl::Status status =
         Check(rules_, FileOperation::kWrite, path_, offset, size);
     if (!status.ok()) {
       WriteHalf(offset, parts, size / 2);
