@@ -11,10 +11,6 @@ namespace {
 
 constexpr int kVersionCounterBits = 16;
 
-// LogEntry.operation.
-constexpr uint32_t kLogPut = 1;
-constexpr uint32_t kLogDelete = 2;
-
 int64_t UnixMillis(const Version& version) {
   return static_cast<int64_t>(version.clock >> kVersionCounterBits);
 }

@@ -64,8 +64,13 @@ void Checkpointer::Begin(bool clean_end) {
   state.set_journal_offset(static_cast<uint64_t>(position.offset));
   state.set_boot_id(boot_id_);
   state.set_clean_end(clean_end);
+  disk::v1::OriginEntry origin;
+  origin.set_incarnation(state.incarnation());
+  origin.set_epoch(state.epoch());
+  origin.set_last_sequence(state.last_sequence());
   IndexBatch batch;
   batch.PutState(state);
+  batch.PutOrigin(state.log_origin(), origin);
   for (const auto& [number, entry] : segments) batch.PutSegment(number, entry);
   before_begin.PassOrDie();
   index_->Write(&batch);

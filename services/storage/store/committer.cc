@@ -29,8 +29,6 @@ constexpr int kWaitsLeftOutMax = 64;
 // committer waits for the flush that is running.
 constexpr int kDeltaStallFactor = 3;
 
-constexpr uint32_t kOperationDelete = 2;  // LogEntry.operation.
-
 absl::Status NotFound(ErrorReason reason, absl::string_view name) {
   return ErrorWithReason(
       absl::StatusCode::kNotFound, reason,
@@ -489,7 +487,7 @@ absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
       found, parts_.index->GetLog(request.log_origin, request.log_sequence,
                                   may_block, &log));
   if (found != Lookup::kFound) return found;
-  *was_delete = log.operation() == kOperationDelete;
+  *was_delete = log.operation() == kLogDelete;
   FileRecord record;
   CAIRN_ASSIGN_OR_RETURN(found,
                          parts_.index->GetFile(log.name(), may_block, &record));

@@ -414,14 +414,6 @@ class EngineImpl : public Engine {
     }
     CAIRN_RETURN_IF_ERROR(begun);
     CAIRN_RETURN_IF_ERROR(journal_.Sync());
-    if (new_epoch) {
-      disk::v1::OriginEntry origin;
-      origin.set_incarnation(opened.incarnation());
-      origin.set_epoch(opened.epoch());
-      IndexBatch batch;
-      batch.PutOrigin(opened.log_origin(), origin);
-      index_->Write(&batch);
-    }
     // The background thread ends it.
     checkpointer_->Begin(/*clean_end=*/false);
     return absl::OkStatus();

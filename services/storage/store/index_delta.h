@@ -45,6 +45,10 @@ class Arena {
   int64_t allocated_bytes_ = 0;
 };
 
+// LogItem.operation, and that of LogEntry on disk.
+inline constexpr uint32_t kLogPut = 1;
+inline constexpr uint32_t kLogDelete = 2;
+
 // A change of the log. The name's owner is the delta, or whoever calls.
 struct LogItem {
   uint64_t sequence = 0;

@@ -49,8 +49,8 @@ struct StorePathOptions {
   size_t group_entries_max = 1024;
   int64_t group_bytes_max = int64_t{8} << 20;
 
-  // Memory of the index: cached blocks, and changes since the last checkpoint
-  // (twice that much for the time that a checkpoint takes).
+  // Memory of the index: cached blocks and entries, and changes since the last
+  // checkpoint (some times that much for the time that a checkpoint takes).
   int64_t block_cache_bytes = int64_t{64} << 20;
   int64_t memtable_bytes = int64_t{32} << 20;
 

@@ -60,12 +60,6 @@ disk::v1::IndexState PathState::Save(
   return state;
 }
 
-void PathState::SaveFailed(
-    const std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>& changed) {
-  MutexLock lock(&mu_);
-  for (const auto& [number, entry] : changed) changed_.insert(number);
-}
-
 void PathState::Apply(const StateChange& change) {
   MutexLock lock(&mu_);
   last_sequence_ = change.last_sequence;

@@ -79,10 +79,6 @@ class PathState {
   disk::v1::IndexState Save(
       std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>* changed);
 
-  // If a checkpoint could not be written: its segments count as changed again.
-  void SaveFailed(
-      const std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>& changed);
-
   void Apply(const StateChange& change);
 
   // ---- The log.
