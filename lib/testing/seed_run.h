@@ -6,7 +6,8 @@
 //     ... run.seed() ...
 //   }
 //
-//   (no flag)              `rounds` seeds from `first_seed` on
+//   (no flag)              `rounds` seeds from `first_seed` on; a tenth of them
+//                          under the thread sanitizer, at least one
 //   --seed=N               seed N alone: a failure again
 //   --rounds=R             R seeds; also CAIRN_CRASH_ROUNDS in the environment
 //   --minutes=M            seeds until M minutes have passed: a long run
