@@ -92,12 +92,12 @@ absl::Status CreateDirectories(FileSystem* fs, absl::string_view path) {
   // only filled after its parent was synced.
   const absl::string_view parent = ParentOf(existing);
   if (!parent.empty()) {
-    const absl::Status synced = fs->SyncDirectory(parent);
+    absl::Status synced = fs->SyncDirectory(parent);
     // An operator made it, in a folder that we may not read.
     if (!synced.ok() && !absl::IsPermissionDenied(synced)) return synced;
   }
   for (auto folder = missing.rbegin(); folder != missing.rend(); ++folder) {
-    const absl::Status created = fs->CreateDirectory(*folder);
+    absl::Status created = fs->CreateDirectory(*folder);
     // Somebody else may have been faster.
     if (!created.ok() && !absl::IsAlreadyExists(created)) return created;
     CAIRN_RETURN_IF_ERROR(fs->SyncDirectory(ParentOf(*folder)));

@@ -89,7 +89,7 @@ class CrashableFile : public File {
   absl::Status Sync() override {
     MutexLock lock(&fs_->mu_);
     CAIRN_RETURN_IF_ERROR(fs_->CheckHandle(generation_, "sync", path_));
-    const absl::Status begun = fs_->Begin(FileOperation::kSync, path_);
+    absl::Status begun = fs_->Begin(FileOperation::kSync, path_);
     if (begun.ok()) {
       node_->content.Sync();
     } else if (!fs_->stopped_) {

@@ -87,8 +87,8 @@ void UnsyncedContent::Sync() {
 std::string UnsyncedContent::WrittenBack(int64_t page,
                                          const std::vector<std::string>& older,
                                          Fate fate) {
-  const std::string before = PageOf(disk_, page);
-  const std::string after = PageOf(seen_, page);
+  std::string before = PageOf(disk_, page);
+  std::string after = PageOf(seen_, page);
   if (fate == Fate::kLost) return before;
   if (fate == Fate::kKept) return after;
   switch (Pick(5)) {

@@ -77,7 +77,7 @@ check_tidy() {
   run_bazel build --keep_going //proto/... //lib/...
   git ls-files 'lib/*.cc' 'services/*/core/*.cc' 'services/storage/store/*.cc' \
     'services/tracker/state/*.cc' 'clients/cli/*.cc' |
-    grep -v -e '^lib/rpc/' -e '_test\.cc$' |
+    grep -v -e '^lib/rpc/' -e '_test\.cc$' -e '_bench\.cc$' |
     xargs -r -n 4 -P "$(nproc)" bash -c '
       clang-tidy-14 --quiet "$@" -- -std=c++20 -I. -Ibazel-bin \
         -Ibazel-bin/proto -Ibazel-bin/third_party/googleapis \
