@@ -674,9 +674,17 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   // An older tombstone does no harm, an older file would come back.
   AddShadowed(existing, existing.deleted ? 0 : existing.record.segment, change);
   const bool has_content = request->move_type == RecordType::kPut;
+  uint8_t flags = kRecordMoved | kRecordContentSynced;
+  for (const Extent& extent : existing.extents) {
+    // It was committed CACHED, and the next sync of the journal may come before
+    // its own.
+    if (!has_content && parts_.state->IsUnsynced(extent.segment)) {
+      flags = kRecordMoved;
+    }
+  }
   outcome->status =
-      AddRecord(request->move_type, kRecordMoved | kRecordContentSynced,
-                *change, has_content ? &request->content : nullptr,
+      AddRecord(request->move_type, flags, *change,
+                has_content ? &request->content : nullptr,
                 has_content ? request->crc32c : 0, request->block_crcs);
   // The group may be tried again.
   if (!outcome->status.ok()) {

@@ -89,6 +89,45 @@ TEST_F(EngineTest, GivesBackWhatWasPut) {
   EXPECT_EQ(path_->Status().files, static_cast<int64_t>(sizes.size()));
 }
 
+// The record is moved, and the journal synced for another file's sake, while
+// the content is not.
+TEST(EnginePowerCutTest, AMovedRecordDoesNotVouchForAnUnsyncedContent) {
+  const std::string content = TestContent(1, 3 << 20);
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    SCOPED_TRACE(absl::StrCat("seed ", seed));
+    CrashableFileSystem fs(seed);
+    FakeClock clock;
+    StorePathOptions options = TestPathOptions(kDirectory);
+    ASSERT_THAT(fs.CreateDirectory("/disk"), IsOk());
+    ASSERT_THAT(fs.SyncDirectory("/"), IsOk());
+    auto path = OpenStorePath(options, &fs, &clock);
+    ASSERT_THAT(path, IsOk());
+    ASSERT_THAT(PutFile(path->get(), "dead", "x"), IsOk());
+    ASSERT_THAT(UploadFile(path->get(), "large", content, Durability::kCached),
+                IsOk());
+    ASSERT_THAT(DeleteFile(path->get(), "dead", Durability::kCached), IsOk());
+    bool moved = false;
+    const absl::Status compacted =
+        (*path)->Compact(0, [&](const JobProgress& progress) {
+          if (moved || progress.done_bytes < progress.total_bytes) return;
+          moved = true;
+          EXPECT_THAT(PutFile(path->get(), "synced", "x"), IsOk());
+          fs.Crash();
+        });
+    EXPECT_TRUE(moved);
+    EXPECT_FALSE(compacted.ok());
+    path->reset();
+    options.boot_id = "boot-2";
+    path = OpenStorePath(options, &fs, &clock);
+    ASSERT_THAT(path, IsOk());
+    EXPECT_THAT(ReadFile(path->get(), "synced"), IsOk());
+    const auto stat = (*path)->Stat("large");
+    if (absl::IsNotFound(stat.status())) continue;
+    ASSERT_THAT(stat, IsOk());
+    EXPECT_THAT(ReadFile(path->get(), "large"), IsOkAndHolds(content));
+  }
+}
+
 TEST_F(EngineTest, GivesBackWhatWasUploaded) {
   ASSERT_THAT(OpenPath(), IsOk());
   for (const Durability level : {Durability::kCached, Durability::kSynced}) {

@@ -190,6 +190,11 @@ void PathState::RemoveUnsynced(uint64_t number) {
   unsynced_.erase(number);
 }
 
+bool PathState::IsUnsynced(uint64_t number) const {
+  MutexLock lock(&mu_);
+  return unsynced_.count(number) != 0;
+}
+
 StateTotals PathState::Totals() const {
   StateTotals totals;
   MutexLock lock(&mu_);

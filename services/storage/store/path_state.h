@@ -119,6 +119,7 @@ class PathState {
   void AddUnsynced(uint64_t number, std::shared_ptr<File> file);
   std::vector<std::pair<uint64_t, std::shared_ptr<File>>> Unsynced() const;
   void RemoveUnsynced(uint64_t number);
+  bool IsUnsynced(uint64_t number) const;
 
   StateTotals Totals() const;
 
