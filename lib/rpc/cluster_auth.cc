@@ -10,20 +10,17 @@
 
 namespace cairn {
 namespace rpc {
-namespace {
 
-std::string Hmac(absl::string_view secret, absl::string_view text) {
+std::string HmacSha256(absl::string_view key, absl::string_view text) {
   std::string out(kProofBytes, '\0');
   unsigned int length = 0;
   const unsigned char* const done =
-      HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
+      HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
            reinterpret_cast<const unsigned char*>(text.data()), text.size(),
            reinterpret_cast<unsigned char*>(&out[0]), &length);
   CAIRN_CHECK(done != nullptr && length == kProofBytes);
   return out;
 }
-
-}  // namespace
 
 std::string MakeNonce() {
   std::string out(kNonceBytes, '\0');
@@ -34,13 +31,15 @@ std::string MakeNonce() {
 std::string NodeProof(absl::string_view secret, absl::string_view tracker_nonce,
                       absl::string_view node_nonce, absl::string_view node_uuid,
                       absl::string_view cluster_id) {
-  return Hmac(secret, absl::StrCat("cairn attach node v1\n", tracker_nonce,
-                                   node_nonce, node_uuid, cluster_id));
+  return HmacSha256(
+      secret, absl::StrCat("cairn attach node v1\n", tracker_nonce, node_nonce,
+                           node_uuid, cluster_id));
 }
 
 std::string TrackerProof(absl::string_view secret,
                          absl::string_view node_nonce) {
-  return Hmac(secret, absl::StrCat("cairn attach tracker v1\n", node_nonce));
+  return HmacSha256(secret,
+                    absl::StrCat("cairn attach tracker v1\n", node_nonce));
 }
 
 bool SameProof(absl::string_view a, absl::string_view b) {

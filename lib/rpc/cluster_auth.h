@@ -24,6 +24,9 @@ inline constexpr size_t kProofBytes = 32;
 // kNonceBytes random bytes, to be used once.
 std::string MakeNonce();
 
+// HMAC-SHA256 of `text`; kProofBytes bytes.
+std::string HmacSha256(absl::string_view key, absl::string_view text);
+
 // What a node answers to a challenge. `node_uuid` and `cluster_id` are in
 // canonical text form, as in NodeIdentity.
 std::string NodeProof(absl::string_view secret, absl::string_view tracker_nonce,

@@ -18,6 +18,7 @@
 #include "lib/metrics/metrics_server.h"
 #include "lib/metrics/process_stats.h"
 #include "lib/process/version.h"
+#include "lib/rpc/member_auth.h"
 #include "lib/rpc/server.h"
 #include "services/storage/api/batch_service.h"
 #include "services/storage/api/call_context.h"
@@ -42,6 +43,16 @@ constexpr size_t kBackgroundQueueMax = 1024;
 constexpr int kBatchThreads = 2;
 constexpr size_t kBatchQueueMax = 65536;
 
+// How other members are known, and know this node.
+rpc::MemberSessionsOptions MemberOptions(const std::string& secret,
+                                         const NodeIdentity& identity) {
+  rpc::MemberSessionsOptions options;
+  options.cluster_secret = secret;
+  options.cluster_id = identity.cluster_id.ToString();
+  options.node_uuid = identity.node_uuid.ToString();
+  return options;
+}
+
 class Server : public StorageServer {
  public:
   Server(StorageConfig config, const std::string& secret,
@@ -56,7 +67,8 @@ class Server : public StorageServer {
               config_.path_policy() == tracker::v1::PATH_POLICY_MOST_FREE
                   ? PathPolicy::kMostFree
                   : PathPolicy::kRoundRobin,
-              &codec_, clock) {}
+              &codec_, clock),
+        member_auth_(MemberOptions(secret, identity), clock, &registry_) {}
 
   ~Server() override { Stop(); }
 
@@ -204,7 +216,8 @@ class Server : public StorageServer {
             options,
             {{v1::FileService::service_full_name(), file_service_.get()},
              {v1::BatchService::service_full_name(), batch_service_.get()},
-             {v1::NodeService::service_full_name(), node_service_.get()}}));
+             {v1::NodeService::service_full_name(), node_service_.get()},
+             member_auth_.service()}));
     advertised_ = config_.advertise().empty() ? rpc_->addresses().front()
                                               : config_.advertise();
     return absl::OkStatus();
@@ -301,6 +314,7 @@ class Server : public StorageServer {
   const FileIdCodec codec_;
   ByteBudget budget_;
   StorageNode node_;
+  rpc::MemberAuthServer member_auth_;
   std::unique_ptr<JobList> jobs_;
   std::unique_ptr<ThreadPool> background_;  // Uses `jobs_`.
   std::unique_ptr<ThreadPool> batch_executor_;

@@ -22,6 +22,8 @@
 #include "lib/metrics/metrics_server.h"
 #include "lib/metrics/process_stats.h"
 #include "lib/placement/from_proto.h"
+#include "lib/rpc/member_auth.h"
+#include "lib/rpc/member_proof.h"
 #include "lib/rpc/server.h"
 #include "services/tracker/api/membership_service.h"
 #include "services/tracker/api/tracker_service.h"
@@ -81,6 +83,11 @@ class Server : public TrackerServer, private MembershipObserver {
     membership_service_ = std::make_unique<MembershipServiceImpl>(
         membership_.get(), std::move(attach), &metrics_, clock_);
     membership_->SetObserver(this);
+    rpc::MemberSessionsOptions members;
+    members.cluster_secret = secret_;
+    members.cluster_id = rpc::CanonicalUuid(config_.cluster_id());
+    member_auth_ = std::make_unique<rpc::MemberAuthServer>(std::move(members),
+                                                           clock_, &registry_);
 
     rpc::RpcServerOptions rpc_options;
     rpc_options.listen.assign(config_.listen().begin(), config_.listen().end());
@@ -90,7 +97,8 @@ class Server : public TrackerServer, private MembershipObserver {
                   rpc_options, {{v1::TrackerService::service_full_name(),
                                  tracker_service_.get()},
                                 {v1::MembershipService::service_full_name(),
-                                 membership_service_.get()}}));
+                                 membership_service_.get()},
+                                member_auth_->service()}));
 
     advertised_ = config_.advertise().empty() ? rpc_->addresses().front()
                                               : config_.advertise();
@@ -217,6 +225,7 @@ class Server : public TrackerServer, private MembershipObserver {
   std::unique_ptr<Membership> membership_;
   std::unique_ptr<TrackerServiceImpl> tracker_service_;
   std::unique_ptr<MembershipServiceImpl> membership_service_;
+  std::unique_ptr<rpc::MemberAuthServer> member_auth_;
   std::unique_ptr<rpc::RpcServer> rpc_;
   std::unique_ptr<MetricsServer> metrics_server_;  // May be null.
   bool save_failing_ = false;                      // The ticker's alone.
