@@ -49,6 +49,11 @@ constexpr NamedReason kNames[] = {
     {ErrorReason::kInternal, "INTERNAL"},
     {ErrorReason::kNoReadableNode, "NO_READABLE_NODE"},
     {ErrorReason::kRequestInProgress, "REQUEST_IN_PROGRESS"},
+    {ErrorReason::kContentNotHere, "CONTENT_NOT_HERE"},
+    {ErrorReason::kUnknownLog, "UNKNOWN_LOG"},
+    {ErrorReason::kLogCut, "LOG_CUT"},
+    {ErrorReason::kOutOfOrder, "OUT_OF_ORDER"},
+    {ErrorReason::kVersionMismatch, "VERSION_MISMATCH"},
 };
 
 std::vector<std::string> PayloadOf(const absl::Status& status) {

@@ -52,6 +52,11 @@ enum class ErrorReason : int {
   kInternal = 31,
   kNoReadableNode = 32,
   kRequestInProgress = 33,
+  kContentNotHere = 40,
+  kUnknownLog = 41,
+  kLogCut = 42,
+  kOutOfOrder = 43,
+  kVersionMismatch = 44,
 };
 
 // `DISK_FULL` for kDiskFull. "UNSPECIFIED" for a number that is none.

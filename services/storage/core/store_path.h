@@ -25,49 +25,20 @@
 #include "absl/types/optional.h"
 #include "lib/base/executor.h"
 #include "lib/base/uuid.h"
+#include "services/storage/core/file_info.h"
+#include "services/storage/core/replica_log.h"
 
 namespace cairn {
 namespace storage {
-
-// A run of content that has one CRC-32C on disk.
-inline constexpr int64_t kBlockBytes = 256 << 10;
-
-// What an acknowledgement survives: a killed process; a power cut.
-enum class Durability { kCached, kSynced };
-
-enum class FileKind { kNormal = 1, kAppender = 2, kDerived = 3 };
-
-// Orders the changes of one file, alike on every member: hybrid logical clock
-// (milliseconds in the upper 48 bits, a counter in the lower 16), then the
-// number of the node that took the change.
-struct Version {
-  uint64_t clock = 0;
-  uint32_t node = 0;
-
-  friend bool operator==(const Version& a, const Version& b) {
-    return a.clock == b.clock && a.node == b.node;
-  }
-  friend bool operator<(const Version& a, const Version& b) {
-    return a.clock != b.clock ? a.clock < b.clock : a.node < b.node;
-  }
-};
-
-// What is known of a file.
-struct FileInfo {
-  std::string name;
-  int64_t size_bytes = 0;
-  uint32_t crc32c = 0;  // Of the whole content.
-  FileKind kind = FileKind::kNormal;
-  int64_t create_unix_seconds = 0;
-  Version version;
-  uint32_t origin_node = 0;  // Number of the node that took the upload.
-};
 
 // The answer to a change.
 struct Committed {
   FileInfo file;
   Durability reached = Durability::kCached;
   bool replayed = false;  // An earlier call with the request_id did it.
+
+  // Where it is in the logs. A nil log if the path is not told.
+  LogPosition change;
 };
 
 // Runs exactly once, on the path's committer thread or inside the call; must
@@ -137,6 +108,12 @@ class Upload {
   // Syncs the content if asked to, and commits. Blocks while it syncs: call it
   // on io(). The upload may be destroyed once `done` has run.
   virtual void Finish(FinishRequest request, CommitDone done) = 0;
+
+  // Ends it as the content of a file that another member took. `change` is a
+  // kPut without `content`. As Finish(), and the errors of
+  // ReplicaStore::Apply(); INVALID_ARGUMENT with CHECKSUM_MISMATCH or
+  // SIZE_MISMATCH if what was written is not `change.file`.
+  virtual void FinishReplica(ReplicatedChange change, CommitDone done) = 0;
 };
 
 // A file that is open for reading; its bytes stay readable whatever is deleted
@@ -195,9 +172,14 @@ struct JobProgress {
   int64_t total_bytes = 0;
 };
 
+class ReplicaStore;
+
 class StorePath {
  public:
   virtual ~StorePath() = default;
+
+  // The same path, as the members that copy each other see it.
+  virtual ReplicaStore* replica() = 0;
 
   // Queues a small file. The caller looks at writable() first; a burst that is
   // queued together is committed together.
@@ -222,7 +204,9 @@ class StorePath {
   virtual absl::optional<absl::StatusOr<FileInfo>> TryStat(
       absl::string_view name) = 0;
 
-  // Opens a file for reading. Errors as Stat().
+  // Opens a file for reading. Errors as Stat(), and
+  //   UNAVAILABLE  CONTENT_NOT_HERE: the file is known, and its content is at
+  //                other members.
   virtual absl::StatusOr<std::unique_ptr<OpenFile>> Open(
       absl::string_view name) = 0;
   virtual absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> TryOpen(

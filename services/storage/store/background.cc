@@ -187,7 +187,12 @@ absl::Status Background::DropTombstones() {
                 record.shadowed_segments.end(), [this](uint64_t number) {
                   return parts_.state->SegmentFileExists(number);
                 });
-            if (shadows) {
+            // A member that has not heard of the deletion would bring the file
+            // back.
+            const bool passed =
+                record.log_sequence == 0 ||
+                parts_.state->IsPassed(record.log_origin, record.log_sequence);
+            if (shadows || !passed) {
               changes->PostponeTombstone(
                   expiry, now + std::max(retention / 24, kPostponeSecondsMin));
             } else {

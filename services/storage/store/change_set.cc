@@ -36,7 +36,9 @@ void ChangeSet::Reset() {
   files_.clear();
   last_known_.reset();
   change_ = StateChange();
-  change_.last_sequence = state_->last_sequence();
+  const LogHead own = state_->OwnLog();
+  own_log_ = own.origin;
+  change_.last_sequence = own.applied;
   change_.version_clock = state_->version_clock();
 }
 
@@ -58,6 +60,19 @@ absl::StatusOr<bool> ChangeSet::FindFile(absl::string_view name,
   last_known_->found = found == Lookup::kFound;
   if (last_known_->found) last_known_->record = *record;
   return last_known_->found;
+}
+
+uint64_t ChangeSet::AppliedOf(uint32_t log_origin) const {
+  uint64_t applied = 0;
+  LogHead head;
+  if (state_->FindLog(log_origin, &head)) applied = head.applied;
+  if (log_origin == own_log_) {
+    applied = std::max(applied, change_.last_sequence);
+  }
+  for (const auto& [origin, sequence] : change_.applied) {
+    if (origin == log_origin) applied = std::max(applied, sequence);
+  }
+  return applied;
 }
 
 uint64_t ChangeSet::NextSequence() { return change_.last_sequence + 1; }
@@ -103,11 +118,72 @@ void ChangeSet::Replace(const FileRecord& before, const FileRecord* after,
   }
 }
 
+void ChangeSet::SetLog(const LogHead& head) {
+  LogHead merged;
+  if (!state_->FindLog(head.origin, &merged)) merged = head;
+  merged.applied = std::max(merged.applied, head.applied);
+  merged.cut = std::max(merged.cut, head.cut);
+  batch_.PutOrigin(merged);
+  change_.heads.push_back(merged);
+}
+
+void ChangeSet::MoveLog(uint32_t origin, uint64_t sequence) {
+  if (origin == own_log_) {
+    change_.last_sequence = std::max(change_.last_sequence, sequence);
+    return;
+  }
+  for (auto& [log, applied] : change_.applied) {
+    if (log != origin) continue;
+    applied = std::max(applied, sequence);
+    return;
+  }
+  change_.applied.emplace_back(origin, sequence);
+}
+
+void ChangeSet::AddToLog(const disk::v1::FileChange& change,
+                         uint32_t operation) {
+  MoveLog(change.log_origin(), change.log_sequence());
+  LogItem item;
+  item.origin = change.log_origin();
+  item.sequence = change.log_sequence();
+  item.operation = operation;
+  item.version_clock = change.version_clock();
+  item.version_node = change.version_node();
+  item.name = change.name();
+  const absl::StatusOr<Uuid> request_id = Uuid::FromBytes(change.request_id());
+  if (request_id.ok()) {
+    item.request_id = *request_id;
+    RequestItem request;
+    request.log_origin = item.origin;
+    request.log_sequence = item.sequence;
+    request.unix_minutes = static_cast<uint32_t>(
+        UnixMillis(Version{change.version_clock(), change.version_node()}) /
+        60000);
+    batch_.PutRequest(*request_id, request);
+  }
+  batch_.PutLog(item);
+}
+
 absl::Status ChangeSet::Apply(const RecordPlace& place,
                               const disk::v1::FileChange& change) {
+  const bool logged = change.log_sequence() != 0 && !options_.rebuilding &&
+                      !change.outside_log() &&
+                      (place.header.flags & kRecordMoved) == 0;
+  if (place.header.type == RecordType::kPassed) {
+    if (change.name().empty()) return absl::DataLossError("passed: no name");
+    change_.version_clock =
+        std::max(change_.version_clock, change.version_clock());
+    if (logged) AddToLog(change, change.operation());
+    return absl::OkStatus();
+  }
   CAIRN_ASSIGN_OR_RETURN(
       FileRecord record,
       FileRecordFromChange(change, place.header, place.at, place.prefix_bytes));
+  if (options_.rebuilding) {
+    // Short ids belong to the index that is gone.
+    record.log_origin = 0;
+    record.log_sequence = 0;
+  }
   const absl::string_view name = change.name();
   change_.version_clock = std::max(change_.version_clock, record.version.clock);
   if (record.origin_node == options_.node_number) {
@@ -133,34 +209,16 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
       }
     }
     batch_.PutFile(name, record);
+    const bool was_missing = known && before.content_missing;
+    if (record.content_missing && !was_missing) batch_.PutMissing(name);
+    if (!record.content_missing && was_missing) batch_.DeleteMissing(name);
     if (record.deleted && (!known || !before.deleted)) {
       batch_.PutExpiry({UnixMillis(record.version) / 1000 +
                             absl::ToInt64Seconds(options_.tombstone_retention),
                         std::string(name)});
     }
   }
-  if (change.log_sequence() != 0 && !options_.rebuilding) {
-    change_.last_sequence =
-        std::max(change_.last_sequence, change.log_sequence());
-    LogItem item;
-    item.origin = change.log_origin();
-    item.sequence = change.log_sequence();
-    item.operation = record.deleted ? kLogDelete : kLogPut;
-    item.version_clock = record.version.clock;
-    item.version_node = record.version.node;
-    item.name = name;
-    batch_.PutLog(item);
-    const absl::StatusOr<Uuid> request_id =
-        Uuid::FromBytes(change.request_id());
-    if (request_id.ok()) {
-      RequestItem request;
-      request.log_origin = item.origin;
-      request.log_sequence = item.sequence;
-      request.unix_minutes =
-          static_cast<uint32_t>(UnixMillis(record.version) / 60000);
-      batch_.PutRequest(*request_id, request);
-    }
-  }
+  if (logged) AddToLog(change, record.deleted ? kLogDelete : kLogPut);
   if (wins) files_.insert_or_assign(name, std::move(record));
   return absl::OkStatus();
 }

@@ -57,16 +57,23 @@ class ChangeSet {
   // if nothing is.
   absl::StatusOr<bool> FindFile(absl::string_view name, FileRecord* record);
 
+  // How far a log is applied, with what was applied to this set.
+  uint64_t AppliedOf(uint32_t log_origin) const;
+
   // The number and the version for the next change of this node.
   uint64_t NextSequence();
   Version NextVersion(absl::Time now);
 
-  // Applies a PUT, FILE or DELETE. It wins over what is known of the name if
-  // its version is higher, or equal and its place later. `change.name()` must
-  // stay valid and unchanged until Write() or Reset().
+  // Applies a PUT, FILE, DELETE or PASSED. It wins over what is known of the
+  // name if its version is higher, or equal and its place later.
+  // `change.name()` must stay valid and unchanged until Write() or Reset().
   //   DATA_LOSS  the record is none that this program writes.
   absl::Status Apply(const RecordPlace& place,
                      const disk::v1::FileChange& change);
+
+  // Says how far a log is; `head.synced` is left out. Positions do not move
+  // back.
+  void SetLog(const LogHead& head);
 
   // Forgets a tombstone, or puts off the moment to look at it again.
   void DropTombstone(const ExpiryKey& expiry, const FileRecord& record);
@@ -89,6 +96,8 @@ class ChangeSet {
 
  private:
   void AddLive(uint64_t segment, int64_t bytes);
+  void AddToLog(const disk::v1::FileChange& change, uint32_t operation);
+  void MoveLog(uint32_t origin, uint64_t sequence);
   void DoomDedicated(uint64_t number, const JournalPosition& after);
   void Replace(const FileRecord& before, const FileRecord* after,
                const JournalPosition& at);
@@ -98,6 +107,7 @@ class ChangeSet {
   PathState* const state_;
   IndexBatch batch_;
   StateChange change_;
+  uint32_t own_log_ = 0;  // Short id, since Reset().
 
   // The last name that FindFile() looked up in the index: whoever admits a
   // change asks for it, and then Apply() does.

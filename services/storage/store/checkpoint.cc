@@ -48,9 +48,14 @@ absl::Status Checkpointer::SyncDedicated() {
 
 absl::Status Checkpointer::SyncAll() {
   CAIRN_RETURN_IF_ERROR(health_->CheckSmallChange());
+  const std::vector<LogHead> applied = state_->Logs();
   CAIRN_RETURN_IF_ERROR(SyncDedicated());
-  const absl::Status synced = journal_->Sync();
-  if (!synced.ok()) health_->SetBroken(synced);
+  absl::Status synced = journal_->Sync();
+  if (synced.ok()) {
+    state_->MarkSynced(applied);
+  } else {
+    health_->SetBroken(synced);
+  }
   return synced;
 }
 
@@ -64,13 +69,9 @@ void Checkpointer::Begin(bool clean_end) {
   state.set_journal_offset(static_cast<uint64_t>(position.offset));
   state.set_boot_id(boot_id_);
   state.set_clean_end(clean_end);
-  disk::v1::OriginEntry origin;
-  origin.set_incarnation(state.incarnation());
-  origin.set_epoch(state.epoch());
-  origin.set_last_sequence(state.last_sequence());
   IndexBatch batch;
   batch.PutState(state);
-  batch.PutOrigin(state.log_origin(), origin);
+  for (const LogHead& head : state_->Logs()) batch.PutOrigin(head);
   for (const auto& [number, entry] : segments) batch.PutSegment(number, entry);
   before_begin.PassOrDie();
   index_->Write(&batch);

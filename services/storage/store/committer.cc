@@ -58,6 +58,7 @@ Committer::Committer(CommitterParts parts)
 Committer::~Committer() { Stop(); }
 
 void Committer::Start() {
+  own_log_ = parts_.state->OwnLog().id;
   {
     MutexLock lock(&mu_);
     stopping_ = false;
@@ -240,10 +241,9 @@ void Committer::CommitGroup(size_t begin, size_t end) {
       ++committed;
       // The content of a dedicated segment is synced only if it was asked for;
       // that of a replay may be in one.
-      const bool content_synced =
-          request.durability == Durability::kSynced ||
-          (request.kind != CommitRequest::Kind::kFinish &&
-           outcome.kind != Outcome::Kind::kReplayed);
+      const bool content_synced = request.durability == Durability::kSynced ||
+                                  (request.extent.length == 0 &&
+                                   outcome.kind != Outcome::Kind::kReplayed);
       outcome.committed.reached =
           synced && content_synced ? Durability::kSynced : Durability::kCached;
     }
@@ -263,6 +263,9 @@ void Committer::CommitGroup(size_t begin, size_t end) {
                               parts_.clock->Monotonic() - start);
   }
   before_answers.PassOrDie();
+  if (result == GroupResult::kDone && parts_.logs_changed) {
+    parts_.logs_changed();
+  }
   // Without a lock, and with everything else done: a callback may call back.
   for (size_t i = begin; i < end; ++i) {
     Outcome& outcome = outcomes_[i - begin];
@@ -361,8 +364,7 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
     // synced.
     for (size_t i = begin; i < end; ++i) {
       CommitRequest& request = group_[i].request;
-      if (request.kind != CommitRequest::Kind::kFinish ||
-          outcomes_[i - begin].kind != Outcome::Kind::kCommitted ||
+      if (outcomes_[i - begin].kind != Outcome::Kind::kCommitted ||
           request.file == nullptr) {
         continue;
       }
@@ -374,12 +376,16 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
     }
     changes_.Write();
   }
+  if (sync_needed_ && parts_.state->Unsynced().empty()) {
+    parts_.state->MarkSynced(parts_.state->Logs());
+  }
   return GroupResult::kDone;
 }
 
 void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
   const bool needs_room = request->kind == CommitRequest::Kind::kPut ||
-                          request->kind == CommitRequest::Kind::kFinish;
+                          request->kind == CommitRequest::Kind::kFinish ||
+                          request->replica_has_content;
   if (!request->request_id.is_nil() && AnswerFromRequestId(request, outcome)) {
     return;
   }
@@ -399,6 +405,13 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
     case CommitRequest::Kind::kMove:
       AdmitMove(request, outcome);
       break;
+    case CommitRequest::Kind::kReplica:
+      AdmitReplica(request, outcome);
+      break;
+  }
+  if (outcome->kind == Outcome::Kind::kSkipped &&
+      request->durability == Durability::kSynced) {
+    sync_needed_ = true;  // For what made it so, or for its place in the log.
   }
   if (outcome->kind == Outcome::Kind::kCommitted) {
     if (request->durability == Durability::kSynced) sync_needed_ = true;
@@ -495,6 +508,10 @@ absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
   // Without one, its tombstone has expired and only the name is left.
   committed->file = record.ToFileInfo(log.name());
   committed->file.version = Version{log.version_clock(), log.version_node()};
+  LogHead head;
+  if (parts_.state->FindLog(request.log_origin, &head)) {
+    committed->change = LogPosition{head.id, request.log_sequence};
+  }
   committed->replayed = true;
   // The journal's sync leaves out what is in segments of its own.
   const bool synced = parts_.journal->synced() == parts_.journal->end() &&
@@ -540,7 +557,7 @@ absl::Status Committer::AddRecord(RecordType type, uint8_t flags,
   const size_t before = prefixes_.size();
   place.prefix_bytes =
       AppendRecordPrefix(next_, place.header, meta_, block_crcs, &prefixes_);
-  const absl::Status applied = changes_.Apply(place, change);
+  absl::Status applied = changes_.Apply(place, change);
   if (!applied.ok()) {
     prefixes_.resize(before);
     return applied;
@@ -604,6 +621,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   }
   if (!outcome->status.ok()) return;
   outcome->kind = Outcome::Kind::kCommitted;
+  outcome->committed.change = LogPosition{own_log_, change->log_sequence()};
   FileInfo& info = outcome->committed.file;
   info.name = request->name;
   info.size_bytes = request->size_bytes;
@@ -650,6 +668,7 @@ void Committer::AdmitDelete(CommitRequest* request, Outcome* outcome) {
   outcome->status = AddRecord(RecordType::kDelete, 0, *change, nullptr, 0, {});
   if (!outcome->status.ok()) return;
   outcome->kind = Outcome::Kind::kCommitted;
+  outcome->committed.change = LogPosition{own_log_, change->log_sequence()};
   outcome->committed.file = existing.ToFileInfo(request->name);
   outcome->committed.file.version = version;
 }
@@ -668,8 +687,9 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   if (!*known || !(existing.record == request->move_from)) return;
   disk::v1::FileChange* change = NextChange();
   change->Swap(&request->move_change);
-  change->clear_log_origin();
-  change->clear_log_sequence();
+  // A rebuild may have forgotten them.
+  change->set_log_origin(existing.log_origin);
+  change->set_log_sequence(existing.log_sequence);
   change->clear_request_id();
   // An older tombstone does no harm, an older file would come back.
   AddShadowed(existing, existing.deleted ? 0 : existing.record.segment, change);
@@ -694,6 +714,126 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   }
   request->move_change = *change;
   outcome->kind = Outcome::Kind::kCommitted;
+}
+
+void Committer::AddPassed(const CommitRequest& request, Outcome* outcome) {
+  const ReplicatedChange& replica = *request.replica;
+  disk::v1::FileChange* change = NextChange();
+  change->set_name(request.name);
+  change->set_version_clock(replica.file.version.clock);
+  change->set_version_node(replica.file.version.node);
+  if (!replica.request_id.is_nil()) {
+    change->set_request_id(replica.request_id.bytes().data(), 16);
+  }
+  change->set_log_origin(request.replica_log);
+  change->set_log_sequence(replica.change.sequence);
+  change->set_operation(replica.kind == ChangeKind::kDelete ? kLogDelete
+                                                            : kLogPut);
+  outcome->status = AddRecord(RecordType::kPassed, 0, *change, nullptr, 0, {});
+}
+
+void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
+  using Mode = ReplicatedChange::Mode;
+  const ReplicatedChange& replica = *request->replica;
+  const bool is_next = replica.mode == Mode::kNext;
+  // What is here already; whoever brought a content for it keeps that.
+  const auto skip = [&] {
+    outcome->kind = Outcome::Kind::kSkipped;
+    outcome->committed.replayed = true;
+    outcome->committed.file = replica.file;
+    outcome->committed.change = replica.change;
+  };
+  if (is_next) {
+    const uint64_t applied = changes_.AppliedOf(request->replica_log);
+    if (replica.change.sequence <= applied) return skip();
+    if (replica.change.sequence != applied + 1) {
+      outcome->status = ErrorWithReason(
+          absl::StatusCode::kFailedPrecondition, ErrorReason::kOutOfOrder,
+          absl::StrCat("change ", replica.change.sequence, " of log ",
+                       replica.change.log.ToString(), " does not follow on ",
+                       applied));
+      return;
+    }
+  }
+  FileRecord existing;
+  const absl::StatusOr<bool> known =
+      changes_.FindFile(request->name, &existing);
+  if (!known.ok()) {
+    outcome->status = known.status();
+    return;
+  }
+  const Version version = replica.file.version;
+  bool wins;
+  if (replica.mode == Mode::kContent) {
+    wins = *known && !existing.deleted && existing.version == version;
+  } else {
+    wins = !replica.passed &&
+           (!*known || existing.version < version ||
+            (existing.version == version && existing.content_missing &&
+             request->replica_has_content));
+  }
+  if (!wins) {
+    if (is_next) {
+      AddPassed(*request, outcome);
+      if (!outcome->status.ok()) return;
+    }
+    return skip();
+  }
+  disk::v1::FileChange* change = NextChange();
+  change->set_name(request->name);
+  change->set_version_clock(version.clock);
+  change->set_version_node(version.node);
+  if (replica.file.origin_node != version.node) {
+    change->set_origin_node(replica.file.origin_node);
+  }
+  if (replica.file.kind != FileKind::kNormal) {
+    change->set_kind(static_cast<uint32_t>(replica.file.kind));
+  }
+  change->set_create_unix_seconds(replica.file.create_unix_seconds);
+  if (is_next && !replica.request_id.is_nil()) {
+    change->set_request_id(replica.request_id.bytes().data(), 16);
+  }
+  if (replica.mode == Mode::kContent) {
+    change->set_log_origin(existing.log_origin);
+    change->set_log_sequence(existing.log_sequence);
+  } else if (request->replica_log != 0) {
+    change->set_log_origin(request->replica_log);
+    change->set_log_sequence(replica.change.sequence);
+  }
+  change->set_outside_log(!is_next);
+  if (*known) {
+    AddShadowed(existing, existing.deleted ? 0 : existing.record.segment,
+                change);
+  }
+  if (replica.kind == ChangeKind::kPut && request->replica_has_content &&
+      request->extent.length == 0) {
+    outcome->status = AddRecord(RecordType::kPut, 0, *change, &request->content,
+                                replica.file.crc32c, request->block_crcs);
+  } else {
+    change->set_size_bytes(replica.file.size_bytes);
+    change->set_crc32c(replica.file.crc32c);
+    uint8_t flags = 0;
+    if (request->extent.length > 0) {
+      disk::v1::Extent* extent = change->add_extents();
+      extent->set_segment(request->extent.segment);
+      extent->set_offset(request->extent.offset);
+      extent->set_length(request->extent.length);
+      extent->set_crc32c(request->extent.crc32c);
+      if (request->durability == Durability::kSynced) {
+        flags = kRecordContentSynced;
+      }
+    } else if (replica.kind == ChangeKind::kPut) {
+      change->set_content_missing(true);
+    }
+    outcome->status =
+        AddRecord(replica.kind == ChangeKind::kDelete ? RecordType::kDelete
+                                                      : RecordType::kFile,
+                  flags, *change, nullptr, 0, {});
+  }
+  if (!outcome->status.ok()) return;
+  outcome->kind = Outcome::Kind::kCommitted;
+  outcome->committed.file = replica.file;
+  outcome->committed.change = replica.change;
 }
 
 absl::Status Committer::IndexUsable() const {

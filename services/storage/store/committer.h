@@ -51,7 +51,8 @@ struct CommitRequest {
     kPut,     // A file with its content.
     kFinish,  // A file whose content is in a dedicated segment.
     kDelete,
-    kMove,  // Compaction: a copy of a record that is in a segment now.
+    kMove,     // Compaction: a copy of a record that is in a segment now.
+    kReplica,  // What another member took.
   };
   Kind kind = Kind::kPut;
   Uuid request_id;
@@ -63,12 +64,12 @@ struct CommitRequest {
   int64_t size_bytes = 0;
   uint32_t crc32c = 0;
 
-  // kPut, and kMove of a kPut record.
+  // kPut, kMove of a kPut record, and kReplica with a small content.
   absl::Cord content;
   absl::InlinedVector<uint32_t, 1> block_crcs;  // As BlockCrcCount() says.
 
-  // kFinish.
-  Extent extent;               // length 0: an empty file without a segment.
+  // kFinish, and kReplica with a large content.
+  Extent extent;               // length 0: not in a segment of its own.
   std::shared_ptr<File> file;  // Of that segment.
 
   // kMove: the record to copy, and where it is now. Applied only if it is still
@@ -76,6 +77,12 @@ struct CommitRequest {
   RecordType move_type = RecordType::kPut;
   disk::v1::FileChange move_change;
   JournalPosition move_from;
+
+  // kReplica: the change, its content apart, and the short id of its log; 0 if
+  // that is not known.
+  std::unique_ptr<const ReplicatedChange> replica;
+  uint32_t replica_log = 0;
+  bool replica_has_content = false;
 
   CommitDone done;
 };
@@ -93,6 +100,9 @@ struct CommitterParts {
   // Called on the committer's thread when a checkpoint should be made. Must not
   // block.
   std::function<void()> checkpoint_wanted;
+
+  // Called on the committer's thread when logs have grown.
+  std::function<void()> logs_changed;
 
   // What the last checkpoint said.
   std::function<absl::Status()> checkpoint_status;
@@ -180,6 +190,10 @@ class Committer {
   void AdmitPut(CommitRequest* request, Outcome* outcome);
   void AdmitDelete(CommitRequest* request, Outcome* outcome);
   void AdmitMove(CommitRequest* request, Outcome* outcome);
+  void AdmitReplica(CommitRequest* request, Outcome* outcome);
+
+  // A record that says only that the change has its place in the log.
+  void AddPassed(const CommitRequest& request, Outcome* outcome);
 
   // True if `request` was answered from an earlier change.
   bool AnswerFromRequestId(CommitRequest* request, Outcome* outcome);
@@ -208,6 +222,7 @@ class Committer {
   std::vector<Queued> group_;
   std::vector<Outcome> outcomes_;
   ChangeSet changes_;
+  LogId own_log_;  // Since Start().
   std::deque<disk::v1::FileChange> change_slots_;
   size_t change_slots_used_ = 0;
   size_t group_begin_ = 0;  // outcomes_[i] is of group_[group_begin_ + i].

@@ -103,7 +103,7 @@ absl::Status Compactor::Compact(double dead_share_min, bool roll,
           DeadShare(active->second) < dead_share_min) {
         return absl::OkStatus();
       }
-      const absl::Status rolled = parts_.journal->Roll();
+      absl::Status rolled = parts_.journal->Roll();
       if (!rolled.ok() && !absl::IsResourceExhausted(rolled)) {
         parts_.health->SetBroken(rolled);
       }

@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "services/storage/core/replica_store.h"
 #include "services/storage/store/background.h"
 #include "services/storage/store/change_set.h"
 #include "services/storage/store/checkpoint.h"
@@ -78,7 +79,7 @@ absl::Status WithRebuildHint(const absl::Status& status,
                    "; run `cairn-storage rebuild-index`"));
 }
 
-class EngineImpl : public Engine {
+class EngineImpl : public Engine, public ReplicaStore {
  public:
   EngineImpl(const StorePathOptions& options, FileSystem* fs, Clock* clock,
              EngineObserver* observer)
@@ -290,6 +291,203 @@ class EngineImpl : public Engine {
     }
   }
 
+  // ---- ReplicaStore.
+  ReplicaStore* replica() override { return this; }
+
+  void SetLogObserver(LogObserver* observer) override {
+    MutexLock lock(&log_observer_mu_);
+    log_observer_ = observer;
+  }
+
+  std::vector<LogRange> Logs() override {
+    const uint32_t own = state_.log_origin();
+    std::vector<LogRange> logs;
+    for (const LogHead& head : state_.Logs()) {
+      const LogRange range{head.id, head.cut, head.applied, head.synced,
+                           head.origin == own};
+      logs.insert(range.own ? logs.begin() : logs.end(), range);
+    }
+    return logs;
+  }
+
+  absl::StatusOr<std::vector<LogEntry>> ReadLog(const LogId& log,
+                                                uint64_t after,
+                                                size_t limit) override {
+    if (stopped_.load()) return ShuttingDown();
+    LogHead head;
+    if (!state_.FindLog(log, &head)) {
+      return ErrorWithReason(
+          absl::StatusCode::kNotFound, ErrorReason::kUnknownLog,
+          absl::StrCat("log ", log.ToString(), " is not known to this path"));
+    }
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<Index::LogRow> rows,
+                           index_->ReadLog(head.origin, after, limit));
+    // Asked again: it may have been cut while it was read.
+    state_.FindLog(log, &head);
+    if (after < head.cut ||
+        (rows.empty() && limit > 0 && after < head.applied)) {
+      return ErrorWithReason(
+          absl::StatusCode::kOutOfRange, ErrorReason::kLogCut,
+          absl::StrCat("log ", log.ToString(), " has no entry ", after + 1,
+                       "; the first that is kept is ", head.cut + 1));
+    }
+    std::vector<LogEntry> entries;
+    entries.reserve(rows.size());
+    for (const Index::LogRow& row : rows) {
+      LogEntry entry;
+      entry.sequence = row.sequence;
+      entry.kind = row.entry.operation() == kLogDelete ? ChangeKind::kDelete
+                                                       : ChangeKind::kPut;
+      entry.version =
+          Version{row.entry.version_clock(), row.entry.version_node()};
+      entry.name = row.entry.name();
+      const absl::StatusOr<Uuid> request =
+          Uuid::FromBytes(row.entry.request_id());
+      if (request.ok()) entry.request_id = *request;
+      entries.push_back(std::move(entry));
+    }
+    return entries;
+  }
+
+  absl::StatusOr<absl::optional<KnownFile>> Find(
+      absl::string_view name) override {
+    if (stopped_.load()) return ShuttingDown();
+    FileRecord record;
+    CAIRN_ASSIGN_OR_RETURN(const Lookup found,
+                           index_->GetFile(name, /*may_block=*/true, &record));
+    if (found != Lookup::kFound) return absl::optional<KnownFile>();
+    return absl::optional<KnownFile>(ToKnown(name, record));
+  }
+
+  void Apply(ReplicatedChange change, CommitDone done) override {
+    const absl::Status wanted = health_.CheckWanted();
+    if (!wanted.ok()) {
+      done(wanted);
+      return;
+    }
+    LogHead head;
+    if (!state_.FindLog(change.change.log, &head) &&
+        change.mode == ReplicatedChange::Mode::kNext) {
+      done(ErrorWithReason(absl::StatusCode::kFailedPrecondition,
+                           ErrorReason::kOutOfOrder,
+                           absl::StrCat("log ", change.change.log.ToString(),
+                                        " was not heard of before its change ",
+                                        change.change.sequence)));
+      return;
+    }
+    CommitRequest request;
+    request.kind = CommitRequest::Kind::kReplica;
+    request.name = change.file.name;
+    request.durability =
+        change.synced ? Durability::kSynced : Durability::kCached;
+    request.replica_log = head.origin;
+    if (change.content.has_value() && !change.passed) {
+      request.content = *std::move(change.content);
+      request.size_bytes = static_cast<int64_t>(request.content.size());
+      if (request.size_bytes > kSmallFileBytesLimit) {
+        done(ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                             ErrorReason::kTooLarge,
+                             absl::StrCat("a file of ", request.size_bytes,
+                                          " bytes needs StartUpload()")));
+        return;
+      }
+      if (request.size_bytes > kBlockBytes) {
+        request.block_crcs = BlockCrcs(request.content);
+      }
+      request.replica_has_content = true;
+    }
+    change.content.reset();
+    request.replica =
+        std::make_unique<const ReplicatedChange>(std::move(change));
+    request.done = std::move(done);
+    committer_->Submit(std::move(request));
+  }
+
+  absl::Status SetLogs(const std::vector<LogRange>& logs) override {
+    if (stopped_.load()) return ShuttingDown();
+    const absl::Status set =
+        committer_->Run([this, &logs](ChangeSet* changes) -> absl::Status {
+          CAIRN_RETURN_IF_ERROR(health_.CheckSmallChange());
+          disk::v1::LogPositions positions;
+          uint32_t next = state_.NextLogOrigin();
+          for (const LogRange& log : logs) {
+            LogHead head;
+            if (!state_.FindLog(log.log, &head)) {
+              head.origin = next++;
+              head.id = log.log;
+            }
+            head.applied = std::max(head.applied, log.applied);
+            head.cut = std::max(head.cut, log.cut);
+            changes->SetLog(head);
+            disk::v1::LogState* const to = positions.add_logs();
+            to->set_log_origin(head.origin);
+            to->set_incarnation(head.id.incarnation.bytes().data(), 16);
+            to->set_epoch(head.id.epoch);
+            to->set_cut_sequence(head.cut);
+            to->set_applied_sequence(head.applied);
+          }
+          absl::Status written = journal_.RollIfNeeded();
+          if (written.ok()) {
+            written = journal_.AppendControl(RecordType::kLogs,
+                                             positions.SerializeAsString());
+          }
+          if (!written.ok() && !absl::IsResourceExhausted(written)) {
+            health_.SetBroken(written);
+          }
+          return written;
+        });
+    if (set.ok()) TellLogs();
+    return set;
+  }
+
+  std::vector<std::string> ListMissing(absl::string_view after,
+                                       size_t limit) override {
+    if (stopped_.load()) return {};
+    absl::StatusOr<std::vector<std::string>> names =
+        index_->ListMissing(after, limit);
+    if (names.ok()) return *std::move(names);
+    CAIRN_LOG(kError, "store", "cannot list missing contents path={} error={}",
+              options_.directory, names.status());
+    return {};
+  }
+
+  absl::StatusOr<std::vector<LogRange>> BeginSnapshot() override {
+    if (stopped_.load()) return ShuttingDown();
+    std::vector<LogRange> logs = Logs();
+    // Pages come from the tables.
+    const absl::Status made = background_->CheckpointNow();
+    if (absl::IsCancelled(made)) return ShuttingDown();
+    CAIRN_RETURN_IF_ERROR(made);
+    return logs;
+  }
+
+  absl::StatusOr<SnapshotPage> ReadSnapshot(absl::string_view from,
+                                            size_t limit) override {
+    if (stopped_.load()) return ShuttingDown();
+    SnapshotPage page;
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<Index::FileRow> rows,
+                           index_->ReadFiles(from, limit, &page.next));
+    page.files.reserve(rows.size());
+    for (const Index::FileRow& row : rows) {
+      page.files.push_back(ToKnown(row.name, row.record));
+    }
+    return page;
+  }
+
+  absl::Status Sync() override {
+    if (stopped_.load()) return ShuttingDown();
+    // By the committer, between two groups: what it has made visible is known
+    // to whoever syncs then.
+    const absl::Status synced = committer_->Run(
+        [this](ChangeSet*) { return checkpointer_->SyncAll(); });
+    if (synced.ok()) TellLogs();
+    return synced;
+  }
+
+  void SetPassed(const std::vector<LogPosition>& passed) override {
+    state_.SetPassed(passed);
+  }
+
   Executor* io() override { return &io_; }
   int64_t small_file_bytes_max() const override {
     return options_.small_file_bytes_max;
@@ -385,7 +583,9 @@ class EngineImpl : public Engine {
         WithRebuildHint(segments.status(), options_.directory));
     const auto doomed = index_->ListDoomed();
     CAIRN_RETURN_IF_ERROR(WithRebuildHint(doomed.status(), options_.directory));
-    state_.Load(*checkpoint, *segments, *doomed);
+    const auto logs = index_->ListOrigins();
+    CAIRN_RETURN_IF_ERROR(WithRebuildHint(logs.status(), options_.directory));
+    state_.Load(*checkpoint, *segments, *doomed, *logs);
     return absl::OkStatus();
   }
 
@@ -393,7 +593,7 @@ class EngineImpl : public Engine {
   // this epoch.
   absl::Status BeginEra(const std::string& boot_id, bool new_epoch) {
     if (new_epoch) {
-      state_.SetEpoch(state_.epoch() + 1, state_.log_origin() + 1, 0);
+      state_.SetEpoch(state_.epoch() + 1, state_.NextLogOrigin());
     }
     disk::v1::Opened opened;
     opened.set_incarnation(state_.incarnation().bytes().data(), 16);
@@ -429,6 +629,7 @@ class EngineImpl : public Engine {
     commit.clock = clock_;
     commit.observer = observer_;
     commit.checkpoint_wanted = [this] { background_->WantCheckpoint(); };
+    commit.logs_changed = [this] { TellLogs(); };
     commit.checkpoint_status = [this] { return checkpointer_->last_status(); };
     commit.sync_dedicated = [this] { return checkpointer_->SyncDedicated(); };
     committer_ = std::make_unique<Committer>(std::move(commit));
@@ -470,6 +671,23 @@ class EngineImpl : public Engine {
     CAIRN_RETURN_IF_ERROR(journal_.AppendControl(RecordType::kCleanEnd, ""));
     checkpointer_->Begin(/*clean_end=*/true);
     return checkpointer_->Complete();
+  }
+
+  void TellLogs() {
+    MutexLock lock(&log_observer_mu_);
+    if (log_observer_ != nullptr) log_observer_->OnLogs();
+  }
+
+  KnownFile ToKnown(absl::string_view name, const FileRecord& record) const {
+    KnownFile known;
+    known.file = record.ToFileInfo(name);
+    known.deleted = record.deleted;
+    known.content_missing = record.content_missing;
+    LogHead head;
+    if (record.log_origin != 0 && state_.FindLog(record.log_origin, &head)) {
+      known.change = LogPosition{head.id, record.log_sequence};
+    }
+    return known;
   }
 
   // The record of a file that is there.
@@ -540,6 +758,11 @@ class EngineImpl : public Engine {
           FindFile(name, may_block, &record);
       if (!found.has_value()) return absl::nullopt;
       if (!found->ok()) return Result(*found);
+      if (record.content_missing) {
+        return Result(ErrorWithReason(
+            absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
+            absl::StrCat("file ", name, ": the content is on its way here")));
+      }
       absl::InlinedVector<std::shared_ptr<File>, 1> files;
       last = absl::OkStatus();
       for (const Extent& extent : record.extents) {
@@ -601,6 +824,9 @@ class EngineImpl : public Engine {
   uint64_t replayed_records_ = 0;  // Fixed by Open(), as is the next.
   uint64_t damaged_records_ = 0;
   std::atomic<bool> stopped_{false};
+
+  Mutex log_observer_mu_;  // Held while the observer is told.
+  LogObserver* log_observer_ ABSL_GUARDED_BY(log_observer_mu_) = nullptr;
 
   // Last: its threads use the rest.
   ThreadPool io_;

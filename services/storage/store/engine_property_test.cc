@@ -129,12 +129,17 @@ class Model {
     ASSERT_THAT(index, IsOk());
     disk::v1::IndexState state;
     ASSERT_THAT((*index)->GetState(&state), IsOkAndHolds(true));
+    const auto heads = (*index)->ListOrigins();
+    ASSERT_THAT(heads, IsOk());
     size_t at = 0;
     for (uint32_t origin = 0; origin <= state.log_origin() + 1; ++origin) {
       SCOPED_TRACE(absl::StrCat("origin ", origin));
       uint64_t last = 0;
+      for (const LogHead& head : *heads) {
+        if (head.origin == origin) last = head.cut;
+      }
       // A gap would show as a number behind the first one that is missing.
-      for (uint64_t number = 0; number <= last + 20; ++number) {
+      for (uint64_t number = last; number <= last + 20; ++number) {
         disk::v1::LogEntry entry;
         const auto found =
             (*index)->GetLog(origin, number, /*may_block=*/true, &entry);

@@ -82,6 +82,8 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
   record.record_prefix_bytes = prefix_bytes;
   record.shadowed_segments.assign(change.shadowed_segments().begin(),
                                   change.shadowed_segments().end());
+  record.log_origin = change.log_origin();
+  record.log_sequence = change.log_sequence();
   if (header.type == RecordType::kPut) {
     record.size_bytes = header.content_bytes;
     record.crc32c = header.content_crc;
@@ -96,6 +98,10 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
   }
   if (header.type == RecordType::kDelete) {
     record.deleted = true;
+    return record;
+  }
+  if (change.content_missing()) {
+    record.content_missing = true;
     return record;
   }
   CAIRN_RETURN_IF_ERROR(
@@ -120,6 +126,9 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
   entry->set_record_offset(record.record.offset);
   entry->set_record_prefix_bytes(record.record_prefix_bytes);
   entry->set_deleted(record.deleted);
+  entry->set_content_missing(record.content_missing);
+  entry->set_log_origin(record.log_origin);
+  entry->set_log_sequence(record.log_sequence);
   for (const uint64_t segment : record.shadowed_segments) {
     entry->add_shadowed_segments(segment);
   }
@@ -151,7 +160,10 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   record.record = JournalPosition{entry.record_segment(),
                                   static_cast<int64_t>(entry.record_offset())};
   record.record_prefix_bytes = entry.record_prefix_bytes();
-  if (record.deleted) return record;
+  record.content_missing = entry.content_missing();
+  record.log_origin = entry.log_origin();
+  record.log_sequence = entry.log_sequence();
+  if (record.deleted || record.content_missing) return record;
   if (entry.extents_size() == 0) {
     AddInlineExtent(&record);
     return record;

@@ -45,6 +45,14 @@ struct FileRecord {
   uint32_t origin_node = 0;
   bool deleted = false;
 
+  // The content is at other members: no extents.
+  bool content_missing = false;
+
+  // The change that made the record: short id of its log, and its number
+  // there. 0 if that is not known.
+  uint32_t log_origin = 0;
+  uint64_t log_sequence = 0;
+
   // Segments besides that of `record` that may hold older records of the name.
   absl::InlinedVector<uint64_t, 1> shadowed_segments;
 

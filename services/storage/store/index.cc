@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <limits>
+#include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/log.h"
@@ -32,6 +35,7 @@ constexpr absl::string_view kStateKey = "state";
 constexpr char kSegmentPrefix = 's';
 constexpr char kDoomedPrefix = 'd';
 constexpr char kExpiryTombstone = 't';
+constexpr absl::string_view kMissingPrefix = "missing/";
 
 // Big-endian, so that keys sort as the numbers do.
 template <typename T>
@@ -61,6 +65,39 @@ std::string OriginKey(uint32_t origin) {
   std::string key;
   AppendBigEndian(origin, &key);
   return key;
+}
+
+// False if the entry is none that this program writes.
+bool ParseOrigin(absl::string_view key, absl::string_view value,
+                 LogHead* head) {
+  disk::v1::OriginEntry entry;
+  if (key.size() != 4 ||
+      !entry.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
+    return false;
+  }
+  const absl::StatusOr<Uuid> incarnation = Uuid::FromBytes(entry.incarnation());
+  if (!incarnation.ok()) return false;
+  for (const char byte : key) {
+    head->origin = head->origin << 8 | static_cast<uint8_t>(byte);
+  }
+  head->id = LogId{*incarnation, entry.epoch()};
+  head->cut = entry.cut_sequence();
+  head->applied = entry.last_sequence();
+  head->synced = head->applied;
+  return true;
+}
+
+void FillLogEntry(const LogItem& item, absl::string_view name,
+                  disk::v1::LogEntry* entry) {
+  entry->set_operation(item.operation);
+  entry->set_name(name.data(), name.size());
+  entry->set_version_clock(item.version_clock);
+  entry->set_version_node(item.version_node);
+  if (item.request_id.is_nil()) {
+    entry->clear_request_id();
+  } else {
+    entry->set_request_id(item.request_id.bytes().data(), 16);
+  }
 }
 
 std::string SegmentKey(char prefix, uint64_t number) {
@@ -212,10 +249,22 @@ void IndexBatch::DeleteFile(absl::string_view name) {
   files_.push_back(change);
 }
 void IndexBatch::PutLog(const LogItem& item) { log_.push_back(item); }
-void IndexBatch::PutOrigin(uint32_t origin,
-                           const disk::v1::OriginEntry& entry) {
-  small_.push_back(
-      {IndexFamily::kOrigins, OriginKey(origin), entry.SerializeAsString()});
+void IndexBatch::PutOrigin(const LogHead& head) {
+  disk::v1::OriginEntry entry;
+  entry.set_incarnation(head.id.incarnation.bytes().data(), 16);
+  entry.set_epoch(head.id.epoch);
+  entry.set_last_sequence(head.applied);
+  entry.set_cut_sequence(head.cut);
+  small_.push_back({IndexFamily::kOrigins, OriginKey(head.origin),
+                    entry.SerializeAsString()});
+}
+void IndexBatch::PutMissing(absl::string_view name) {
+  small_.push_back({IndexFamily::kDefault, absl::StrCat(kMissingPrefix, name),
+                    std::string()});
+}
+void IndexBatch::DeleteMissing(absl::string_view name) {
+  small_.push_back({IndexFamily::kDefault, absl::StrCat(kMissingPrefix, name),
+                    absl::nullopt});
 }
 void IndexBatch::PutRequest(const Uuid& id, const RequestItem& item) {
   requests_.emplace_back(id, item);
@@ -453,33 +502,105 @@ absl::StatusOr<Lookup> Index::GetLog(uint32_t origin, uint64_t sequence,
                                      bool may_block,
                                      disk::v1::LogEntry* entry) {
   LogItem item;
-  if (delta_.FindLog(origin, sequence, &item, entry->mutable_name())) {
-    entry->set_operation(item.operation);
-    entry->set_version_clock(item.version_clock);
-    entry->set_version_node(item.version_node);
+  std::string name;
+  if (delta_.FindLog(origin, sequence, &item, &name)) {
+    FillLogEntry(item, name, entry);
     return Lookup::kFound;
   }
   return Get(IndexFamily::kLog, LogKey(origin, sequence), may_block,
              "read the log", entry);
 }
 
-absl::StatusOr<bool> Index::GetOrigin(uint32_t origin,
-                                      disk::v1::OriginEntry* entry) {
-  std::string value;
-  switch (delta_.FindSmall(static_cast<int>(IndexFamily::kOrigins),
-                           OriginKey(origin), &value)) {
-    case DeltaFound::kValue:
-      if (entry->ParseFromString(value)) return true;
-      return Damaged("index: origin: not parseable");
-    case DeltaFound::kDeleted:
-      return false;
-    case DeltaFound::kNothing:
-      break;
+absl::StatusOr<std::vector<Index::LogRow>> Index::ReadLog(uint32_t origin,
+                                                          uint64_t after,
+                                                          size_t limit) {
+  // The delta first: what is dropped from it meanwhile is in the tables then.
+  std::vector<LogItem> items;
+  std::vector<std::string> names;
+  delta_.ListLog(origin, after, limit, &items, &names);
+  std::vector<LogRow> rows;
+  if (items.empty() || items.front().sequence != after + 1) {
+    const uint64_t end = items.empty() ? std::numeric_limits<uint64_t>::max()
+                                       : items.front().sequence;
+    rocksdb::ReadOptions options;
+    options.fill_cache = false;
+    std::unique_ptr<rocksdb::Iterator> it(
+        db_->NewIterator(options, family(IndexFamily::kLog)));
+    uint64_t next = after + 1;
+    for (it->Seek(LogKey(origin, next));
+         it->Valid() && next < end && rows.size() < limit &&
+         it->key() == LogKey(origin, next);
+         it->Next(), ++next) {
+      LogRow row;
+      row.sequence = next;
+      if (!row.entry.ParseFromArray(it->value().data(),
+                                    static_cast<int>(it->value().size()))) {
+        return Damaged("index: log entry: not parseable");
+      }
+      rows.push_back(std::move(row));
+    }
+    CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "read the log"));
+    after = next - 1;
   }
-  CAIRN_ASSIGN_OR_RETURN(const Lookup found,
-                         Get(IndexFamily::kOrigins, OriginKey(origin),
-                             /*may_block=*/true, "read an origin", entry));
-  return found == Lookup::kFound;
+  for (size_t i = 0; i < items.size() && rows.size() < limit; ++i) {
+    if (items[i].sequence != after + 1) break;
+    ++after;
+    LogRow row;
+    row.sequence = after;
+    FillLogEntry(items[i], names[i], &row.entry);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+absl::StatusOr<std::vector<std::string>> Index::ListMissing(
+    absl::string_view after, size_t limit) {
+  // A name's key is in both while it is flushed; the delta says how it is.
+  std::map<std::string, bool> found;
+  for (const auto& [key, value] : delta_.ListSmall(
+           static_cast<int>(IndexFamily::kDefault), kMissingPrefix)) {
+    found[key] = value.has_value();
+  }
+  const std::string first = absl::StrCat(kMissingPrefix, after);
+  const size_t of_tables_max = limit + found.size();
+  size_t of_tables = 0;
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  std::unique_ptr<rocksdb::Iterator> it(
+      db_->NewIterator(options, family(IndexFamily::kDefault)));
+  std::string last;  // Of the tables, if there may be more behind it.
+  for (it->Seek(ToSlice(first));
+       it->Valid() && absl::StartsWith(FromSlice(it->key()), kMissingPrefix);
+       it->Next()) {
+    last = it->key().ToString();
+    found.emplace(last, true);
+    if (++of_tables > of_tables_max) break;
+    last.clear();
+  }
+  CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list missing contents"));
+  std::vector<std::string> names;
+  for (const auto& [key, missing] : found) {
+    if (names.size() >= limit || (!last.empty() && key > last)) break;
+    if (!missing || (!after.empty() && key <= first)) continue;
+    names.push_back(key.substr(kMissingPrefix.size()));
+  }
+  return names;
+}
+
+absl::StatusOr<std::vector<LogHead>> Index::ListOrigins() {
+  std::vector<LogHead> heads;
+  std::unique_ptr<rocksdb::Iterator> it(
+      db_->NewIterator(rocksdb::ReadOptions(), family(IndexFamily::kOrigins)));
+  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+    disk::v1::OriginEntry entry;
+    LogHead head;
+    if (!ParseOrigin(FromSlice(it->key()), FromSlice(it->value()), &head)) {
+      return Damaged("index: origin: not parseable");
+    }
+    heads.push_back(head);
+  }
+  CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list origins"));
+  return heads;
 }
 
 absl::StatusOr<bool> Index::GetState(disk::v1::IndexState* state) {
@@ -563,6 +684,31 @@ absl::Status Index::ForEachFile(
   return FromRocksDb(it->status(), "list files");
 }
 
+absl::StatusOr<std::vector<Index::FileRow>> Index::ReadFiles(
+    absl::string_view from, size_t limit, std::string* next) {
+  std::vector<FileRow> rows;
+  next->clear();
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  std::unique_ptr<rocksdb::Iterator> it(
+      db_->NewIterator(options, family(IndexFamily::kFiles)));
+  it->Seek(ToSlice(from));
+  if (it->Valid() && !from.empty() && it->key() == ToSlice(from)) it->Next();
+  for (; it->Valid(); it->Next()) {
+    if (rows.size() == limit) return rows;
+    FileRow row;
+    CAIRN_ASSIGN_OR_RETURN(row.record, ParseFileEntry(FromSlice(it->value())));
+    absl::optional<std::string> name = FileNameFromKey(FromSlice(it->key()));
+    if (!name.has_value()) return Damaged("index: file key");
+    row.name = *std::move(name);
+    *next = it->key().ToString();
+    rows.push_back(std::move(row));
+  }
+  CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list files"));
+  next->clear();
+  return rows;
+}
+
 void Index::Write(IndexBatch* batch) {
   const absl::string_view values = batch->values_;
   for (const IndexBatch::FileChange& change : batch->files_) {
@@ -621,10 +767,7 @@ absl::Status Index::HandFrozenOver() {
   std::string value;
   disk::v1::LogEntry log;
   for (const LogItem& item : delta_.FrozenLog()) {
-    log.set_operation(item.operation);
-    log.set_name(item.name.data(), item.name.size());
-    log.set_version_clock(item.version_clock);
-    log.set_version_node(item.version_node);
+    FillLogEntry(item, item.name, &log);
     log.SerializeToString(&value);
     add(IndexFamily::kLog, LogKey(item.origin, item.sequence), value);
   }
@@ -640,6 +783,17 @@ absl::Status Index::HandFrozenOver() {
     add(static_cast<IndexFamily>(key.first), key.second,
         small.has_value() ? absl::optional<absl::string_view>(*small)
                           : absl::nullopt);
+    LogHead head;
+    if (key.first != static_cast<int>(IndexFamily::kOrigins) ||
+        !small.has_value() || !ParseOrigin(key.second, *small, &head)) {
+      continue;
+    }
+    // Behind the entries of this batch, which may be among those.
+    uint64_t& cut = log_cuts_[head.origin];
+    if (head.cut <= cut) continue;
+    cut = head.cut;
+    batch.DeleteRange(family(IndexFamily::kLog), LogKey(head.origin, 0),
+                      LogKey(head.origin, head.cut + 1));
   }
   rocksdb::WriteOptions options;
   options.disableWAL = true;
@@ -667,7 +821,7 @@ bool Index::MemtablesAreEmpty() {
 absl::Status Index::Flush() {
   MutexLock lock(&flush_mu_);
   if (!delta_.has_frozen()) return absl::OkStatus();
-  const absl::Status before = BackgroundError();
+  absl::Status before = BackgroundError();
   // Without room for a compaction there may still be room for this.
   if (!before.ok() && !absl::IsResourceExhausted(before)) return before;
   CAIRN_RETURN_IF_ERROR(Final(HandFrozenOver()));
@@ -688,7 +842,7 @@ absl::Status Index::Flush() {
 absl::Status Index::BackgroundError() { return listener_->error(); }
 
 absl::Status Index::Resume() {
-  const absl::Status resumed = FromRocksDb(db_->Resume(), "resume");
+  absl::Status resumed = FromRocksDb(db_->Resume(), "resume");
   if (resumed.ok()) listener_->Clear();
   return resumed;
 }

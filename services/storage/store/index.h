@@ -18,6 +18,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -39,6 +40,7 @@
 #include "services/storage/store/engine_metrics.h"
 #include "services/storage/store/file_record.h"
 #include "services/storage/store/index_delta.h"
+#include "services/storage/store/log_head.h"
 
 namespace cairn {
 namespace storage {
@@ -78,7 +80,12 @@ class IndexBatch {
   void PutFile(absl::string_view name, const FileRecord& record);
   void DeleteFile(absl::string_view name);
   void PutLog(const LogItem& item);
-  void PutOrigin(uint32_t origin, const disk::v1::OriginEntry& entry);
+  void PutOrigin(const LogHead& head);
+
+  // The content of a file is missing, or not any more.
+  void PutMissing(absl::string_view name);
+  void DeleteMissing(absl::string_view name);
+
   void PutRequest(const Uuid& id, const RequestItem& item);
   void PutExpiry(const ExpiryKey& key);
   void DeleteExpiry(const ExpiryKey& key);
@@ -137,7 +144,19 @@ class Index {
                                     RequestItem* item);
   absl::StatusOr<Lookup> GetLog(uint32_t origin, uint64_t sequence,
                                 bool may_block, disk::v1::LogEntry* entry);
-  absl::StatusOr<bool> GetOrigin(uint32_t origin, disk::v1::OriginEntry* entry);
+
+  // Entries of a log behind `after`, in order without gaps, at most `limit`;
+  // none if the first of them is not there.
+  struct LogRow {
+    uint64_t sequence = 0;
+    disk::v1::LogEntry entry;
+  };
+  absl::StatusOr<std::vector<LogRow>> ReadLog(uint32_t origin, uint64_t after,
+                                              size_t limit);
+
+  // Files whose content is missing, behind `after`, at most `limit`.
+  absl::StatusOr<std::vector<std::string>> ListMissing(absl::string_view after,
+                                                       size_t limit);
 
   // The oldest `limit` keys that are not later than `until`. Those that were
   // put since the last flush may be missing.
@@ -153,10 +172,23 @@ class Index {
       std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>>;
   absl::StatusOr<SegmentEntries> ListSegments();
   absl::StatusOr<DoomedSegments> ListDoomed();
+  absl::StatusOr<std::vector<LogHead>> ListOrigins();
 
   // Calls `visit` for each name in order until it returns false.
   absl::Status ForEachFile(
       const std::function<bool(absl::string_view, const FileRecord&)>& visit);
+
+  // Files behind the key `from` (none if it is empty: from the first), in the
+  // order of keys, at most `limit`, as the tables have them: without what was
+  // written since the last flush. `next` is the key of the last one, empty if
+  // there are no more.
+  struct FileRow {
+    std::string name;
+    FileRecord record;
+  };
+  absl::StatusOr<std::vector<FileRow>> ReadFiles(absl::string_view from,
+                                                 size_t limit,
+                                                 std::string* next);
 
   // Makes a batch visible, and clears it. Not durable before a flush. A reader
   // never finds a request or a log entry before the file.
@@ -220,6 +252,9 @@ class Index {
 
   IndexDelta delta_;
   Mutex flush_mu_;  // Held by Flush().
+
+  // Of each log, up to where the tables hold no entries any more.
+  std::map<uint32_t, uint64_t> log_cuts_ ABSL_GUARDED_BY(flush_mu_);
 };
 
 }  // namespace storage

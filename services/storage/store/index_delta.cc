@@ -4,6 +4,7 @@
 #include <cstring>
 #include <tuple>
 
+#include "absl/strings/match.h"
 #include "lib/base/check.h"
 
 namespace cairn {
@@ -66,8 +67,9 @@ void IndexDelta::PutFile(absl::string_view name,
 void IndexDelta::PutLog(const LogItem& item) {
   {
     MutexLock lock(&log_mu_);
-    log_.items.push_back(item);
-    log_.items.back().name = log_.arena.Copy(item.name);
+    std::vector<LogItem>& items = log_.items[item.origin];
+    items.push_back(item);
+    items.back().name = log_.arena.Copy(item.name);
   }
   active_bytes_.fetch_add(
       static_cast<int64_t>(sizeof(LogItem) + item.name.size()),
@@ -115,14 +117,52 @@ bool IndexDelta::FindLog(uint32_t origin, uint64_t sequence, LogItem* item,
   key.sequence = sequence;
   MutexLock lock(&log_mu_);
   for (const LogTable* table : {&log_, &frozen_log_}) {
-    const auto it = std::lower_bound(table->items.begin(), table->items.end(),
+    const auto items = table->items.find(origin);
+    if (items == table->items.end()) continue;
+    const auto it = std::lower_bound(items->second.begin(), items->second.end(),
                                      key, LogLess);
-    if (it == table->items.end() || LogLess(key, *it)) continue;
+    if (it == items->second.end() || LogLess(key, *it)) continue;
     *item = *it;
     *name = std::string(it->name);
     return true;
   }
   return false;
+}
+
+void IndexDelta::ListLog(uint32_t origin, uint64_t after, size_t limit,
+                         std::vector<LogItem>* items,
+                         std::vector<std::string>* names) const {
+  LogItem key;
+  key.origin = origin;
+  key.sequence = after + 1;
+  MutexLock lock(&log_mu_);
+  for (const LogTable* table : {&frozen_log_, &log_}) {
+    const auto found = table->items.find(origin);
+    if (found == table->items.end()) continue;
+    for (auto it = std::lower_bound(found->second.begin(), found->second.end(),
+                                    key, LogLess);
+         it != found->second.end() && items->size() < limit; ++it) {
+      // Put twice by a replay, or frozen and put again.
+      if (!items->empty() && it->sequence <= items->back().sequence) continue;
+      items->push_back(*it);
+      names->emplace_back(it->name);
+    }
+  }
+}
+
+std::map<std::string, absl::optional<std::string>> IndexDelta::ListSmall(
+    int family, absl::string_view prefix) const {
+  std::map<std::string, absl::optional<std::string>> entries;
+  MutexLock lock(&small_mu_);
+  for (const SmallMap* table : {&frozen_small_, &small_}) {
+    for (auto it = table->lower_bound({family, std::string(prefix)});
+         it != table->end() && it->first.first == family &&
+         absl::StartsWith(it->first.second, prefix);
+         ++it) {
+      entries.insert_or_assign(it->first.second, it->second);
+    }
+  }
+  return entries;
 }
 
 DeltaFound IndexDelta::FindSmall(int family, const std::string& key,
@@ -190,9 +230,10 @@ std::vector<LogItem> IndexDelta::FrozenLog() const {
   std::vector<LogItem> items;
   {
     MutexLock lock(&log_mu_);
-    items = frozen_log_.items;
+    for (const auto& [origin, of_log] : frozen_log_.items) {
+      items.insert(items.end(), of_log.begin(), of_log.end());
+    }
   }
-  // It is, but for what a replay of a damaged journal may make of it.
   if (!std::is_sorted(items.begin(), items.end(), LogLess)) {
     std::stable_sort(items.begin(), items.end(), LogLess);
   }

@@ -57,6 +57,7 @@ struct LogItem {
   uint32_t version_node = 0;
   uint32_t operation = 0;
   absl::string_view name;
+  Uuid request_id;  // Nil for none.
 };
 
 struct RequestItem {
@@ -94,6 +95,19 @@ class IndexDelta {
   DeltaFound FindRequest(const Uuid& id, RequestItem* item) const;
   bool FindLog(uint32_t origin, uint64_t sequence, LogItem* item,
                std::string* name) const ABSL_LOCKS_EXCLUDED(log_mu_);
+
+  // Appends the items of a log behind `after`, in order, at most `limit`, and
+  // their names to `names`. There may be a gap before the first.
+  void ListLog(uint32_t origin, uint64_t after, size_t limit,
+               std::vector<LogItem>* items,
+               std::vector<std::string>* names) const
+      ABSL_LOCKS_EXCLUDED(log_mu_);
+
+  // The small entries of a family whose keys begin with `prefix`: nullopt for
+  // those that are deleted.
+  std::map<std::string, absl::optional<std::string>> ListSmall(
+      int family, absl::string_view prefix) const
+      ABSL_LOCKS_EXCLUDED(small_mu_);
   DeltaFound FindSmall(int family, const std::string& key,
                        std::string* value) const ABSL_LOCKS_EXCLUDED(small_mu_);
 
@@ -145,7 +159,9 @@ class IndexDelta {
   };
   struct LogTable {
     Arena arena;  // Names.
-    std::vector<LogItem> items;
+    // Of each log its items in the order in which they came: that of their
+    // numbers, but for what a replay of a damaged journal may make of it.
+    absl::flat_hash_map<uint32_t, std::vector<LogItem>> items;
   };
 
   static size_t ShardOf(size_t hash) { return hash >> 60; }

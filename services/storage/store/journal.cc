@@ -56,7 +56,7 @@ absl::Status Journal::Roll() {
   before_seal.PassOrDie();
   if (status.ok() && sealing) status = AppendControl(RecordType::kSealed, "");
   if (!status.ok()) {
-    const absl::Status removed = segments_->Remove(number);
+    absl::Status removed = segments_->Remove(number);
     if (absl::IsResourceExhausted(status) && !removed.ok()) return removed;
     return status;
   }
@@ -102,7 +102,7 @@ absl::Status Journal::Append(absl::Span<const absl::string_view> parts,
     file = file_;
     at = end_;
   }
-  const absl::Status written = file->WriteAt(at.offset, parts);
+  absl::Status written = file->WriteAt(at.offset, parts);
   if (!written.ok()) {
     // Cut off at once: what follows must not run into half a record.
     if (absl::IsResourceExhausted(written)) {

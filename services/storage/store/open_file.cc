@@ -161,7 +161,7 @@ absl::optional<absl::Status> SegmentOpenFile::LoadBlockCrcs(Piece* piece,
   const int64_t blocks = BlockCrcCount(extent.length);
   if (!content_inline_) {
     std::string bytes(TrailerBytes(extent.length), '\0');
-    const absl::optional<absl::Status> fetched =
+    absl::optional<absl::Status> fetched =
         Fetch(*piece, extent.offset + extent.length, bytes.data(),
               static_cast<int64_t>(bytes.size()), may_block);
     if (!fetched.has_value() || !fetched->ok()) return fetched;
@@ -177,7 +177,7 @@ absl::optional<absl::Status> SegmentOpenFile::LoadBlockCrcs(Piece* piece,
   // They stand before the content. The CRC of the whole that follows from them
   // must be the one in the index, so a wrong one does not pass.
   std::string bytes(4 * blocks, '\0');
-  const absl::optional<absl::Status> fetched =
+  absl::optional<absl::Status> fetched =
       Fetch(*piece, extent.offset - 4 * blocks, bytes.data(),
             static_cast<int64_t>(bytes.size()), may_block);
   if (!fetched.has_value() || !fetched->ok()) return fetched;

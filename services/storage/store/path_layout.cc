@@ -85,12 +85,12 @@ absl::StatusOr<Identity> MakePath(const StorePathOptions& options,
   state.set_log_origin(1);
   state.set_boot_id(boot_id);
   state.set_clean_end(true);
-  disk::v1::OriginEntry origin;
-  origin.set_incarnation(state.incarnation());
-  origin.set_epoch(1);
+  LogHead own;
+  own.origin = 1;
+  own.id = LogId{identity.incarnation, 1};
   IndexBatch batch;
   batch.PutState(state);
-  batch.PutOrigin(1, origin);
+  batch.PutOrigin(own);
   index->Write(&batch);
   index->Freeze();
   CAIRN_RETURN_IF_ERROR(index->Flush());

@@ -8,13 +8,19 @@ namespace storage {
 void PathState::Load(
     const disk::v1::IndexState& state,
     const std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>& segments,
-    const std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>>& doomed) {
+    const std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>>& doomed,
+    const std::vector<LogHead>& logs) {
   MutexLock lock(&mu_);
   const absl::StatusOr<Uuid> incarnation = Uuid::FromBytes(state.incarnation());
   if (incarnation.ok()) incarnation_ = *incarnation;
   epoch_ = state.epoch();
   log_origin_ = state.log_origin();
-  last_sequence_ = state.last_sequence();
+  for (const LogHead& head : logs) logs_[head.origin] = head;
+  LogHead& own = logs_[log_origin_];
+  own.origin = log_origin_;
+  own.id = LogId{incarnation_, epoch_};
+  own.applied = state.last_sequence();
+  own.synced = own.applied;
   version_clock_ = state.version_clock();
   newest_create_ = state.newest_create_unix_seconds();
   files_ = state.files();
@@ -40,7 +46,7 @@ disk::v1::IndexState PathState::Save(
   for (const uint64_t number : uploads_) state.add_unfinished_segments(number);
   state.set_epoch(epoch_);
   state.set_log_origin(log_origin_);
-  state.set_last_sequence(last_sequence_);
+  state.set_last_sequence(logs_[log_origin_].applied);
   state.set_version_clock(version_clock_);
   state.set_newest_create_unix_seconds(newest_create_);
   state.set_files(files_);
@@ -62,7 +68,18 @@ disk::v1::IndexState PathState::Save(
 
 void PathState::Apply(const StateChange& change) {
   MutexLock lock(&mu_);
-  last_sequence_ = change.last_sequence;
+  logs_[log_origin_].applied = change.last_sequence;
+  for (const auto& [origin, sequence] : change.applied) {
+    LogHead& head = logs_[origin];
+    head.applied = std::max(head.applied, sequence);
+  }
+  for (const LogHead& from : change.heads) {
+    LogHead& head = logs_[from.origin];
+    head.origin = from.origin;
+    head.id = from.id;
+    head.applied = std::max(head.applied, from.applied);
+    head.cut = std::max(head.cut, from.cut);
+  }
   version_clock_ = std::max(version_clock_, change.version_clock);
   newest_create_ = std::max(newest_create_, change.newest_create_unix_seconds);
   files_ += change.files;
@@ -98,7 +115,7 @@ uint32_t PathState::log_origin() const {
 }
 uint64_t PathState::last_sequence() const {
   MutexLock lock(&mu_);
-  return last_sequence_;
+  return logs_.at(log_origin_).applied;
 }
 uint64_t PathState::version_clock() const {
   MutexLock lock(&mu_);
@@ -112,12 +129,71 @@ void PathState::SetIncarnation(const Uuid& incarnation) {
   MutexLock lock(&mu_);
   incarnation_ = incarnation;
 }
-void PathState::SetEpoch(uint32_t epoch, uint32_t log_origin,
-                         uint64_t last_sequence) {
+void PathState::SetEpoch(uint32_t epoch, uint32_t log_origin) {
   MutexLock lock(&mu_);
   epoch_ = epoch;
   log_origin_ = log_origin;
-  last_sequence_ = last_sequence;
+  LogHead head;
+  head.origin = log_origin;
+  head.id = LogId{incarnation_, epoch};
+  logs_[log_origin] = head;
+}
+std::vector<LogHead> PathState::Logs() const {
+  std::vector<LogHead> heads;
+  MutexLock lock(&mu_);
+  heads.reserve(logs_.size());
+  for (const auto& [origin, head] : logs_) heads.push_back(head);
+  return heads;
+}
+LogHead PathState::OwnLog() const {
+  MutexLock lock(&mu_);
+  return logs_.at(log_origin_);
+}
+bool PathState::FindLog(const LogId& id, LogHead* head) const {
+  MutexLock lock(&mu_);
+  for (const auto& [origin, known] : logs_) {
+    if (known.id != id) continue;
+    *head = known;
+    return true;
+  }
+  return false;
+}
+bool PathState::FindLog(uint32_t origin, LogHead* head) const {
+  MutexLock lock(&mu_);
+  const auto it = logs_.find(origin);
+  if (it == logs_.end()) return false;
+  *head = it->second;
+  return true;
+}
+uint32_t PathState::NextLogOrigin() const {
+  MutexLock lock(&mu_);
+  return logs_.empty() ? 1 : logs_.rbegin()->first + 1;
+}
+bool PathState::MarkSynced(const std::vector<LogHead>& heads) {
+  bool more = false;
+  MutexLock lock(&mu_);
+  for (const LogHead& head : heads) {
+    const auto it = logs_.find(head.origin);
+    if (it == logs_.end() || it->second.synced >= head.applied) continue;
+    it->second.synced = head.applied;
+    more = true;
+  }
+  return more;
+}
+void PathState::SetPassed(const std::vector<LogPosition>& passed) {
+  MutexLock lock(&mu_);
+  passed_all_ = false;
+  for (const LogPosition& position : passed) {
+    for (const auto& [origin, head] : logs_) {
+      if (head.id == position.log) passed_[origin] = position.sequence;
+    }
+  }
+}
+bool PathState::IsPassed(uint32_t origin, uint64_t sequence) const {
+  MutexLock lock(&mu_);
+  if (passed_all_) return true;
+  const auto it = passed_.find(origin);
+  return it != passed_.end() && sequence <= it->second;
 }
 
 uint64_t PathState::AllocateSegment() {

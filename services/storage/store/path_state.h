@@ -18,15 +18,18 @@
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
 #include "lib/io/file_system.h"
+#include "services/storage/store/log_head.h"
 #include "services/storage/store/segment_format.h"
 
 namespace cairn {
 namespace storage {
 
-// What one group of changes adds to. The log's head and the clocks are values,
+// What one group of changes adds to. The logs' heads and the clocks are values,
 // the rest differences.
 struct StateChange {
-  uint64_t last_sequence = 0;
+  uint64_t last_sequence = 0;                          // Of the own log.
+  std::vector<std::pair<uint32_t, uint64_t>> applied;  // Of others, by origin.
+  std::vector<LogHead> heads;  // Heard of, moved or cut; `synced` is left out.
   uint64_t version_clock = 0;
   int64_t newest_create_unix_seconds = 0;
   int64_t files = 0;
@@ -72,7 +75,8 @@ class PathState {
   void Load(
       const disk::v1::IndexState& state,
       const std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>& segments,
-      const std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>>& doomed);
+      const std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>>& doomed,
+      const std::vector<LogHead>& logs);
 
   // For a checkpoint: everything but the journal position and the boot id, and
   // the shared segments that changed since the last call.
@@ -90,8 +94,27 @@ class PathState {
   int64_t newest_create_unix_seconds() const;
   void SetIncarnation(const Uuid& incarnation);
 
-  // A new log begins at sequence 0.
-  void SetEpoch(uint32_t epoch, uint32_t log_origin, uint64_t last_sequence);
+  // The path's own log is this one from now on; it begins at sequence 0.
+  void SetEpoch(uint32_t epoch, uint32_t log_origin);
+
+  // All that are known, by origin, the own one among them.
+  std::vector<LogHead> Logs() const;
+  LogHead OwnLog() const;
+
+  // False if there is none.
+  bool FindLog(const LogId& id, LogHead* head) const;
+  bool FindLog(uint32_t origin, LogHead* head) const;
+
+  // A short id that no log has.
+  uint32_t NextLogOrigin() const;
+
+  // Everything up to there is durable. `heads` is what Logs() said before it
+  // was made so. Returns whether more is now than was before.
+  bool MarkSynced(const std::vector<LogHead>& heads);
+
+  // What every member has, durably; see ReplicaStore::SetPassed().
+  void SetPassed(const std::vector<LogPosition>& passed);
+  bool IsPassed(uint32_t origin, uint64_t sequence) const;
 
   // ---- Segments.
   uint64_t AllocateSegment();
@@ -128,7 +151,9 @@ class PathState {
   Uuid incarnation_ ABSL_GUARDED_BY(mu_);
   uint32_t epoch_ ABSL_GUARDED_BY(mu_) = 0;
   uint32_t log_origin_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t last_sequence_ ABSL_GUARDED_BY(mu_) = 0;
+  std::map<uint32_t, LogHead> logs_ ABSL_GUARDED_BY(mu_);  // By origin.
+  bool passed_all_ ABSL_GUARDED_BY(mu_) = true;
+  std::map<uint32_t, uint64_t> passed_ ABSL_GUARDED_BY(mu_);  // By origin.
   uint64_t version_clock_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t newest_create_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t files_ ABSL_GUARDED_BY(mu_) = 0;

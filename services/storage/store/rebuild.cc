@@ -86,7 +86,7 @@ class Rebuild {
     CAIRN_RETURN_IF_ERROR(fs_->CreateDirectory(index_options.directory));
     CAIRN_ASSIGN_OR_RETURN(index_, Index::Open(index_options, fs_, clock_));
     state_.SetIncarnation(identity_.incarnation);
-    state_.SetEpoch(/*epoch=*/1, /*log_origin=*/1, /*last_sequence=*/0);
+    state_.SetEpoch(/*epoch=*/1, /*log_origin=*/1);
     ChangeSetOptions change_options;
     change_options.node_number = options_.node_number;
     change_options.tombstone_retention = options_.tombstone_retention;
@@ -241,12 +241,15 @@ class Rebuild {
     disk::v1::IndexState state = state_.Save(&segments);
     state.set_boot_id(boot_id);
     state.set_clean_end(true);
-    disk::v1::OriginEntry origin;
-    origin.set_incarnation(state.incarnation());
-    origin.set_epoch(state.epoch());
+    // What was found came before the log: nobody can learn of it from there, so
+    // whoever begins with the log is told to take a snapshot.
+    LogHead own = state_.OwnLog();
+    own.applied = 1;
+    own.cut = 1;
+    state.set_last_sequence(own.applied);
     IndexBatch batch;
     batch.PutState(state);
-    batch.PutOrigin(state.log_origin(), origin);
+    batch.PutOrigin(own);
     for (const auto& [number, entry] : segments) {
       batch.PutSegment(number, entry);
     }

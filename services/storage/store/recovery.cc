@@ -51,6 +51,8 @@ class Recovery {
     CAIRN_RETURN_IF_ERROR(Replay());
     CAIRN_RETURN_IF_ERROR(CutTail());
     CAIRN_RETURN_IF_ERROR(RemoveOrphans());
+    // What is left of the journal was synced by now.
+    state_->MarkSynced(state_->Logs());
     result_.may_have_lost_changes =
         result_.damaged_records > 0 || (!clean_ && era_boot_id_ != boot_id_);
     return std::move(result_);
@@ -236,7 +238,10 @@ class Recovery {
       case RecordType::kPut:
       case RecordType::kFile:
       case RecordType::kDelete:
+      case RecordType::kPassed:
         return ApplyChange(scanner);
+      case RecordType::kLogs:
+        return ApplyLogs(scanner);
       case RecordType::kOpened:
         return ApplyOpened(scanner);
       case RecordType::kCleanEnd:
@@ -315,14 +320,38 @@ class Recovery {
     }
     era_boot_id_ = opened.boot_id();
     if (opened.log_origin() != state_->log_origin()) {
-      state_->SetEpoch(opened.epoch(), opened.log_origin(), 0);
+      state_->SetEpoch(opened.epoch(), opened.log_origin());
       changes_.Reset();
-      disk::v1::OriginEntry origin;
-      origin.set_incarnation(opened.incarnation());
-      origin.set_epoch(opened.epoch());
-      changes_.batch()->PutOrigin(opened.log_origin(), origin);
+      changes_.SetLog(state_->OwnLog());
       changes_.Write();
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status ApplyLogs(const RecordScanner& scanner) {
+    disk::v1::LogPositions positions;
+    changes_.Reset();
+    bool parsed = positions.ParseFromArray(
+        scanner.record().meta.data(),
+        static_cast<int>(scanner.record().meta.size()));
+    for (const disk::v1::LogState& log : positions.logs()) {
+      const absl::StatusOr<Uuid> incarnation =
+          Uuid::FromBytes(log.incarnation());
+      parsed = parsed && incarnation.ok() && log.log_origin() != 0;
+      if (!parsed) break;
+      LogHead head;
+      head.origin = log.log_origin();
+      head.id = LogId{*incarnation, log.epoch()};
+      head.cut = log.cut_sequence();
+      head.applied = log.applied_sequence();
+      changes_.SetLog(head);
+    }
+    if (!parsed) {
+      ReportDamage(scanner.position(), "record meta");
+      changes_.Reset();
+      return absl::OkStatus();
+    }
+    changes_.Write();
     return absl::OkStatus();
   }
 

@@ -38,7 +38,7 @@ class SequentialFile : public rocksdb::FSSequentialFile {
       : file_(std::move(file)) {}
   IOStatus Read(size_t size, const IOOptions&, Slice* result, char* scratch,
                 IODebugContext*) override {
-    const IOStatus status =
+    IOStatus status =
         storage::Read(file_.get(), offset_, size, result, scratch);
     if (status.ok()) offset_ += result->size();
     return status;

@@ -35,6 +35,10 @@ const char* TypeName(RecordType type) {
       return "CLEAN_END";
     case RecordType::kSealed:
       return "SEALED";
+    case RecordType::kPassed:
+      return "PASSED";
+    case RecordType::kLogs:
+      return "LOGS";
   }
   return "?";
 }
@@ -51,13 +55,22 @@ std::string MetaText(const RecordPrefix& record) {
   switch (record.header.type) {
     case RecordType::kPut:
     case RecordType::kFile:
-    case RecordType::kDelete: {
+    case RecordType::kDelete:
+    case RecordType::kPassed: {
       disk::v1::FileChange change;
       if (!change.ParseFromArray(record.meta.data(),
                                  static_cast<int>(record.meta.size()))) {
         return " meta=unparseable";
       }
       return absl::StrCat(" ", change.ShortDebugString());
+    }
+    case RecordType::kLogs: {
+      disk::v1::LogPositions positions;
+      if (!positions.ParseFromArray(record.meta.data(),
+                                    static_cast<int>(record.meta.size()))) {
+        return " meta=unparseable";
+      }
+      return absl::StrCat(" ", positions.ShortDebugString());
     }
     case RecordType::kOpened: {
       disk::v1::Opened opened;

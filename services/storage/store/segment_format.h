@@ -70,6 +70,8 @@ enum class RecordType : uint8_t {
   kOpened = 4,    // The path was opened; meta is Opened.
   kCleanEnd = 5,  // The path was closed with everything synced; no meta.
   kSealed = 6,    // The segment ends here and another one follows; no meta.
+  kPassed = 7,    // A change of the log that left nothing; meta is FileChange.
+  kLogs = 8,      // How far logs are applied; meta is LogPositions.
 };
 
 // Compaction copied the record; it changes nothing but where things are.

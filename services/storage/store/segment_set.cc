@@ -67,7 +67,7 @@ absl::Status SegmentSet::EnsureFolder(uint64_t number) {
     MutexLock lock(&mu_);
     if (folders_.contains(folder)) return absl::OkStatus();
   }
-  const absl::Status created = fs_->CreateDirectory(FolderOf(number));
+  absl::Status created = fs_->CreateDirectory(FolderOf(number));
   if (!created.ok() && !absl::IsAlreadyExists(created)) return created;
   // Also if it was there: whoever made it may have died before syncing it.
   CAIRN_RETURN_IF_ERROR(
@@ -162,7 +162,7 @@ void SegmentSet::Remember(uint64_t number, std::shared_ptr<File> file) {
 }
 
 absl::Status SegmentSet::Remove(uint64_t number) {
-  const absl::Status removed = fs_->Remove(SegmentPath(number));
+  absl::Status removed = fs_->Remove(SegmentPath(number));
   if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
   // Afterwards: while the name was there, a reader could open it again.
   std::shared_ptr<File> dropped;  // Closed without the lock.

@@ -117,7 +117,7 @@ absl::Status SegmentUpload::Spill() {
   // What is buffered is counted already.
   const int64_t counted = size_bytes_;
   size_bytes_ = 0;
-  const absl::Status written = WriteToSegment(buffered);
+  absl::Status written = WriteToSegment(buffered);
   size_bytes_ = counted;
   return written;
 }
@@ -177,11 +177,6 @@ absl::Status SegmentUpload::FinishSegment(Durability durability) {
 }
 
 void SegmentUpload::Finish(FinishRequest finish, CommitDone done) {
-  CAIRN_CHECK(!handed_over_);
-  if (!failed_.ok()) {
-    done(failed_);
-    return;
-  }
   CommitRequest request;
   request.request_id = finish.request_id;
   request.name = std::move(finish.name);
@@ -189,10 +184,46 @@ void SegmentUpload::Finish(FinishRequest finish, CommitDone done) {
   request.file_kind = finish.kind;
   request.create_unix_seconds = finish.create_unix_seconds;
   request.origin_node = finish.origin_node;
+  Submit(std::move(request), CommitRequest::Kind::kPut,
+         CommitRequest::Kind::kFinish, std::move(done));
+}
+
+void SegmentUpload::FinishReplica(ReplicatedChange change, CommitDone done) {
+  CAIRN_CHECK(change.kind == ChangeKind::kPut);
+  if (size_bytes_ != change.file.size_bytes || crc32c() != change.file.crc32c) {
+    done(ErrorWithReason(
+        absl::StatusCode::kInvalidArgument,
+        size_bytes_ != change.file.size_bytes ? ErrorReason::kSizeMismatch
+                                              : ErrorReason::kChecksumMismatch,
+        absl::StrCat("what was received of file ", change.file.name, ", ",
+                     size_bytes_, " bytes, is not the file")));
+    return;
+  }
+  CommitRequest request;
+  request.name = change.file.name;
+  request.durability =
+      change.synced ? Durability::kSynced : Durability::kCached;
+  LogHead head;
+  if (parts_.state->FindLog(change.change.log, &head)) {
+    request.replica_log = head.origin;
+  }
+  request.replica_has_content = true;
+  request.replica = std::make_unique<const ReplicatedChange>(std::move(change));
+  Submit(std::move(request), CommitRequest::Kind::kReplica,
+         CommitRequest::Kind::kReplica, std::move(done));
+}
+
+void SegmentUpload::Submit(CommitRequest request, CommitRequest::Kind small,
+                           CommitRequest::Kind large, CommitDone done) {
+  CAIRN_CHECK(!handed_over_);
+  if (!failed_.ok()) {
+    done(failed_);
+    return;
+  }
   request.size_bytes = size_bytes_;
   request.crc32c = crc32c();
   if (number_ == 0) {
-    request.kind = CommitRequest::Kind::kPut;
+    request.kind = small;
     request.content = std::move(buffer_);
     if (BlockCrcCount(size_bytes_) > 0) {
       request.block_crcs.assign(block_crcs_.begin(), block_crcs_.end());
@@ -205,12 +236,12 @@ void SegmentUpload::Finish(FinishRequest finish, CommitDone done) {
     parts_.committer->Submit(std::move(request));
     return;
   }
-  const absl::Status finished = FinishSegment(finish.durability);
+  const absl::Status finished = FinishSegment(request.durability);
   if (!finished.ok()) {
     done(finished);
     return;
   }
-  request.kind = CommitRequest::Kind::kFinish;
+  request.kind = large;
   request.extent =
       Extent{number_, kSegmentHeaderBytes, size_bytes_, request.crc32c};
   request.file = std::move(file_);

@@ -47,8 +47,13 @@ class SegmentUpload : public Upload {
   int64_t size_bytes() const override { return size_bytes_; }
   uint32_t crc32c() const override;
   void Finish(FinishRequest request, CommitDone done) override;
+  void FinishReplica(ReplicatedChange change, CommitDone done) override;
 
  private:
+  // Adds what was written to `request`, whose durability is set, and hands it
+  // over; as a record of kind `small` if there is no segment, else `large`.
+  void Submit(CommitRequest request, CommitRequest::Kind small,
+              CommitRequest::Kind large, CommitDone done);
   absl::Status Spill();
   absl::Status WriteToSegment(const absl::Cord& data);
   void AddToCrcs(const absl::Cord& data);

@@ -52,6 +52,11 @@ class FakeUpload : public Upload {
                  request.durability, std::move(done));
   }
 
+  void FinishReplica(ReplicatedChange change, CommitDone done) override {
+    path_->Store(Uuid(), change.file, std::move(content_), Durability::kSynced,
+                 std::move(done));
+  }
+
  private:
   FakeStorePath* const path_;
   std::string content_;

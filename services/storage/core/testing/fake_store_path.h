@@ -58,6 +58,7 @@ class FakeStorePath : public StorePath {
   std::string ContentOf(absl::string_view name) const;
 
   // --- StorePath.
+  ReplicaStore* replica() override { return nullptr; }  // Nobody copies it.
   void Put(PutRequest request, CommitDone done) override;
   void Delete(DeleteRequest request, CommitDone done) override;
   absl::StatusOr<std::unique_ptr<Upload>> StartUpload(

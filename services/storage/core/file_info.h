@@ -1,0 +1,49 @@
+// What is known of a file, as plain values: what all of the storage speaks of.
+
+#ifndef CAIRN_SERVICES_STORAGE_CORE_FILE_INFO_H_
+#define CAIRN_SERVICES_STORAGE_CORE_FILE_INFO_H_
+
+#include <cstdint>
+#include <string>
+
+namespace cairn {
+namespace storage {
+
+// A run of content that has one CRC-32C on disk.
+inline constexpr int64_t kBlockBytes = 256 << 10;
+
+// What an acknowledgement survives: a killed process; a power cut.
+enum class Durability { kCached, kSynced };
+
+enum class FileKind { kNormal = 1, kAppender = 2, kDerived = 3 };
+
+// Orders the changes of one file, alike on every member: hybrid logical clock
+// (milliseconds in the upper 48 bits, a counter in the lower 16), then the
+// number of the node that took the change.
+struct Version {
+  uint64_t clock = 0;
+  uint32_t node = 0;
+
+  friend bool operator==(const Version& a, const Version& b) {
+    return a.clock == b.clock && a.node == b.node;
+  }
+  friend bool operator<(const Version& a, const Version& b) {
+    return a.clock != b.clock ? a.clock < b.clock : a.node < b.node;
+  }
+};
+
+// What is known of a file.
+struct FileInfo {
+  std::string name;
+  int64_t size_bytes = 0;
+  uint32_t crc32c = 0;  // Of the whole content.
+  FileKind kind = FileKind::kNormal;
+  int64_t create_unix_seconds = 0;
+  Version version;
+  uint32_t origin_node = 0;  // Number of the node that took the upload.
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_CORE_FILE_INFO_H_

@@ -1,0 +1,103 @@
+#include "services/storage/core/replica_source.h"
+
+#include <memory>
+#include <utility>
+
+#include "lib/base/log.h"
+#include "lib/base/status_macros.h"
+#include "services/storage/core/replica_store.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+// Adds the content if it is to be sent along. What cannot be read here may be
+// readable elsewhere: it goes without, and whoever gets it fetches it.
+void AddContent(StorePath* path, const KnownFile& known,
+                const ChangeLimits& limits, ReplicatedChange* change) {
+  if (known.content_missing ||
+      known.file.size_bytes > limits.content_bytes_max) {
+    return;
+  }
+  const absl::StatusOr<std::unique_ptr<OpenFile>> file =
+      path->Open(known.file.name);
+  if (!file.ok() || !((*file)->info().version == known.file.version)) return;
+  absl::StatusOr<absl::Cord> content =
+      (*file)->Read(0, (*file)->info().size_bytes);
+  if (!content.ok()) {
+    CAIRN_LOG(kWarning, "replication",
+              "file cannot be read here, members fetch it from others name={} "
+              "error={}",
+              known.file.name, content.status());
+    return;
+  }
+  change->content = *std::move(content);
+}
+
+int64_t ContentBytes(const ReplicatedChange& change) {
+  return change.content.has_value()
+             ? static_cast<int64_t>(change.content->size())
+             : 0;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
+    StorePath* path, const LogId& log, uint64_t after,
+    const ChangeLimits& limits) {
+  ReplicaStore* const store = path->replica();
+  CAIRN_ASSIGN_OR_RETURN(std::vector<LogEntry> entries,
+                         store->ReadLog(log, after, limits.entries_max));
+  std::vector<ReplicatedChange> changes;
+  changes.reserve(entries.size());
+  int64_t bytes = 0;
+  for (LogEntry& entry : entries) {
+    if (bytes >= limits.bytes_max) break;
+    CAIRN_ASSIGN_OR_RETURN(const absl::optional<KnownFile> known,
+                           store->Find(entry.name));
+    ReplicatedChange change;
+    change.mode = ReplicatedChange::Mode::kNext;
+    change.change = LogPosition{log, entry.sequence};
+    change.kind = entry.kind;
+    change.request_id = entry.request_id;
+    if (known.has_value() && known->file.version == entry.version) {
+      change.file = known->file;
+      if (!known->deleted) AddContent(path, *known, limits, &change);
+    } else {
+      change.passed = true;
+      change.file.name = std::move(entry.name);
+      change.file.version = entry.version;
+    }
+    bytes += ContentBytes(change);
+    changes.push_back(std::move(change));
+  }
+  return changes;
+}
+
+absl::StatusOr<SnapshotChanges> ReadSnapshotChanges(
+    StorePath* path, absl::string_view from, const ChangeLimits& limits) {
+  CAIRN_ASSIGN_OR_RETURN(SnapshotPage page, path->replica()->ReadSnapshot(
+                                                from, limits.entries_max));
+  SnapshotChanges changes;
+  changes.next = std::move(page.next);
+  changes.changes.reserve(page.files.size());
+  int64_t bytes = 0;
+  for (KnownFile& known : page.files) {
+    ReplicatedChange change;
+    change.mode = ReplicatedChange::Mode::kSnapshot;
+    change.change = known.change;
+    change.kind = known.deleted ? ChangeKind::kDelete : ChangeKind::kPut;
+    // Past the limit contents are left to be fetched: the page is to end where
+    // its last name does.
+    if (!known.deleted && bytes < limits.bytes_max) {
+      AddContent(path, known, limits, &change);
+    }
+    bytes += ContentBytes(change);
+    change.file = std::move(known.file);
+    changes.changes.push_back(std::move(change));
+  }
+  return changes;
+}
+
+}  // namespace storage
+}  // namespace cairn

@@ -1,0 +1,110 @@
+// One disk of a storage node, as the members that copy each other see it: the
+// logs, the state that they made, and what other members took.
+//
+//   member A                                 member B
+//   Put ─▶ own log ── ReadLog, Find, Open ─▶ Apply(kNext) ─▶ A's log
+//            all files ── ReadSnapshot ────▶ Apply(kSnapshot) … SetLogs
+//            one file ── Open ─────────────▶ FinishReplica(kContent)
+//
+// Implemented by the engine (services/storage/store). Thread-safe. What may
+// block says so and belongs on StorePath::io().
+
+#ifndef CAIRN_SERVICES_STORAGE_CORE_REPLICA_STORE_H_
+#define CAIRN_SERVICES_STORAGE_CORE_REPLICA_STORE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "services/storage/core/replica_log.h"
+#include "services/storage/core/store_path.h"
+
+namespace cairn {
+namespace storage {
+
+// Told that a log has grown or that more of it is synced: ask Logs(). Runs on
+// the path's threads, with no lock held; must be quick and not block.
+class LogObserver {
+ public:
+  virtual ~LogObserver() = default;
+  virtual void OnLogs() = 0;
+};
+
+// Files in the order of the index, from a snapshot.
+struct SnapshotPage {
+  std::vector<KnownFile> files;
+
+  // Where the next page begins; empty after the last one.
+  std::string next;
+};
+
+class ReplicaStore {
+ public:
+  virtual ~ReplicaStore() = default;
+
+  // Null for none; before the path is used. Borrowed until the path is
+  // destroyed, or until this is called with null.
+  virtual void SetLogObserver(LogObserver* observer) = 0;
+
+  // Every log that the path has something of; the own one first. Cheap.
+  virtual std::vector<LogRange> Logs() = 0;
+
+  // Entries behind `after`, in order without gaps, at most `limit`; none at the
+  // log's end. Blocks.
+  //   NOT_FOUND     UNKNOWN_LOG.
+  //   OUT_OF_RANGE  LOG_CUT: the entry behind `after` is not kept any more.
+  virtual absl::StatusOr<std::vector<LogEntry>> ReadLog(const LogId& log,
+                                                        uint64_t after,
+                                                        size_t limit) = 0;
+
+  // What is known of a name; nullopt if nothing is. Blocks.
+  virtual absl::StatusOr<absl::optional<KnownFile>> Find(
+      absl::string_view name) = 0;
+
+  // Queues a change that another member took. What is here already, or older
+  // than what is here, is OK and changes nothing but the position. `done` as of
+  // every change (store_path.h), and
+  //   FAILED_PRECONDITION  OUT_OF_ORDER: with kNext, it is not the next of its
+  //                        log. Nothing was changed.
+  //   INVALID_ARGUMENT     TOO_LARGE: such a content needs StartUpload() and
+  //                        FinishReplica().
+  virtual void Apply(ReplicatedChange change, CommitDone done) = 0;
+
+  // Says how far logs are applied, where no single change does: after a
+  // snapshot was applied that began there, or for a log to be heard of. Never
+  // moves a position back; `applied` and `cut` count. Blocks.
+  virtual absl::Status SetLogs(const std::vector<LogRange>& logs) = 0;
+
+  // Files whose content is missing, at most `limit`, in the order of their
+  // names from behind `after`.
+  virtual std::vector<std::string> ListMissing(absl::string_view after,
+                                               size_t limit) = 0;
+
+  // Makes sure that ReadSnapshot() sees all that is applied now, and says how
+  // far that is. Blocks while a checkpoint is made.
+  virtual absl::StatusOr<std::vector<LogRange>> BeginSnapshot() = 0;
+
+  // A page of all files and tombstones; `from` is empty or SnapshotPage::next
+  // of any snapshot. Blocks.
+  //   INVALID_ARGUMENT  `from` is none.
+  virtual absl::StatusOr<SnapshotPage> ReadSnapshot(absl::string_view from,
+                                                    size_t limit) = 0;
+
+  // Makes everything durable that was applied before the call. Blocks.
+  virtual absl::Status Sync() = 0;
+
+  // Every member has these changes, durably: their tombstones and entries may
+  // be dropped when they are old enough. Until the first call all are taken to
+  // be so: a path that nobody copies.
+  virtual void SetPassed(const std::vector<LogPosition>& passed) = 0;
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_CORE_REPLICA_STORE_H_

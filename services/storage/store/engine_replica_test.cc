@@ -1,0 +1,435 @@
+// Two store paths of one group, each in a file system in memory: one takes
+// changes, the other takes them over. What members say to each other for that
+// is in services/storage/sync.
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/mutex.h"
+#include "lib/checksum/crc32c.h"
+#include "lib/testing/crashable_file_system.h"
+#include "lib/testing/fake_clock.h"
+#include "lib/testing/status_matchers.h"
+#include "services/storage/core/replica_source.h"
+#include "services/storage/core/replica_store.h"
+#include "services/storage/store/engine.h"
+#include "services/storage/store/test_path.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+using Mode = ReplicatedChange::Mode;
+
+constexpr const char* kDirectory = "/disk/path";
+
+// A path of one member.
+class Member {
+ public:
+  explicit Member(uint32_t number)
+      : fs_(number), options_(TestPathOptions(kDirectory)) {
+    options_.node_number = number;
+    options_.node_uuid = Uuid::Random();
+    CAIRN_CHECK_OK(fs_.CreateDirectory("/disk"));
+    CAIRN_CHECK_OK(fs_.SyncDirectory("/"));
+    Open();
+  }
+
+  void Open() {
+    path_.reset();
+    auto opened = OpenStorePath(options_, &fs_, &clock_);
+    CAIRN_CHECK_OK(opened.status());
+    path_ = *std::move(opened);
+  }
+
+  void KillAndOpen() {
+    fs_.KillProcess();
+    Open();
+  }
+
+  void PowerCutAndOpen() {
+    fs_.Crash();
+    options_.boot_id += "+";
+    Open();
+  }
+
+  void Rebuild() {
+    path_->Stop();
+    path_.reset();
+    CAIRN_CHECK_OK(RebuildIndex(options_, &fs_, &clock_, nullptr).status());
+    Open();
+  }
+
+  Engine* path() { return path_.get(); }
+  ReplicaStore* replica() { return path_->replica(); }
+  LogRange own_log() { return replica()->Logs().front(); }
+  FakeClock* clock() { return &clock_; }
+
+  // How far it has that log; 0 if it does not know it.
+  LogRange RangeOf(const LogId& id) {
+    for (const LogRange& log : replica()->Logs()) {
+      if (log.log == id) return log;
+    }
+    return {};
+  }
+
+ private:
+  CrashableFileSystem fs_;
+  FakeClock clock_;
+  StorePathOptions options_;
+  std::unique_ptr<Engine> path_;
+};
+
+absl::StatusOr<Committed> ApplyAndWait(Member* to, ReplicatedChange change) {
+  Notification applied;
+  absl::StatusOr<Committed> answer;
+  to->replica()->Apply(std::move(change),
+                       [&](absl::StatusOr<Committed> committed) {
+                         answer = std::move(committed);
+                         applied.Notify();
+                       });
+  applied.WaitForNotification();
+  return answer;
+}
+
+// Brings the content of a file that `to` has without it.
+absl::StatusOr<Committed> FetchContent(Member* from, Member* to,
+                                       const std::string& name) {
+  const auto known = to->replica()->Find(name);
+  CAIRN_CHECK_OK(known.status());
+  CAIRN_CHECK(known->has_value());
+  const absl::StatusOr<std::string> content = ReadFile(from->path(), name);
+  CAIRN_CHECK_OK(content.status());
+  auto upload = to->path()->StartUpload((*known)->file.size_bytes);
+  CAIRN_CHECK_OK(upload.status());
+  CAIRN_CHECK_OK((*upload)->Write(absl::Cord(*content)));
+  ReplicatedChange change;
+  change.mode = Mode::kContent;
+  change.change = (*known)->change;
+  change.file = (*known)->file;
+  change.synced = true;
+  Notification done;
+  absl::StatusOr<Committed> answer;
+  (*upload)->FinishReplica(std::move(change),
+                           [&](absl::StatusOr<Committed> committed) {
+                             answer = std::move(committed);
+                             done.Notify();
+                           });
+  done.WaitForNotification();
+  return answer;
+}
+
+// Applies all of `log` that `from` has and `to` has not, and what contents are
+// missing then.
+void Copy(Member* from, Member* to, const LogId& log) {
+  ASSERT_THAT(to->replica()->SetLogs({LogRange{log}}), IsOk());
+  while (true) {
+    const uint64_t have = to->RangeOf(log).applied;
+    auto changes = ReadChanges(from->path(), log, have, ChangeLimits{});
+    ASSERT_THAT(changes, IsOk());
+    if (changes->empty()) break;
+    for (ReplicatedChange& change : *changes) {
+      ASSERT_THAT(ApplyAndWait(to, std::move(change)), IsOk());
+    }
+  }
+  for (const std::string& name : to->replica()->ListMissing("", 100)) {
+    const auto known = from->replica()->Find(name);
+    ASSERT_THAT(known, IsOk());
+    if (!known->has_value() || (*known)->deleted) continue;
+    ASSERT_THAT(FetchContent(from, to, name), IsOk());
+  }
+}
+
+void Copy(Member* from, Member* to) { Copy(from, to, from->own_log().log); }
+
+TEST(EngineReplicaTest, GivesBackWhatAnotherMemberTook) {
+  Member a(1);
+  Member b(2);
+  const std::vector<size_t> sizes = {0, 1, 4096, 262145, 1 << 20, 3 << 20};
+  for (const size_t size : sizes) {
+    ASSERT_THAT(
+        PutFile(a.path(), absl::StrCat("f", size), TestContent(size, size)),
+        IsOk());
+  }
+  Copy(&a, &b);
+  for (const size_t size : sizes) {
+    const std::string name = absl::StrCat("f", size);
+    EXPECT_THAT(ReadFile(b.path(), name),
+                IsOkAndHolds(TestContent(size, size)));
+    const auto there = a.path()->Stat(name);
+    const auto here = b.path()->Stat(name);
+    ASSERT_THAT(here, IsOk());
+    EXPECT_TRUE(here->version == there->version);
+    EXPECT_EQ(here->origin_node, there->origin_node);
+    EXPECT_EQ(here->create_unix_seconds, there->create_unix_seconds);
+  }
+  EXPECT_EQ(b.RangeOf(a.own_log().log).applied, sizes.size());
+  // What it took over is no change of its own.
+  EXPECT_EQ(b.own_log().applied, 0u);
+  EXPECT_EQ(b.path()->Status().files, static_cast<int64_t>(sizes.size()));
+}
+
+TEST(EngineReplicaTest, KeepsPositionAndFilesOverAKill) {
+  Member a(1);
+  Member b(2);
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_THAT(PutFile(a.path(), absl::StrCat("f", i), TestContent(i, 1000)),
+                IsOk());
+  }
+  ASSERT_THAT(DeleteFile(a.path(), "f3"), IsOk());
+  Copy(&a, &b);
+  b.KillAndOpen();
+  EXPECT_EQ(b.RangeOf(a.own_log().log).applied, 21u);
+  EXPECT_THAT(ReadFile(b.path(), "f7"), IsOkAndHolds(TestContent(7, 1000)));
+  EXPECT_THAT(b.path()->Stat("f3"), StatusIs(absl::StatusCode::kNotFound));
+  // From a checkpoint, too.
+  ASSERT_THAT(b.replica()->BeginSnapshot(), IsOk());
+  ASSERT_THAT(PutFile(a.path(), "later", "x"), IsOk());
+  b.KillAndOpen();
+  Copy(&a, &b);
+  EXPECT_EQ(b.RangeOf(a.own_log().log).applied, 22u);
+  EXPECT_THAT(ReadFile(b.path(), "later"), IsOkAndHolds("x"));
+}
+
+TEST(EngineReplicaTest, TakesChangesInTheirOrderOnly) {
+  Member a(1);
+  Member b(2);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_THAT(PutFile(a.path(), absl::StrCat("f", i), "x"), IsOk());
+  }
+  const LogId log = a.own_log().log;
+  auto changes = ReadChanges(a.path(), log, 0, ChangeLimits{});
+  ASSERT_THAT(changes, IsOk());
+  ASSERT_THAT(*changes, SizeIs(3));
+  // Before the log was heard of.
+  EXPECT_EQ(ReasonOf(ApplyAndWait(&b, (*changes)[0]).status()),
+            ErrorReason::kOutOfOrder);
+  ASSERT_THAT(b.replica()->SetLogs({LogRange{log}}), IsOk());
+  EXPECT_EQ(ReasonOf(ApplyAndWait(&b, (*changes)[1]).status()),
+            ErrorReason::kOutOfOrder);
+  EXPECT_THAT(b.path()->Stat("f1"), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(ApplyAndWait(&b, (*changes)[0]), IsOk());
+  EXPECT_THAT(ApplyAndWait(&b, (*changes)[1]), IsOk());
+  // Again: nothing happens.
+  EXPECT_THAT(ApplyAndWait(&b, (*changes)[0]), IsOk());
+  EXPECT_EQ(b.RangeOf(log).applied, 2u);
+  EXPECT_EQ(b.path()->Status().files, 2);
+}
+
+TEST(EngineReplicaTest, TheHigherVersionWinsWhateverComesFirst) {
+  Member a(1);
+  Member b(2);
+  Member c(3);
+  ASSERT_THAT(PutFile(a.path(), "f", "content"), IsOk());
+  Copy(&a, &b);
+  // Deleted at B, whose clock is a day behind.
+  b.clock()->Advance(-absl::Hours(24));
+  ASSERT_THAT(DeleteFile(b.path(), "f"), IsOk());
+  // C hears of the deletion first.
+  Copy(&b, &c);
+  EXPECT_EQ(ReasonOf(c.path()->Stat("f").status()), ErrorReason::kFileDeleted);
+  Copy(&a, &c);
+  EXPECT_EQ(ReasonOf(c.path()->Stat("f").status()), ErrorReason::kFileDeleted);
+  EXPECT_EQ(c.RangeOf(a.own_log().log).applied, 1u);
+  Copy(&b, &a);
+  EXPECT_EQ(ReasonOf(a.path()->Stat("f").status()), ErrorReason::kFileDeleted);
+  for (Member* member : {&a, &b, &c}) {
+    EXPECT_EQ(member->path()->Status().files, 0);
+  }
+}
+
+TEST(EngineReplicaTest, AnyMemberServesALogAsFarAsItHasIt) {
+  Member a(1);
+  Member b(2);
+  Member c(3);
+  ASSERT_THAT(PutFile(a.path(), "f1", "one"), IsOk());
+  ASSERT_THAT(PutFile(a.path(), "gone", "two"), IsOk());
+  ASSERT_THAT(DeleteFile(a.path(), "gone"), IsOk());
+  ASSERT_THAT(PutFile(a.path(), "large", TestContent(5, 3 << 20)), IsOk());
+  const LogId log = a.own_log().log;
+  Copy(&a, &b);
+  b.KillAndOpen();
+  Copy(&b, &c, log);
+  EXPECT_EQ(c.RangeOf(log).applied, 4u);
+  EXPECT_THAT(ReadFile(c.path(), "f1"), IsOkAndHolds("one"));
+  EXPECT_THAT(ReadFile(c.path(), "large"),
+              IsOkAndHolds(TestContent(5, 3 << 20)));
+  EXPECT_EQ(ReasonOf(c.path()->Stat("gone").status()),
+            ErrorReason::kFileDeleted);
+}
+
+TEST(EngineReplicaTest, KnowsAFileWhoseContentIsMissing) {
+  Member a(1);
+  Member b(2);
+  const std::string content = TestContent(9, 3 << 20);
+  ASSERT_THAT(PutFile(a.path(), "large", content), IsOk());
+  const LogId log = a.own_log().log;
+  ASSERT_THAT(b.replica()->SetLogs({LogRange{log}}), IsOk());
+  auto changes = ReadChanges(a.path(), log, 0, ChangeLimits{});
+  ASSERT_THAT(changes, IsOk());
+  ASSERT_THAT(ApplyAndWait(&b, changes->front()), IsOk());
+
+  EXPECT_THAT(b.path()->Stat("large"), IsOk());
+  EXPECT_EQ(ReasonOf(b.path()->Open("large").status()),
+            ErrorReason::kContentNotHere);
+  EXPECT_THAT(b.replica()->ListMissing("", 10), ElementsAre("large"));
+  b.KillAndOpen();
+  EXPECT_THAT(b.replica()->ListMissing("", 10), ElementsAre("large"));
+  EXPECT_THAT(b.replica()->ListMissing("large", 10), IsEmpty());
+  ASSERT_THAT(b.replica()->BeginSnapshot(), IsOk());
+  EXPECT_THAT(b.replica()->ListMissing("", 10), ElementsAre("large"));
+
+  ASSERT_THAT(FetchContent(&a, &b, "large"), IsOk());
+  EXPECT_THAT(ReadFile(b.path(), "large"), IsOkAndHolds(content));
+  EXPECT_THAT(b.replica()->ListMissing("", 10), IsEmpty());
+  EXPECT_EQ(b.path()->Status().files, 1);
+  b.KillAndOpen();
+  EXPECT_THAT(ReadFile(b.path(), "large"), IsOkAndHolds(content));
+  EXPECT_THAT(b.replica()->ListMissing("", 10), IsEmpty());
+  EXPECT_EQ(b.RangeOf(log).applied, 1u);
+}
+
+TEST(EngineReplicaTest, RefusesAContentThatIsNotTheFiles) {
+  Member a(1);
+  Member b(2);
+  ASSERT_THAT(PutFile(a.path(), "large", TestContent(9, 3 << 20)), IsOk());
+  const LogId log = a.own_log().log;
+  ASSERT_THAT(b.replica()->SetLogs({LogRange{log}}), IsOk());
+  auto changes = ReadChanges(a.path(), log, 0, ChangeLimits{});
+  ASSERT_THAT(changes, IsOk());
+  ReplicatedChange change = changes->front();
+  ASSERT_THAT(ApplyAndWait(&b, change), IsOk());
+  auto upload = b.path()->StartUpload(absl::nullopt);
+  ASSERT_THAT(upload, IsOk());
+  ASSERT_THAT((*upload)->Write(absl::Cord(TestContent(8, 3 << 20))), IsOk());
+  change.mode = Mode::kContent;
+  absl::Status answer;
+  (*upload)->FinishReplica(change, [&](absl::StatusOr<Committed> committed) {
+    answer = committed.status();
+  });
+  EXPECT_EQ(ReasonOf(answer), ErrorReason::kChecksumMismatch);
+  EXPECT_THAT(b.replica()->ListMissing("", 10), ElementsAre("large"));
+}
+
+TEST(EngineReplicaTest, ARequestIsAnsweredAlikeAtAnotherMember) {
+  Member a(1);
+  Member b(2);
+  const Uuid request = Uuid::Random();
+  const auto put =
+      PutFile(a.path(), "f", "content", Durability::kSynced, request);
+  ASSERT_THAT(put, IsOk());
+  EXPECT_TRUE(put->change == (LogPosition{a.own_log().log, 1}));
+  Copy(&a, &b);
+  b.KillAndOpen();
+  const auto again =
+      PutFile(b.path(), "another", "content", Durability::kSynced, request);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(again->replayed);
+  EXPECT_EQ(again->file.name, "f");
+  EXPECT_TRUE(again->change == put->change);
+}
+
+TEST(EngineReplicaTest, ANewMemberTakesASnapshotAndThenTheLog) {
+  Member a(1);
+  Member b(2);
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_THAT(PutFile(a.path(), absl::StrCat("f", i), TestContent(i, 500)),
+                IsOk());
+  }
+  ASSERT_THAT(DeleteFile(a.path(), "f5"), IsOk());
+  // A rebuilt path has files that its log does not tell of.
+  a.Rebuild();
+  const LogId log = a.own_log().log;
+  EXPECT_EQ(ReasonOf(ReadChanges(a.path(), log, 0, ChangeLimits{}).status()),
+            ErrorReason::kLogCut);
+
+  const auto begun = a.replica()->BeginSnapshot();
+  ASSERT_THAT(begun, IsOk());
+  ASSERT_THAT(PutFile(a.path(), "meanwhile", "y"), IsOk());
+  std::string from;
+  int pages = 0;
+  do {
+    auto page = ReadSnapshotChanges(a.path(), from, ChangeLimits{7});
+    ASSERT_THAT(page, IsOk());
+    for (ReplicatedChange& change : page->changes) {
+      ASSERT_THAT(ApplyAndWait(&b, std::move(change)), IsOk());
+    }
+    from = page->next;
+    ++pages;
+  } while (!from.empty());
+  EXPECT_GT(pages, 4);
+  ASSERT_THAT(b.replica()->SetLogs(*begun), IsOk());
+  Copy(&a, &b);
+  EXPECT_EQ(b.path()->Status().files, 30);
+  EXPECT_THAT(ReadFile(b.path(), "f29"), IsOkAndHolds(TestContent(29, 500)));
+  EXPECT_THAT(ReadFile(b.path(), "meanwhile"), IsOkAndHolds("y"));
+  EXPECT_EQ(ReasonOf(b.path()->Stat("f5").status()), ErrorReason::kFileDeleted);
+  EXPECT_EQ(b.RangeOf(log).applied, a.own_log().applied);
+  b.KillAndOpen();
+  EXPECT_EQ(b.RangeOf(log).applied, a.own_log().applied);
+  EXPECT_EQ(b.RangeOf(log).cut, 1u);
+}
+
+TEST(EngineReplicaTest, APowerCutLosesNothingThatWasSaidToBeSynced) {
+  Member a(1);
+  Member b(2);
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_THAT(PutFile(a.path(), absl::StrCat("f", i), TestContent(i, 500)),
+                IsOk());
+  }
+  const LogId log = a.own_log().log;
+  Copy(&a, &b);
+  EXPECT_EQ(b.RangeOf(log).synced, 0u);
+  ASSERT_THAT(b.replica()->Sync(), IsOk());
+  EXPECT_EQ(b.RangeOf(log).synced, 10u);
+  ASSERT_THAT(PutFile(a.path(), "unsynced", "x"), IsOk());
+  Copy(&a, &b);
+  const LogId own = b.own_log().log;
+  b.PowerCutAndOpen();
+  const LogRange range = b.RangeOf(log);
+  EXPECT_GE(range.applied, 10u);
+  EXPECT_EQ(range.synced, range.applied);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_THAT(ReadFile(b.path(), absl::StrCat("f", i)), IsOk());
+  }
+  // Its own log begins anew, under an id that no other log has.
+  EXPECT_FALSE(b.own_log().log == own);
+  ASSERT_THAT(PutFile(b.path(), "own", "x"), IsOk());
+  Copy(&a, &b);
+  Copy(&b, &a);
+  EXPECT_THAT(ReadFile(b.path(), "unsynced"), IsOkAndHolds("x"));
+  EXPECT_THAT(ReadFile(a.path(), "own"), IsOkAndHolds("x"));
+}
+
+TEST(EngineReplicaTest, ATombstoneWaitsUntilEveryMemberHasPassedIt) {
+  Member a(1);
+  Member b(2);
+  ASSERT_THAT(PutFile(a.path(), "f", "x"), IsOk());
+  a.replica()->SetPassed({});
+  ASSERT_THAT(DeleteFile(a.path(), "f"), IsOk());
+  const LogId log = a.own_log().log;
+  ASSERT_THAT(a.path()->Compact(0, nullptr), IsOk());
+  a.clock()->Advance(absl::Hours(24 * 30));
+  ASSERT_THAT(a.path()->Compact(0, nullptr), IsOk());
+  EXPECT_EQ(ReasonOf(a.path()->Stat("f").status()), ErrorReason::kFileDeleted);
+  a.replica()->SetPassed({{log, 2}});
+  ASSERT_THAT(PutFile(a.path(), "other", "x"), IsOk());
+  a.clock()->Advance(absl::Hours(24 * 30));
+  ASSERT_THAT(a.path()->Compact(0, nullptr), IsOk());
+  EXPECT_EQ(ReasonOf(a.path()->Stat("f").status()), ErrorReason::kFileNotFound);
+}
+
+}  // namespace
+}  // namespace storage
+}  // namespace cairn
