@@ -7,6 +7,8 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include "lib/rpc/tls.h"
+
 namespace cairn {
 namespace rpc {
 namespace {
@@ -62,8 +64,14 @@ std::shared_ptr<grpc::Channel> MakeChannel(absl::string_view address,
   if (options.own_connection) {
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   }
+  if (options.tls == nullptr) {
+    return grpc::CreateCustomChannel(std::string(address),
+                                     grpc::InsecureChannelCredentials(), args);
+  }
+  const std::string& server_name = options.tls->options().server_name;
+  if (!server_name.empty()) args.SetSslTargetNameOverride(server_name);
   return grpc::CreateCustomChannel(std::string(address),
-                                   grpc::InsecureChannelCredentials(), args);
+                                   options.tls->channel_credentials(), args);
 }
 
 void SetTimeout(grpc::ClientContext* context, absl::Duration timeout) {

@@ -18,7 +18,13 @@ class ServerContextBase;
 namespace cairn {
 namespace rpc {
 
+class Tls;
+
 struct ChannelOptions {
+  // How the process shows who it is and checks the other side; one for the
+  // whole process. Null: plain text.
+  std::shared_ptr<const Tls> tls = nullptr;
+
   // Channels to one address share a connection unless this is set: several
   // connections to one server give more than one core's worth of bytes.
   bool own_connection = false;

@@ -20,6 +20,8 @@
 #include "lib/base/host_port.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
+#include "lib/rpc/grpc_log.h"
+#include "lib/rpc/tls.h"
 
 namespace cairn {
 namespace rpc {
@@ -49,6 +51,7 @@ class WithoutChannelz : public grpc::ServerBuilderOption {
 
 void InitGrpcOnce() {
   static const bool done = [] {
+    RouteGrpcLog();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::channelz::experimental::InitChannelzService();
@@ -75,7 +78,9 @@ std::unique_ptr<grpc::Server> Build(const RpcServerOptions& options,
   for (Binding& binding : *bindings) {
     builder.AddListeningPort(
         JoinHostPort(binding.address.host, binding.address.port),
-        grpc::InsecureServerCredentials(), &binding.bound_port);
+        options.tls == nullptr ? grpc::InsecureServerCredentials()
+                               : options.tls->server_credentials(),
+        &binding.bound_port);
   }
   for (const NamedService& service : services) {
     builder.RegisterService(service.service);
@@ -155,7 +160,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     if (binding.bound_port <= 0) return CannotBind(bindings);
     out->addresses_.push_back(
         JoinHostPort(binding.address.host, binding.bound_port));
-    if (!IsLoopback(binding.address.host)) {
+    if (options.tls == nullptr && !IsLoopback(binding.address.host)) {
       CAIRN_LOG(kWarning, "rpc",
                 "NO TLS: whoever can reach this address can read and write, "
                 "and can read what others send address={}",
@@ -169,7 +174,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     const Binding& binding = admin_bindings.front();
     out->admin_address_ =
         JoinHostPort(binding.address.host, binding.bound_port);
-    if (!IsLoopback(binding.address.host)) {
+    if (options.tls == nullptr && !IsLoopback(binding.address.host)) {
       CAIRN_LOG(kWarning, "rpc",
                 "NO TLS: the address for administrators is open to others "
                 "address={}",

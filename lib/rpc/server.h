@@ -31,6 +31,8 @@ class Service;
 namespace cairn {
 namespace rpc {
 
+class Tls;
+
 // A service with its full name: {FileService::service_full_name(), &service}.
 struct NamedService {
   std::string name;
@@ -43,6 +45,9 @@ struct RpcServerOptions {
 
   // The same for channelz; empty for none. Keep it on loopback.
   std::string admin_listen;
+
+  // How the server shows who it is, on all addresses. Null: plain text.
+  std::shared_ptr<const Tls> tls = nullptr;
 
   // What a message may hold at most, either way. The protocol allows 4 MiB of
   // content; the rest is for what is round it.
@@ -64,8 +69,8 @@ struct RpcServerOptions {
 // Thread-safe.
 class RpcServer {
  public:
-  // Binds every address and serves. Says so loudly if an address is not on
-  // loopback, since this version has no TLS.
+  // Binds every address and serves. Says so loudly if one without TLS is not on
+  // loopback.
   //   INVALID_ARGUMENT     an address is malformed; the message names it.
   //   FAILED_PRECONDITION  an address cannot be bound; the message names it.
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(
