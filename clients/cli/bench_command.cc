@@ -238,8 +238,8 @@ ExitCode PrintGrpcurl(Session* session) {
   request["items"] = Json::array({item});
   session->Print("# bench sends many operations in each message, as here one:");
   session->Write(NodeForUpload(*session, ""));
-  session->Print(
-      GrpcurlCall(kNodeWord, "cairn.storage.v1.BatchService/Run", request));
+  session->Print(GrpcurlCall(*session, kNodeWord,
+                             "cairn.storage.v1.BatchService/Run", request));
   return kExitOk;
 }
 

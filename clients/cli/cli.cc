@@ -20,7 +20,9 @@ constexpr int kInFlightMax = 65536;
 constexpr char kFooter[] =
     "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 unavailable,\n"
     "            5 damaged, 130 interrupted.\n"
-    "Environment: CAIRN_TRACKERS (addresses, by commas), NO_COLOR.\n"
+    "Environment: CAIRN_TRACKERS (addresses, by commas), CAIRN_TLS_CA,\n"
+    "             CAIRN_TLS_CERT, CAIRN_TLS_KEY, CAIRN_TLS_SERVER_NAME, "
+    "NO_COLOR.\n"
     "\n"
     "  id=$(cairn put photo.jpg --tracker localhost:7700)\n"
     "  cairn get \"$id\" -o photo.jpg\n"
@@ -112,6 +114,17 @@ void Commands::AddGlobalFlags() {
       ->allow_extra_args(false);
   app_->add_option("--storage", global.storage,
                    "Storage node to use directly, without trackers.");
+  app_->add_option("--tls-ca", global.tls_ca,
+                   "Certificates (PEM) of the authorities that stand for the "
+                   "cluster's; turns TLS on.");
+  app_->add_option("--tls-cert", global.tls_cert,
+                   "Certificate (PEM) of this side, where the cluster asks for "
+                   "one.");
+  app_->add_option("--tls-key", global.tls_key,
+                   "Key (PEM) of --tls-cert; readable by you alone.");
+  app_->add_option("--tls-server-name", global.tls_server_name,
+                   "Name that servers' certificates carry, if it is not the "
+                   "host of their address.");
   app_->add_option("--zone", global.zone,
                    "Zone of this machine, for policies that prefer what is "
                    "near.");

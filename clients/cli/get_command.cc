@@ -336,10 +336,10 @@ std::string GrpcurlForGet(const Session& session, const std::string& id,
   }
   if (range.length.has_value()) request["length"] = absl::StrCat(*range.length);
   std::string lines = NodeForFile(session, id);
-  absl::StrAppend(
-      &lines,
-      GrpcurlCall(kNodeWord, "cairn.storage.v1.FileService/Download", request),
-      " |\n  jq -r '.chunk.data // empty' | base64 -d");
+  absl::StrAppend(&lines,
+                  GrpcurlCall(session, kNodeWord,
+                              "cairn.storage.v1.FileService/Download", request),
+                  " |\n  jq -r '.chunk.data // empty' | base64 -d");
   if (output != "-") {
     absl::StrAppend(&lines, " > ",
                     ShellQuote(output.empty() ? BaseName(id) : output));

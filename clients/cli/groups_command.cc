@@ -52,7 +52,7 @@ ExitCode RunGroups(Session* session) {
   if (session->flags().print_grpcurl) {
     const bool storage = !session->flags().storage.empty();
     session->Print(
-        GrpcurlCall(AddressWord(*session),
+        GrpcurlCall(*session, AddressWord(*session),
                     storage ? "cairn.storage.v1.NodeService/GetState"
                             : "cairn.tracker.v1.TrackerService/ListGroups",
                     Json::object()));

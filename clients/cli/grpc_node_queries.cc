@@ -13,6 +13,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/grpc_status.h"
+#include "lib/rpc/tls.h"
 
 namespace cairn {
 namespace cli {
@@ -20,14 +21,23 @@ namespace {
 
 class GrpcNodeQueries : public NodeQueries {
  public:
+  void UseTls(const rpc::TlsOptions& tls) override ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    options_ = tls;
+    tls_ = nullptr;
+    channels_.clear();
+  }
+
   absl::StatusOr<storage::v1::GetStateResponse> GetState(
       const std::string& address, absl::Duration timeout) override {
     grpc::ClientContext context;
     rpc::SetTimeout(&context, timeout);
     storage::v1::GetStateResponse response;
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                           ChannelTo(address));
     return Result(address,
-                  storage::v1::NodeService::NewStub(ChannelTo(address))
-                      ->GetState(&context, {}, &response),
+                  storage::v1::NodeService::NewStub(channel)->GetState(
+                      &context, {}, &response),
                   response);
   }
 
@@ -39,9 +49,11 @@ class GrpcNodeQueries : public NodeQueries {
     tracker::v1::ListNodesRequest request;
     request.set_group(group);
     tracker::v1::ListNodesResponse response;
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                           ChannelTo(address));
     return Result(address,
-                  tracker::v1::TrackerService::NewStub(ChannelTo(address))
-                      ->ListNodes(&context, request, &response),
+                  tracker::v1::TrackerService::NewStub(channel)->ListNodes(
+                      &context, request, &response),
                   response);
   }
 
@@ -50,18 +62,27 @@ class GrpcNodeQueries : public NodeQueries {
     grpc::ClientContext context;
     rpc::SetTimeout(&context, timeout);
     tracker::v1::ListGroupsResponse response;
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                           ChannelTo(address));
     return Result(address,
-                  tracker::v1::TrackerService::NewStub(ChannelTo(address))
-                      ->ListGroups(&context, {}, &response),
+                  tracker::v1::TrackerService::NewStub(channel)->ListGroups(
+                      &context, {}, &response),
                   response);
   }
 
  private:
-  std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address)
-      ABSL_LOCKS_EXCLUDED(mu_) {
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> ChannelTo(
+      const std::string& address) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
+    if (tls_ == nullptr && !options_.ca_file.empty()) {
+      CAIRN_ASSIGN_OR_RETURN(tls_, rpc::Tls::Open(options_));
+    }
     std::shared_ptr<grpc::Channel>& channel = channels_[address];
-    if (channel == nullptr) channel = rpc::MakeChannel(address);
+    if (channel == nullptr) {
+      rpc::ChannelOptions options;
+      options.tls = tls_;
+      channel = rpc::MakeChannel(address, options);
+    }
     return channel;
   }
 
@@ -74,6 +95,8 @@ class GrpcNodeQueries : public NodeQueries {
   }
 
   Mutex mu_;
+  rpc::TlsOptions options_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<const rpc::Tls> tls_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_
       ABSL_GUARDED_BY(mu_);
 };

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "lib/rpc/tls_files.h"
 #include "nlohmann/json.hpp"
 
 namespace cairn {
@@ -11,9 +12,9 @@ namespace {
 // Asks a tracker and takes one address out of its answer.
 std::string NodeByTracker(const Session& session, absl::string_view method,
                           const Json& request, absl::string_view path) {
-  return absl::StrCat("NODE=$(",
-                      GrpcurlCall(AddressWord(session), method, request),
-                      " | jq -r '", path, "')\n");
+  return absl::StrCat(
+      "NODE=$(", GrpcurlCall(session, AddressWord(session), method, request),
+      " | jq -r '", path, "')\n");
 }
 
 }  // namespace
@@ -22,10 +23,24 @@ std::string ShellQuote(absl::string_view text) {
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
 }
 
-std::string GrpcurlCall(absl::string_view address, absl::string_view method,
-                        const Json& request) {
+std::string TransportFlags(const Session& session) {
+  const rpc::TlsOptions tls = session.tls();
+  if (tls.ca_file.empty()) return "-plaintext";
+  std::string flags = absl::StrCat("-cacert ", ShellQuote(tls.ca_file));
+  if (!tls.certificate_file.empty()) {
+    absl::StrAppend(&flags, " -cert ", ShellQuote(tls.certificate_file),
+                    " -key ", ShellQuote(tls.key_file));
+  }
+  if (!tls.server_name.empty()) {
+    absl::StrAppend(&flags, " -servername ", ShellQuote(tls.server_name));
+  }
+  return flags;
+}
+
+std::string GrpcurlCall(const Session& session, absl::string_view address,
+                        absl::string_view method, const Json& request) {
   return absl::StrCat(
-      "grpcurl -plaintext -d ",
+      "grpcurl ", TransportFlags(session), " -d ",
       ShellQuote(request.dump(-1, ' ', false, Json::error_handler_t::replace)),
       " ", address, " ", method);
 }

@@ -17,9 +17,12 @@ namespace cli {
 // `'it'\''s'`: one word for a shell.
 std::string ShellQuote(absl::string_view text);
 
+// What grpcurl needs to know of TLS: `-plaintext`, or `-cacert …`.
+std::string TransportFlags(const Session& session);
+
 // One call. `address` is a word as the shell takes it.
-std::string GrpcurlCall(absl::string_view address, absl::string_view method,
-                        const Json& request);
+std::string GrpcurlCall(const Session& session, absl::string_view address,
+                        absl::string_view method, const Json& request);
 
 // Lines that set NODE to the node that a call has to go to, asking a tracker
 // if the session names trackers.

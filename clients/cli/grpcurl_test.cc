@@ -23,7 +23,9 @@ namespace cairn {
 namespace cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 constexpr char kId[] =
@@ -132,6 +134,58 @@ TEST_F(GrpcurlTest, TheOthersNameTheirMethods) {
   }
   const auto bench = RunPrinted({"bench", "get", "--storage", "s:1"});
   EXPECT_EQ(Parse<storage::v1::RunRequest>(bench.back()).items_size(), 1);
+}
+
+TEST_F(GrpcurlTest, NamesTheFilesOfTls) {
+  const std::vector<std::string> arguments = {"stat",
+                                              kId,
+                                              "--tracker",
+                                              "t:1",
+                                              "--tls-ca",
+                                              "/it's/ca.pem",
+                                              "--tls-cert",
+                                              "me.pem",
+                                              "--tls-key",
+                                              "me.key",
+                                              "--tls-server-name",
+                                              "cairn",
+                                              "--print-grpcurl"};
+  const CliResult printed = cli_.Run(arguments);
+  EXPECT_EQ(printed.exit, 0) << printed.err;
+  EXPECT_THAT(printed.out, Not(HasSubstr("-plaintext")));
+  const std::string expected =
+      "grpcurl -cacert '/it'\\''s/ca.pem' -cert 'me.pem' -key 'me.key' "
+      "-servername 'cairn' -d ";
+  EXPECT_THAT(printed.out, HasSubstr("NODE=$(" + expected));
+  EXPECT_THAT(printed.out, HasSubstr("\n" + expected));
+
+  cli_.SetVariable("CAIRN_TLS_CA", "/ca.pem");
+  for (const char* command : {"nodes", "groups", "status", "version"}) {
+    EXPECT_THAT(cli_.Run({command, "--tracker", "t:1", "--print-grpcurl"}).out,
+                HasSubstr("grpcurl -cacert '/ca.pem' "))
+        << command;
+  }
+  cli_.WriteFile("file", "content");
+  EXPECT_THAT(cli_.Run({"put", cli_.Path("file"), "--storage", "s:1",
+                        "--print-grpcurl"})
+                  .out,
+              AllOf(HasSubstr("| grpcurl -cacert '/ca.pem' -d @ "),
+                    Not(HasSubstr("-plaintext"))));
+}
+
+TEST_F(GrpcurlTest, WhatTlsLacksIsNamed) {
+  CliResult result =
+      cli_.Run({"stat", kId, "--tracker", "t:1", "--tls-server-name", "n"});
+  EXPECT_EQ(result.exit, 2);
+  EXPECT_THAT(result.err, HasSubstr("--tls-ca"));
+  cli_.SetVariable("CAIRN_TLS_CA", "/ca.pem");
+  result = cli_.Run({"stat", kId, "--tracker", "t:1", "--tls-cert", "me.pem"});
+  EXPECT_EQ(result.exit, 2);
+  EXPECT_THAT(result.err, HasSubstr("--tls-key"));
+  result = cli_.Run({"stat", kId, "--tracker", "127.0.0.1:1"});
+  EXPECT_EQ(result.exit, 3);
+  EXPECT_THAT(result.err,
+              AllOf(HasSubstr("tls.ca_file"), HasSubstr("/ca.pem")));
 }
 
 }  // namespace

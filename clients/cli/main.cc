@@ -53,6 +53,8 @@ int Main(int argc, char** argv) {
   // What the client logs is for the logs of services: a person gets the error
   // of the command itself.
   SetLogLevel(LogLevel::kError);
+  // So does gRPC, of each connection that fails.
+  ::setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   static Interrupt interrupt;  // The signal thread may outlive main().
   WatchSignals(&interrupt);
   const std::unique_ptr<NodeQueries> queries = MakeGrpcNodeQueries();

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "cairn/storage/v1/node_service.pb.h"
 #include "cairn/tracker/v1/tracker_service.pb.h"
+#include "lib/rpc/tls_files.h"
 
 namespace cairn {
 namespace cli {
@@ -23,6 +24,10 @@ class NodeQueries {
  public:
   virtual ~NodeQueries() = default;
 
+  // From now on; without a `ca_file`, as at first, all is plain text. What is
+  // wrong with the files is what calls end with.
+  virtual void UseTls(const rpc::TlsOptions& tls) = 0;
+
   // Of a storage node.
   virtual absl::StatusOr<storage::v1::GetStateResponse> GetState(
       const std::string& address, absl::Duration timeout) = 0;
@@ -35,7 +40,7 @@ class NodeQueries {
       const std::string& address, absl::Duration timeout) = 0;
 };
 
-// By gRPC, without TLS; keeps its connections.
+// By gRPC; keeps its connections.
 std::unique_ptr<NodeQueries> MakeGrpcNodeQueries();
 
 }  // namespace cli

@@ -53,13 +53,13 @@ ExitCode RunNodes(const NodesFlags& flags, Session* session) {
   if (session->flags().print_grpcurl) {
     Json request = Json::object();
     if (!session->flags().storage.empty()) {
-      session->Print(GrpcurlCall(AddressWord(*session),
+      session->Print(GrpcurlCall(*session, AddressWord(*session),
                                  "cairn.storage.v1.NodeService/GetState",
                                  request));
       return kExitOk;
     }
     if (!flags.group.empty()) request["group"] = flags.group;
-    session->Print(GrpcurlCall(AddressWord(*session),
+    session->Print(GrpcurlCall(*session, AddressWord(*session),
                                "cairn.tracker.v1.TrackerService/ListNodes",
                                request));
     return kExitOk;

@@ -91,7 +91,7 @@ absl::StatusOr<std::string> GrpcurlForPut(const PutFlags& flags,
   Json last;
   last["finish"]["crc32c"] = Crc32c(content);
   absl::StrAppend(&lines, "  echo ", ShellQuote(last.dump()), "\n",
-                  "} | grpcurl -plaintext -d @ ", kNodeWord,
+                  "} | grpcurl ", TransportFlags(session), " -d @ ", kNodeWord,
                   " cairn.storage.v1.FileService/Upload\n");
   return lines;
 }

@@ -113,7 +113,7 @@ ExitCode RunRm(const RmFlags& flags, Session* session) {
           absl::StrCat("DURABILITY_LEVEL_", absl::AsciiStrToUpper(flags.level));
       session->Write(NodeForFile(*session, file.file_id));
       session->Print(GrpcurlCall(
-          kNodeWord, "cairn.storage.v1.FileService/Delete", request));
+          *session, kNodeWord, "cairn.storage.v1.FileService/Delete", request));
     }
     return kExitOk;
   }

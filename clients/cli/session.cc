@@ -8,6 +8,8 @@
 #include "absl/strings/str_split.h"
 #include "lib/base/error_reason.h"
 #include "lib/io/errno_status.h"
+#include "lib/io/file_system.h"
+#include "lib/rpc/tls.h"
 #include "nlohmann/json.hpp"
 
 namespace cairn {
@@ -33,6 +35,23 @@ absl::Status Session::Prepare() {
   if (!flags_.trackers.empty() && !flags_.storage.empty()) {
     return UsageError("name trackers or a storage node, not both");
   }
+  TakeVariable("CAIRN_TLS_CA", &flags_.tls_ca);
+  TakeVariable("CAIRN_TLS_CERT", &flags_.tls_cert);
+  TakeVariable("CAIRN_TLS_KEY", &flags_.tls_key);
+  TakeVariable("CAIRN_TLS_SERVER_NAME", &flags_.tls_server_name);
+  if (flags_.tls_ca.empty() &&
+      (!flags_.tls_cert.empty() || !flags_.tls_key.empty() ||
+       !flags_.tls_server_name.empty())) {
+    return UsageError(
+        "TLS needs --tls-ca FILE (or CAIRN_TLS_CA), the certificates of the "
+        "cluster's authorities");
+  }
+  if (flags_.tls_cert.empty() != flags_.tls_key.empty()) {
+    return UsageError(
+        "--tls-cert and --tls-key (or CAIRN_TLS_CERT and CAIRN_TLS_KEY) go "
+        "together");
+  }
+  environment_.queries->UseTls(tls());
   if (!flags_.timeout.empty()) {
     absl::Duration timeout;
     if (!absl::ParseDuration(flags_.timeout, &timeout) ||
@@ -45,13 +64,29 @@ absl::Status Session::Prepare() {
   return absl::OkStatus();
 }
 
+void Session::TakeVariable(const char* name, std::string* flag) const {
+  if (flag->empty()) *flag = environment_.variable(name);
+}
+
+rpc::TlsOptions Session::tls() const {
+  rpc::TlsOptions tls;
+  tls.ca_file = flags_.tls_ca;
+  tls.certificate_file = flags_.tls_cert;
+  tls.key_file = flags_.tls_key;
+  tls.server_name = flags_.tls_server_name;
+  return tls;
+}
+
 absl::Status Session::RequireAddress() const {
-  if (!flags_.trackers.empty() || !flags_.storage.empty()) {
-    return absl::OkStatus();
+  if (flags_.trackers.empty() && flags_.storage.empty()) {
+    return UsageError(
+        "no cluster is named: add --tracker HOST:PORT (or set CAIRN_TRACKERS), "
+        "or --storage HOST:PORT for one node");
   }
-  return UsageError(
-      "no cluster is named: add --tracker HOST:PORT (or set CAIRN_TRACKERS), "
-      "or --storage HOST:PORT for one node");
+  // Here, or it would look as if nobody answered.
+  if (flags_.tls_ca.empty()) return absl::OkStatus();
+  return rpc::ReadTlsFiles(tls(), environment_.clock->Now(), FileSystem::Real())
+      .status();
 }
 
 absl::StatusOr<std::unique_ptr<client::Client>> Session::Connect(
@@ -62,6 +97,7 @@ absl::StatusOr<std::unique_ptr<client::Client>> Session::Connect(
   options.trackers = flags_.trackers;
   options.storage = flags_.storage;
   options.zone = flags_.zone;
+  options.tls = tls();
   options.transfer_threads = transfers;
   if (patience == Patience::kPatient) options.attempts_max = kPatientAttempts;
   if (timeout_.has_value()) {
@@ -97,8 +133,10 @@ ExitCode Session::Fail(const absl::Status& status, absl::string_view what) {
   return FailItem(status, what, object);
 }
 
-ExitCode Session::FailItem(const absl::Status& status, absl::string_view what,
+ExitCode Session::FailItem(const absl::Status& failure, absl::string_view what,
                            const Json& object) {
+  const absl::Status status =
+      rpc::ExplainTlsFailure(failure, !flags_.tls_ca.empty());
   Say(absl::StrCat("cairn: ", what, what.empty() ? "" : ": ", status.message(),
                    " (", ReasonText(status), ")"));
   std::string next = NextStep(status);

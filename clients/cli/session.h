@@ -22,6 +22,7 @@
 #include "clients/cli/exit_code.h"
 #include "clients/cli/progress.h"
 #include "clients/cpp/client.h"
+#include "lib/rpc/tls_files.h"
 #include "nlohmann/json_fwd.hpp"
 
 namespace cairn {
@@ -33,6 +34,10 @@ struct GlobalFlags {
   std::vector<std::string> trackers;
   std::string storage;
   std::string zone;
+  std::string tls_ca;  // Empty: plain text.
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_server_name;
   std::string timeout;  // absl::ParseDuration; empty: the client's default.
   bool json = false;
   bool print_grpcurl = false;
@@ -46,12 +51,14 @@ class Session {
   Session(const Environment& environment, GlobalFlags flags)
       : environment_(environment), flags_(std::move(flags)) {}
 
-  // Takes the trackers from CAIRN_TRACKERS if no address was named, and checks
+  // Takes what no flag names from the environment: the trackers from
+  // CAIRN_TRACKERS if there is no address at all, TLS from CAIRN_TLS_*. Checks
   // what can be checked without a cluster.
   //   INVALID_ARGUMENT  says which flag to change.
   absl::Status Prepare();
 
-  // INVALID_ARGUMENT unless there is an address to talk to.
+  // INVALID_ARGUMENT unless there is an address to talk to; and what is wrong
+  // with the files of TLS.
   absl::Status RequireAddress() const;
 
   // How long an operation goes on while nobody answers. kPatient: half a
@@ -66,6 +73,7 @@ class Session {
   const Environment& environment() const { return environment_; }
   const GlobalFlags& flags() const { return flags_; }
   bool json() const { return flags_.json; }
+  rpc::TlsOptions tls() const;
   absl::optional<absl::Duration> timeout() const { return timeout_; }
 
   // The tracker to ask first, or empty with --storage.
@@ -88,7 +96,7 @@ class Session {
   ExitCode Fail(const absl::Status& status, absl::string_view what = "");
 
   // The same for a file of many: in JSON it becomes `object` with an "error".
-  ExitCode FailItem(const absl::Status& status, absl::string_view what,
+  ExitCode FailItem(const absl::Status& failure, absl::string_view what,
                     const Json& object);
 
   // Whether standard output may be coloured.
@@ -102,6 +110,8 @@ class Session {
   std::unique_ptr<Progress> MakeProgress(absl::string_view verb);
 
  private:
+  void TakeVariable(const char* name, std::string* flag) const;
+
   const Environment& environment_;
   GlobalFlags flags_;
   absl::optional<absl::Duration> timeout_;

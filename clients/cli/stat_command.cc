@@ -36,8 +36,8 @@ void PrintGrpcurl(const StatFlags& flags, Session* session) {
     Json request;
     request["fileId"] = id;
     session->Write(NodeForFile(*session, id));
-    session->Print(
-        GrpcurlCall(kNodeWord, "cairn.storage.v1.FileService/Stat", request));
+    session->Print(GrpcurlCall(*session, kNodeWord,
+                               "cairn.storage.v1.FileService/Stat", request));
   }
 }
 

@@ -103,14 +103,14 @@ Json ToJson(const Diagnosis& diagnosis) {
 void PrintGrpcurl(Session* session) {
   const bool storage = !session->flags().storage.empty();
   if (!storage) {
-    session->Print(GrpcurlCall(AddressWord(*session),
+    session->Print(GrpcurlCall(*session, AddressWord(*session),
                                "cairn.tracker.v1.TrackerService/ListNodes",
                                Json::object()));
     session->Print("# and each node of the answer:");
   }
-  session->Print(GrpcurlCall(storage ? AddressWord(*session) : "HOST:PORT",
-                             "cairn.storage.v1.NodeService/GetState",
-                             Json::object()));
+  session->Print(
+      GrpcurlCall(*session, storage ? AddressWord(*session) : "HOST:PORT",
+                  "cairn.storage.v1.NodeService/GetState", Json::object()));
 }
 
 }  // namespace

@@ -172,8 +172,9 @@ ExitCode RunVerify(const VerifyFlags& flags, Session* session) {
       Json request;
       request["fileId"] = file.file_id;
       session->Write(NodeForFile(*session, file.file_id));
-      session->Print(GrpcurlCall(
-          kNodeWord, "cairn.storage.v1.FileService/Download", request));
+      session->Print(GrpcurlCall(*session, kNodeWord,
+                                 "cairn.storage.v1.FileService/Download",
+                                 request));
     }
     return kExitOk;
   }

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/grpcurl.h"
 #include "lib/process/version.h"
 #include "nlohmann/json.hpp"
 
@@ -12,8 +13,8 @@ ExitCode RunVersion(Session* session) {
   if (session->flags().print_grpcurl) {
     session->Print("# version asks no server; each node's is in:");
     session->Print(
-        "grpcurl -plaintext HOST:PORT "
-        "cairn.storage.v1.NodeService/GetState");
+        absl::StrCat("grpcurl ", TransportFlags(*session),
+                     " HOST:PORT cairn.storage.v1.NodeService/GetState"));
     return kExitOk;
   }
   if (session->json()) {

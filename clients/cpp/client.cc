@@ -21,6 +21,7 @@
 #include "lib/checksum/crc32c.h"
 #include "lib/file_id/file_id.h"
 #include "lib/io/file_system.h"
+#include "lib/rpc/tls.h"
 
 namespace cairn {
 namespace client {
@@ -45,6 +46,14 @@ absl::Status Validate(const ClientOptions& options) {
     return Invalid(options.trackers.empty()
                        ? "name at least one tracker, or a storage node"
                        : "name trackers or a storage node, not both");
+  }
+  const rpc::TlsOptions& tls = options.tls;
+  if (tls.ca_file.empty() &&
+      (!tls.certificate_file.empty() || !tls.key_file.empty() ||
+       !tls.server_name.empty())) {
+    return Invalid(
+        "tls.ca_file: must name the certificates of the cluster's authorities "
+        "where anything else of TLS is named");
   }
   if (options.small_file_bytes_max < 0 ||
       options.small_file_bytes_max > kSmallFileBytesLimit) {
@@ -157,8 +166,10 @@ PutResult PutResultOf(SmallAnswer* answer) {
 
 class ClientImpl : public Client {
  public:
-  explicit ClientImpl(ClientOptions options)
+  // `tls` is null for plain text.
+  ClientImpl(ClientOptions options, std::shared_ptr<const rpc::Tls> tls)
       : options_(std::move(options)),
+        tls_(std::move(tls)),
         router_(options_.zone,
                 [this](absl::string_view uuid, absl::string_view address) {
                   return MakeNode(uuid, address);
@@ -189,7 +200,8 @@ class ClientImpl : public Client {
       return absl::OkStatus();
     }
     watch_ = std::make_unique<ClusterWatch>(
-        options_.trackers, [this](std::shared_ptr<const ClusterModel> model) {
+        options_.trackers, tls_,
+        [this](std::shared_ptr<const ClusterModel> model) {
           router_.Update(std::move(model));
         });
     return watch_->WaitForView(options_.connect_timeout);
@@ -407,7 +419,7 @@ class ClientImpl : public Client {
     batch.waiting_operations_max = options_.waiting_operations_max;
     batch.waiting_bytes_max = options_.waiting_bytes_max;
     return std::make_shared<Node>(uuid, address, options_.bulk_connections,
-                                  batch, &timer_, &small_calls_);
+                                  tls_, batch, &timer_, &small_calls_);
   }
 
   bool IsLarge(int64_t size) const {
@@ -527,6 +539,7 @@ class ClientImpl : public Client {
   }
 
   const ClientOptions options_;
+  const std::shared_ptr<const rpc::Tls> tls_;
   Timer timer_;
   Router router_;
   SmallCalls small_calls_;
@@ -543,7 +556,12 @@ class ClientImpl : public Client {
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
   CAIRN_RETURN_IF_ERROR(Validate(options));
-  auto client = std::make_unique<ClientImpl>(std::move(options));
+  std::shared_ptr<const rpc::Tls> tls;
+  if (!options.tls.ca_file.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(tls, rpc::Tls::Open(options.tls));
+  }
+  auto client =
+      std::make_unique<ClientImpl>(std::move(options), std::move(tls));
   CAIRN_RETURN_IF_ERROR(client->Start());
   return client;
 }

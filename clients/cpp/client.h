@@ -32,6 +32,7 @@
 #include "absl/time/time.h"
 #include "clients/cpp/types.h"
 #include "lib/placement/cluster_model.h"
+#include "lib/rpc/tls_files.h"
 
 namespace cairn {
 namespace client {
@@ -43,6 +44,10 @@ struct ClientOptions {
 
   // Address of one storage node to use without trackers.
   std::string storage = {};
+
+  // If the cluster has TLS: at least `ca_file`; certificate_file and key_file
+  // where it asks for clients' certificates. Empty: plain text.
+  rpc::TlsOptions tls = {};
 
   // Zone of this process, for policies that prefer what is near. May be empty.
   std::string zone = {};

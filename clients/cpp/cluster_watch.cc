@@ -15,6 +15,7 @@
 #include "lib/placement/from_proto.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/grpc_status.h"
+#include "lib/rpc/tls.h"
 
 namespace cairn {
 namespace client {
@@ -34,8 +35,10 @@ class ClusterWatch::Follower {
   ViewFollower view;
 };
 
-ClusterWatch::ClusterWatch(std::vector<std::string> trackers, OnView on_view)
-    : on_view_(std::move(on_view)),
+ClusterWatch::ClusterWatch(std::vector<std::string> trackers,
+                           std::shared_ptr<const rpc::Tls> tls, OnView on_view)
+    : tls_(std::move(tls)),
+      on_view_(std::move(on_view)),
       trackers_(std::move(trackers)),
       follower_(std::make_unique<Follower>()),
       thread_([this] { Run(); }) {}
@@ -121,6 +124,7 @@ void ClusterWatch::Run() {
 bool ClusterWatch::Follow(const std::string& tracker, absl::Status* end) {
   rpc::ChannelOptions options;
   options.user_agent = "cairn-client";
+  options.tls = tls_;
   const std::shared_ptr<grpc::Channel> channel =
       rpc::MakeChannel(tracker, options);
   const auto stub = tracker::v1::TrackerService::NewStub(channel);
@@ -159,6 +163,7 @@ bool ClusterWatch::Follow(const std::string& tracker, absl::Status* end) {
   }
   const grpc::Status status = reader->Finish();
   if (end->ok()) *end = rpc::FromGrpcStatus(status);
+  if (!answered) *end = rpc::ExplainTlsFailure(*end, tls_ != nullptr);
   MutexLock lock(&mu_);
   context_ = nullptr;
   return answered;

@@ -20,6 +20,10 @@ class ClientContext;
 }  // namespace grpc
 
 namespace cairn {
+namespace rpc {
+class Tls;
+}  // namespace rpc
+
 namespace client {
 
 // Thread-safe. One thread watches: the tracker that answered last, and when it
@@ -29,8 +33,10 @@ class ClusterWatch {
  public:
   using OnView = std::function<void(std::shared_ptr<const ClusterModel>)>;
 
-  // `on_view` runs on the watching thread with every new view.
-  ClusterWatch(std::vector<std::string> trackers, OnView on_view);
+  // `tls` may be null, for plain text. `on_view` runs on the watching thread
+  // with every new view.
+  ClusterWatch(std::vector<std::string> trackers,
+               std::shared_ptr<const rpc::Tls> tls, OnView on_view);
 
   // As Stop().
   ~ClusterWatch();
@@ -54,6 +60,7 @@ class ClusterWatch {
   // Returns early, with false, if Stop() was called.
   bool Pause(absl::Duration duration) ABSL_LOCKS_EXCLUDED(mu_);
 
+  const std::shared_ptr<const rpc::Tls> tls_;
   const OnView on_view_;
 
   // Used by the watching thread only.

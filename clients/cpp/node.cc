@@ -2,6 +2,8 @@
 
 #include <grpcpp/channel.h>
 
+#include <utility>
+
 #include "lib/rpc/channel.h"
 
 namespace cairn {
@@ -10,8 +12,9 @@ namespace {
 
 constexpr absl::Duration kAvoidFor = absl::Seconds(1);
 
-rpc::ChannelOptions OptionsOfChannel() {
+rpc::ChannelOptions OptionsOfChannel(std::shared_ptr<const rpc::Tls> tls) {
   rpc::ChannelOptions options;
+  options.tls = std::move(tls);
   options.user_agent = "cairn-client";
   // Small operations and each bulk connection have a connection of their own:
   // what is queued on one never holds up another.
@@ -22,11 +25,13 @@ rpc::ChannelOptions OptionsOfChannel() {
 }  // namespace
 
 Node::Node(absl::string_view uuid, absl::string_view address,
-           int bulk_connections, const BatchStreamOptions& batch_options,
-           Timer* timer, SmallCallOwner* owner)
+           int bulk_connections, std::shared_ptr<const rpc::Tls> tls,
+           const BatchStreamOptions& batch_options, Timer* timer,
+           SmallCallOwner* owner)
     : uuid_(uuid),
       address_(address),
-      channel_(rpc::MakeChannel(address, OptionsOfChannel())),
+      tls_(std::move(tls)),
+      channel_(rpc::MakeChannel(address, OptionsOfChannel(tls_))),
       batch_(BatchStream::Create(channel_, batch_options, timer, owner)),
       bulk_(static_cast<size_t>(bulk_connections)) {}
 
@@ -37,7 +42,7 @@ std::unique_ptr<Node::BulkLease> Node::LeaseBulk() {
     if (bulk.users.load() < best->users.load()) best = &bulk;
   }
   if (best->channel == nullptr) {
-    best->channel = rpc::MakeChannel(address_, OptionsOfChannel());
+    best->channel = rpc::MakeChannel(address_, OptionsOfChannel(tls_));
   }
   best->users.fetch_add(1);
   return std::make_unique<BulkLease>(best->channel, &best->users);

@@ -22,14 +22,19 @@ class Channel;
 }  // namespace grpc
 
 namespace cairn {
+namespace rpc {
+class Tls;
+}  // namespace rpc
+
 namespace client {
 
 // Thread-safe.
 class Node {
  public:
-  // `timer` and `owner` as for BatchStream. Connects when there is something to
-  // send.
+  // `tls` may be null, for plain text. `timer` and `owner` as for BatchStream.
+  // Connects when there is something to send.
   Node(absl::string_view uuid, absl::string_view address, int bulk_connections,
+       std::shared_ptr<const rpc::Tls> tls,
        const BatchStreamOptions& batch_options, Timer* timer,
        SmallCallOwner* owner);
 
@@ -73,6 +78,7 @@ class Node {
 
   const std::string uuid_;
   const std::string address_;
+  const std::shared_ptr<const rpc::Tls> tls_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::shared_ptr<BatchStream> batch_;
   std::atomic<int64_t> gone_until_nanos_{0};  // As MonotonicNow(); 0: is there.
