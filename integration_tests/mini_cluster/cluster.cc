@@ -87,6 +87,7 @@ MiniCluster::MiniCluster() : folder_(MakeTempFolder("cluster")) {}
 absl::StatusOr<std::unique_ptr<MiniCluster>> MiniCluster::Start(
     const ClusterOptions& options) {
   std::unique_ptr<MiniCluster> cluster(new MiniCluster);
+  cluster->members_ = static_cast<size_t>(options.members);
   for (int i = 0; i < options.trackers; ++i) {
     const std::string name = absl::StrCat("tracker", i);
     const std::string folder = absl::StrCat(cluster->folder_, "/", name);
@@ -110,8 +111,9 @@ absl::StatusOr<std::unique_ptr<MiniCluster>> MiniCluster::Start(
 absl::StatusOr<Daemon*> MiniCluster::AddStorage(
     const std::vector<std::string>& paths, const std::string& config) {
   const std::string name = absl::StrCat("storage", storages_.size());
-  std::string text = absl::StrCat(CommonConfig(name), "group: \"group",
-                                  storages_.size() + 1, "\"\n", config);
+  std::string text =
+      absl::StrCat(CommonConfig(name), "group: \"group",
+                   storages_.size() / members_ + 1, "\"\n", config);
   for (const std::string& tracker : tracker_addresses()) {
     absl::StrAppend(&text, "trackers: \"", tracker, "\"\n");
   }

@@ -69,8 +69,9 @@ class Daemon {
 
 struct ClusterOptions {
   int trackers = 1;
-  int storages = 1;  // Each is a group of its own: group1, group2, …
-  int paths = 1;     // Store paths of each storage.
+  int storages = 1;
+  int members = 1;  // Of each group: the first storages are group1, and so on.
+  int paths = 1;    // Store paths of each storage.
 
   // Text that is added to every storage's, or tracker's, configuration.
   std::string storage_config = "";
@@ -86,7 +87,8 @@ class MiniCluster {
   MiniCluster(const MiniCluster&) = delete;
   MiniCluster& operator=(const MiniCluster&) = delete;
 
-  // Starts one more storage, a group of its own, on these store paths.
+  // Starts one more storage, of the group that is not full yet, on these store
+  // paths.
   // `config` is added to its configuration.
   absl::StatusOr<Daemon*> AddStorage(const std::vector<std::string>& paths,
                                      const std::string& config = "");
@@ -104,6 +106,7 @@ class MiniCluster {
   MiniCluster();
 
   const std::string folder_;
+  size_t members_ = 1;  // Of each group.
   std::vector<std::unique_ptr<Daemon>> trackers_;
   std::vector<std::unique_ptr<Daemon>> storages_;
 };

@@ -24,6 +24,7 @@
 #include "services/storage/api/call_context.h"
 #include "services/storage/api/file_service.h"
 #include "services/storage/api/node_service.h"
+#include "services/storage/api/sync_service.h"
 #include "services/storage/attach/tracker_links.h"
 #include "services/storage/config/storage_config.h"
 #include "services/storage/core/byte_budget.h"
@@ -31,6 +32,8 @@
 #include "services/storage/node_identity.h"
 #include "services/storage/storage_metrics.h"
 #include "services/storage/store/engine.h"
+#include "services/storage/sync/grpc_peer_transport.h"
+#include "services/storage/sync/replication.h"
 
 namespace cairn {
 namespace storage {
@@ -83,6 +86,7 @@ class Server : public StorageServer {
       metrics_address_ = metrics_server_->address();
     }
     rpc_->SetReady(true);
+    replication_->Start();
     AttachToTrackers();
     CAIRN_LOG(kInfo, "storage",
               "serving name={} address={} group={} node_uuid={} "
@@ -129,6 +133,7 @@ class Server : public StorageServer {
       });
     }
     if (links_ != nullptr) links_->Stop();
+    if (replication_ != nullptr) replication_->Stop();
     metrics_server_.reset();
     for (const uint64_t id : refreshes_) registry_.Remove(id);
     node_.Stop();
@@ -204,6 +209,20 @@ class Server : public StorageServer {
     node_service_ = std::make_unique<NodeServiceImpl>(
         node_options, &node_, jobs_.get(), background_.get());
 
+    const NodeIdentity& identity = node_.identity();
+    GrpcPeerTransportOptions transport;
+    transport.node_uuid = identity.node_uuid;
+    transport.group = identity.group;
+    transport.cluster_id = identity.cluster_id.ToString();
+    transport.cluster_secret = secret_;
+    transport_ = std::make_unique<GrpcPeerTransport>(transport, clock_);
+    replication_ =
+        std::make_unique<Replication>(&node_, transport_.get(), clock_);
+    sync_service_ = std::make_unique<SyncServiceImpl>(
+        context, &member_auth_,
+        [this](uint8_t path) { return replication_->at(path); },
+        &sync_metrics_);
+
     rpc::RpcServerOptions options;
     options.listen.assign(config_.listen().begin(), config_.listen().end());
     options.admin_listen = config_.admin_listen();
@@ -217,6 +236,7 @@ class Server : public StorageServer {
             {{v1::FileService::service_full_name(), file_service_.get()},
              {v1::BatchService::service_full_name(), batch_service_.get()},
              {v1::NodeService::service_full_name(), node_service_.get()},
+             {v1::SyncService::service_full_name(), sync_service_.get()},
              member_auth_.service()}));
     advertised_ = config_.advertise().empty() ? rpc_->addresses().front()
                                               : config_.advertise();
@@ -253,7 +273,10 @@ class Server : public StorageServer {
   }
 
   void AttachToTrackers() {
-    if (config_.trackers().empty()) return;
+    if (config_.trackers().empty()) {
+      replication_->SetAlone();
+      return;
+    }
     TrackerLinksOptions options;
     options.trackers.assign(config_.trackers().begin(),
                             config_.trackers().end());
@@ -268,7 +291,12 @@ class Server : public StorageServer {
     options.identity.set_version(kVersion);
     options.cluster_secret = secret_;
     links_ = std::make_unique<TrackerLinks>(
-        std::move(options), [this] { return MakeReport(); }, nullptr, clock_);
+        std::move(options), [this] { return MakeReport(); },
+        [this](const std::string& tracker,
+               const tracker::v1::GroupPeers& peers) {
+          replication_->OnPeers(tracker, peers);
+        },
+        clock_);
     links_->Start();
   }
 
@@ -307,6 +335,7 @@ class Server : public StorageServer {
   MetricsRegistry registry_;
   ApiMetrics api_metrics_{&registry_};
   BatchItemMetrics batch_metrics_{&api_metrics_};
+  SyncMetrics sync_metrics_{&registry_};
   std::vector<std::unique_ptr<StorePathMetrics>> path_metrics_;
   std::vector<uint64_t> refreshes_;
   std::atomic<bool> stopping_{false};  // New calls are refused.
@@ -314,6 +343,8 @@ class Server : public StorageServer {
   const FileIdCodec codec_;
   ByteBudget budget_;
   StorageNode node_;
+  std::unique_ptr<GrpcPeerTransport> transport_;
+  std::unique_ptr<Replication> replication_;
   rpc::MemberAuthServer member_auth_;
   std::unique_ptr<JobList> jobs_;
   std::unique_ptr<ThreadPool> background_;  // Uses `jobs_`.
@@ -321,6 +352,7 @@ class Server : public StorageServer {
   std::unique_ptr<FileServiceImpl> file_service_;
   std::unique_ptr<BatchServiceImpl> batch_service_;
   std::unique_ptr<NodeServiceImpl> node_service_;
+  std::unique_ptr<SyncServiceImpl> sync_service_;
   std::unique_ptr<rpc::RpcServer> rpc_;
   std::unique_ptr<TrackerLinks> links_;            // Null without trackers.
   std::unique_ptr<MetricsServer> metrics_server_;  // May be null.

@@ -28,6 +28,7 @@ _LAYERS = [
             "lib/rpc/",
             "services/storage/api/",
             "services/storage/attach/",
+            "services/storage/sync/",
             "services/storage/main/",
             "services/tracker/api/",
             "services/tracker/main/",

@@ -25,11 +25,39 @@ absl::Status QueueFull() {
 
 }  // namespace
 
+absl::StatusOr<DownloadTarget> ParseDownloadRequest(
+    const StorageNode& node, const grpc::ByteBuffer& buffer) {
+  storage::v1::DownloadRequest request;
+  if (!rpc::FromByteBuffer(buffer, &request)) {
+    return InvalidField("request", "the bytes are no DownloadRequest message");
+  }
+  if (request.chunk_bytes() < 0 ||
+      request.chunk_bytes() > static_cast<int32_t>(rpc::kChunkBytesMax)) {
+    return InvalidField("chunk_bytes",
+                        absl::StrCat("must be 0 to ", rpc::kChunkBytesMax));
+  }
+  DownloadTarget target;
+  target.chunk_bytes = request.chunk_bytes() > 0 ? request.chunk_bytes()
+                                                 : rpc::kChunkBytesDefault;
+  if (target.chunk_bytes > kBlockBytes) {
+    target.chunk_bytes -= target.chunk_bytes % kBlockBytes;
+  }
+  target.offset = request.offset();
+  if (request.has_length()) target.length = request.length();
+  CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
+                         node.Locate(request.file_id()));
+  target.path = std::move(located.path);
+  target.store_path = located.id.store_path;
+  target.name = std::move(located.id.name);
+  return target;
+}
+
 DownloadCall::DownloadCall(const CallContext& context,
-                           const grpc::ByteBuffer& request)
-    : context_(context), begin_(context.clock->Monotonic()) {
-  context_.metrics->download.Begin();
-  const absl::Status status = Begin(request);
+                           rpc::MethodMetrics* metrics,
+                           absl::StatusOr<DownloadTarget> target)
+    : context_(context), metrics_(metrics), begin_(context.clock->Monotonic()) {
+  metrics_->Begin();
+  const absl::Status status = Begin(std::move(target));
   if (!status.ok()) Stop(status);
   Pump();
 }
@@ -49,33 +77,19 @@ void DownloadCall::Unref() {
   }
 }
 
-absl::Status DownloadCall::Begin(const grpc::ByteBuffer& buffer) {
+absl::Status DownloadCall::Begin(absl::StatusOr<DownloadTarget> target) {
   CAIRN_RETURN_IF_ERROR(context_.CheckServing());
-  storage::v1::DownloadRequest request;
-  if (!rpc::FromByteBuffer(buffer, &request)) {
-    return InvalidField("request", "the bytes are no DownloadRequest message");
-  }
-  if (request.chunk_bytes() < 0 ||
-      request.chunk_bytes() > static_cast<int32_t>(rpc::kChunkBytesMax)) {
-    return InvalidField("chunk_bytes",
-                        absl::StrCat("must be 0 to ", rpc::kChunkBytesMax));
-  }
-  chunk_bytes_ = request.chunk_bytes() > 0 ? request.chunk_bytes()
-                                           : rpc::kChunkBytesDefault;
-  if (chunk_bytes_ > kBlockBytes) chunk_bytes_ -= chunk_bytes_ % kBlockBytes;
-  offset_ = request.offset();
-  if (request.has_length()) length_ = request.length();
-
-  CAIRN_ASSIGN_OR_RETURN(located_, context_.node->Locate(request.file_id()));
+  CAIRN_RETURN_IF_ERROR(target.status());
+  target_ = *std::move(target);
   absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> opened =
-      located_.path->TryOpen(located_.id.name);
+      target_.path->TryOpen(target_.name);
   if (opened.has_value()) {
     Opened(*std::move(opened));
     return absl::OkStatus();
   }
   Ref();
-  const bool queued = located_.path->io()->TrySubmit([this] {
-    Opened(located_.path->Open(located_.id.name));
+  const bool queued = target_.path->io()->TrySubmit([this] {
+    Opened(target_.path->Open(target_.name));
     Pump();
     Unref();
   });
@@ -88,18 +102,25 @@ void DownloadCall::Opened(absl::StatusOr<std::unique_ptr<OpenFile>> file) {
   absl::Status status = file.status();
   if (status.ok()) {
     file_ = *std::move(file);
-    status = SendInfo();
+    if (target_.version.has_value() &&
+        !(file_->info().version == *target_.version)) {
+      status = ErrorWithReason(
+          absl::StatusCode::kAborted, ErrorReason::kVersionMismatch,
+          absl::StrCat("file ", target_.name, " has another version here"));
+    }
   }
+  if (status.ok()) status = SendInfo();
   if (!status.ok()) Stop(status);
 }
 
 absl::Status DownloadCall::SendInfo() {
-  CAIRN_ASSIGN_OR_RETURN(const int64_t bytes,
-                         BytesToSend(file_->info(), offset_, length_));
-  next_ = offset_;
-  end_ = offset_ + bytes;
+  CAIRN_ASSIGN_OR_RETURN(
+      const int64_t bytes,
+      BytesToSend(file_->info(), target_.offset, target_.length));
+  next_ = target_.offset;
+  end_ = target_.offset + bytes;
   storage::v1::DownloadResponse response;
-  ToProto(*context_.node, located_.id.store_path, file_->info(),
+  ToProto(*context_.node, target_.store_path, file_->info(),
           response.mutable_info());
   Ready ready;
   ready.message = rpc::ToByteBuffer(response);
@@ -151,8 +172,7 @@ void DownloadCall::Pump() {
         StartWrite(&writing_message_.message);
         break;
       case kWriteLast:
-        context_.metrics->download.End(absl::OkStatus(),
-                                       context_.clock->Monotonic() - begin_);
+        metrics_->End(absl::OkStatus(), context_.clock->Monotonic() - begin_);
         TsanRelease(this);
         StartWriteAndFinish(&writing_message_.message, grpc::WriteOptions(),
                             grpc::Status::OK);
@@ -161,8 +181,7 @@ void DownloadCall::Pump() {
         Read();
         break;
       case kFinish:
-        context_.metrics->download.End(status,
-                                       context_.clock->Monotonic() - begin_);
+        metrics_->End(status, context_.clock->Monotonic() - begin_);
         TsanRelease(this);
         Finish(rpc::ToGrpcStatus(status));
         return;
@@ -171,7 +190,8 @@ void DownloadCall::Pump() {
 }
 
 int64_t DownloadCall::ChunkEnd() const {
-  return std::min(end_, (next_ / chunk_bytes_ + 1) * chunk_bytes_);
+  return std::min(end_,
+                  (next_ / target_.chunk_bytes + 1) * target_.chunk_bytes);
 }
 
 void DownloadCall::Read() {
@@ -204,7 +224,7 @@ void DownloadCall::ReadWithBudget(int64_t length) {
     return;
   }
   Ref();
-  const bool queued = located_.path->io()->TrySubmit([this, length] {
+  const bool queued = target_.path->io()->TrySubmit([this, length] {
     HaveRead(length, file_->Read(next_, length));
     Pump();
     Unref();

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -33,11 +34,27 @@
 namespace cairn {
 namespace storage {
 
+// What is to be sent.
+struct DownloadTarget {
+  std::shared_ptr<StorePath> path;
+  uint8_t store_path = 0;  // Its index.
+  std::string name;
+  absl::optional<Version> version;  // Any, if it is unset.
+  int64_t offset = 0;
+  absl::optional<int64_t> length;
+  int64_t chunk_bytes = 0;  // At least 1.
+};
+
+// From a serialised DownloadRequest. Errors as of FileService.Download.
+absl::StatusOr<DownloadTarget> ParseDownloadRequest(
+    const StorageNode& node, const grpc::ByteBuffer& request);
+
 // Made by new; deletes itself when gRPC and all that it started are done.
 class DownloadCall : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
-  // Begins at once. `request` is a serialised DownloadRequest.
-  DownloadCall(const CallContext& context, const grpc::ByteBuffer& request);
+  // Begins at once, or ends at once with the error. `metrics` is borrowed.
+  DownloadCall(const CallContext& context, rpc::MethodMetrics* metrics,
+               absl::StatusOr<DownloadTarget> target);
 
   DownloadCall(const DownloadCall&) = delete;
   DownloadCall& operator=(const DownloadCall&) = delete;
@@ -60,7 +77,7 @@ class DownloadCall : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   void Ref() { refs_.fetch_add(1, std::memory_order_relaxed); }
   void Unref();
 
-  absl::Status Begin(const grpc::ByteBuffer& request);
+  absl::Status Begin(absl::StatusOr<DownloadTarget> target);
 
   // Takes the open file and makes the first message. Does not Pump().
   void Opened(absl::StatusOr<std::unique_ptr<OpenFile>> file)
@@ -85,14 +102,12 @@ class DownloadCall : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   void Stop(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
 
   const CallContext context_;
+  rpc::MethodMetrics* const metrics_;
   const absl::Duration begin_;
   std::atomic<int> refs_{1};  // gRPC's, until OnDone().
 
   // --- Set before the first chunk.
-  StorageNode::Located located_;
-  int64_t offset_ = 0;
-  absl::optional<int64_t> length_;
-  int64_t chunk_bytes_ = 0;
+  DownloadTarget target_;
   std::unique_ptr<OpenFile> file_;
   int64_t end_ = 0;
 

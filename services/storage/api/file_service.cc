@@ -49,7 +49,8 @@ grpc::ServerReadReactor<grpc::ByteBuffer>* FileServiceImpl::Upload(
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* FileServiceImpl::Download(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return new DownloadCall(context_, *request);
+  return new DownloadCall(context_, &context_.metrics->download,
+                          ParseDownloadRequest(*context_.node, *request));
 }
 
 grpc::ServerUnaryReactor* FileServiceImpl::Stat(

@@ -1,0 +1,215 @@
+#include "services/storage/core/replica_waits.h"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <utility>
+
+namespace cairn {
+namespace storage {
+
+ReplicaWaits::~ReplicaWaits() { Stop(); }
+
+bool ReplicaWaits::Member::Has(const LogPosition& change,
+                               Durability level) const {
+  const auto log = logs.find(change.log);
+  if (log == logs.end()) return false;
+  const uint64_t reached =
+      level == Durability::kSynced ? log->second.synced : log->second.applied;
+  return reached >= change.sequence &&
+         std::find(missing.begin(), missing.end(), change) == missing.end();
+}
+
+uint32_t ReplicaWaits::Up() const {
+  uint32_t up = 1;
+  for (const auto& [uuid, member] : members_) {
+    if (!member.following.empty() && !member.too_slow) ++up;
+  }
+  return up;
+}
+
+uint32_t ReplicaWaits::CountHolders(const LogPosition& change,
+                                    Durability level) const {
+  uint32_t holders = 1;
+  for (const auto& [uuid, member] : members_) {
+    if (member.Has(change, level)) ++holders;
+  }
+  return holders;
+}
+
+bool ReplicaWaits::IsMet(const ReplicaWish& wish, uint32_t holders) const {
+  if (holders >= wish.replicas) return true;
+  return !wish.required && holders >= Up();
+}
+
+void ReplicaWaits::TakeMet(std::vector<Answer>* answers) {
+  for (auto wait = waits_.begin(); wait != waits_.end();) {
+    const uint32_t holders = CountHolders(wait->change, wait->wish.level);
+    if (!IsMet(wait->wish, holders)) {
+      ++wait;
+      continue;
+    }
+    answers->push_back({std::move(wait->done), holders, true});
+    wait = waits_.erase(wait);
+  }
+}
+
+void ReplicaWaits::Give(std::vector<Answer> answers) {
+  for (Answer& answer : answers) answer.done(answer.replicas, answer.enough);
+}
+
+void ReplicaWaits::SetFollowing(const Uuid& member, const void* stream,
+                                bool following) {
+  std::vector<Answer> answers;
+  {
+    MutexLock lock(&mu_);
+    Member& known = members_[member];
+    if (following) {
+      known.following.insert(stream);
+    } else {
+      known.following.erase(stream);
+      TakeMet(&answers);
+    }
+    known.too_slow = false;
+  }
+  Give(std::move(answers));
+}
+
+void ReplicaWaits::OnAck(const Uuid& member,
+                         const Acknowledgement& acknowledgement) {
+  std::vector<Answer> answers;
+  {
+    MutexLock lock(&mu_);
+    Member& known = members_[member];
+    known.acknowledged = true;
+    for (const LogRange& said : acknowledgement.logs) {
+      LogRange& log = known.logs[said.log];
+      // Acknowledgements may overtake each other.
+      log.log = said.log;
+      log.cut = std::max(log.cut, said.cut);
+      log.applied = std::max(log.applied, said.applied);
+      log.synced = std::max(log.synced, said.synced);
+    }
+    known.missing = acknowledgement.missing;
+    if (known.too_slow) {
+      known.too_slow =
+          std::any_of(waits_.begin(), waits_.end(), [&known](const Wait& wait) {
+            return !known.Has(wait.change, wait.wish.level);
+          });
+    }
+    TakeMet(&answers);
+  }
+  Give(std::move(answers));
+}
+
+void ReplicaWaits::SetMembers(const std::vector<Uuid>& members) {
+  std::vector<Answer> answers;
+  {
+    MutexLock lock(&mu_);
+    const std::set<Uuid> kept(members.begin(), members.end());
+    for (auto it = members_.begin(); it != members_.end();) {
+      it = kept.count(it->first) == 0 ? members_.erase(it) : std::next(it);
+    }
+    for (const Uuid& member : members) members_[member];
+    TakeMet(&answers);
+  }
+  Give(std::move(answers));
+}
+
+uint32_t ReplicaWaits::up() const {
+  MutexLock lock(&mu_);
+  return Up();
+}
+
+uint32_t ReplicaWaits::Holders(const LogPosition& change,
+                               Durability level) const {
+  MutexLock lock(&mu_);
+  return CountHolders(change, level);
+}
+
+void ReplicaWaits::Await(const LogPosition& change, const ReplicaWish& wish,
+                         absl::Duration deadline, Done done) {
+  uint32_t holders = 0;
+  bool enough = false;
+  {
+    MutexLock lock(&mu_);
+    holders = CountHolders(change, wish.level);
+    enough = IsMet(wish, holders);
+    if (!enough && !stopped_) {
+      waits_.push_back({change, wish, deadline, std::move(done)});
+      return;
+    }
+  }
+  done(holders, enough);
+}
+
+void ReplicaWaits::Expire(absl::Duration now) {
+  std::vector<Answer> answers;
+  {
+    MutexLock lock(&mu_);
+    for (auto wait = waits_.begin(); wait != waits_.end();) {
+      if (wait->deadline > now) {
+        ++wait;
+        continue;
+      }
+      for (auto& [uuid, member] : members_) {
+        if (!member.Has(wait->change, wait->wish.level)) member.too_slow = true;
+      }
+      const uint32_t holders = CountHolders(wait->change, wait->wish.level);
+      answers.push_back(
+          {std::move(wait->done), holders, IsMet(wait->wish, holders)});
+      wait = waits_.erase(wait);
+    }
+    if (!answers.empty()) TakeMet(&answers);
+  }
+  Give(std::move(answers));
+}
+
+void ReplicaWaits::Stop() {
+  std::vector<Answer> answers;
+  {
+    MutexLock lock(&mu_);
+    stopped_ = true;
+    for (Wait& wait : waits_) {
+      const uint32_t holders = CountHolders(wait.change, wait.wish.level);
+      answers.push_back(
+          {std::move(wait.done), holders, IsMet(wait.wish, holders)});
+    }
+    waits_.clear();
+  }
+  Give(std::move(answers));
+}
+
+std::vector<LogPosition> ReplicaWaits::HeldByAll(
+    const std::vector<LogRange>& logs) const {
+  std::vector<LogPosition> held;
+  MutexLock lock(&mu_);
+  for (const LogRange& log : logs) {
+    uint64_t least = log.synced;
+    for (const auto& [uuid, member] : members_) {
+      const auto theirs = member.logs.find(log.log);
+      least =
+          std::min(least, theirs == member.logs.end() ? uint64_t{0}
+                                                      : theirs->second.synced);
+    }
+    held.push_back({log.log, least});
+  }
+  return held;
+}
+
+size_t ReplicaWaits::waiting() const {
+  MutexLock lock(&mu_);
+  return waits_.size();
+}
+
+std::vector<LogRange> ReplicaWaits::LogsOf(const Uuid& member) const {
+  std::vector<LogRange> logs;
+  MutexLock lock(&mu_);
+  const auto it = members_.find(member);
+  if (it == members_.end()) return logs;
+  for (const auto& [id, range] : it->second.logs) logs.push_back(range);
+  return logs;
+}
+
+}  // namespace storage
+}  // namespace cairn

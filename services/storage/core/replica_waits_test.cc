@@ -1,0 +1,148 @@
+// Who waits for other members, and what they say: no network, no clock.
+
+#include "services/storage/core/replica_waits.h"
+
+#include <vector>
+
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/uuid.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+
+constexpr absl::Duration kLater = absl::Seconds(5);
+
+class ReplicaWaitsTest : public ::testing::Test {
+ protected:
+  ReplicaWaitsTest() { waits_.SetMembers({a_, b_}); }
+
+  void Await(uint64_t sequence, uint32_t replicas, bool required,
+             Durability level = Durability::kCached) {
+    waits_.Await({log_, sequence}, {replicas, required, level}, kLater,
+                 [this](uint32_t reached, bool enough) {
+                   answers_.emplace_back(reached, enough);
+                 });
+  }
+
+  Acknowledgement Said(uint64_t applied, uint64_t synced,
+                       std::vector<uint64_t> missing = {}) {
+    Acknowledgement said;
+    LogRange range;
+    range.log = log_;
+    range.applied = applied;
+    range.synced = synced;
+    said.logs.push_back(range);
+    for (const uint64_t sequence : missing) {
+      said.missing.push_back({log_, sequence});
+    }
+    return said;
+  }
+
+  const LogId log_{Uuid::Random(), 1};
+  const Uuid a_ = Uuid::Random();
+  const Uuid b_ = Uuid::Random();
+  int stream_ = 0;
+  int other_stream_ = 0;
+  std::vector<std::pair<uint32_t, bool>> answers_;
+  ReplicaWaits waits_;
+};
+
+TEST_F(ReplicaWaitsTest, BestEffortAsksOnlyWhoFollows) {
+  Await(1, 3, /*required=*/false);
+  EXPECT_THAT(answers_, ElementsAre(Pair(1, true)));
+  answers_.clear();
+  waits_.SetFollowing(a_, &stream_, true);
+  EXPECT_EQ(waits_.up(), 2u);
+  Await(2, 3, /*required=*/false);
+  EXPECT_THAT(answers_, IsEmpty());
+  waits_.OnAck(a_, Said(1, 1));
+  EXPECT_THAT(answers_, IsEmpty());
+  waits_.OnAck(a_, Said(2, 0));
+  EXPECT_THAT(answers_, ElementsAre(Pair(2, true)));
+}
+
+TEST_F(ReplicaWaitsTest, SyncedMeansSyncedThere) {
+  waits_.SetFollowing(a_, &stream_, true);
+  Await(5, 2, /*required=*/false, Durability::kSynced);
+  waits_.OnAck(a_, Said(5, 4));
+  EXPECT_THAT(answers_, IsEmpty());
+  waits_.OnAck(a_, Said(5, 5));
+  EXPECT_THAT(answers_, ElementsAre(Pair(2, true)));
+}
+
+TEST_F(ReplicaWaitsTest, AMemberWithoutTheContentDoesNotCount) {
+  waits_.SetFollowing(a_, &stream_, true);
+  Await(5, 2, /*required=*/true);
+  waits_.OnAck(a_, Said(7, 7, {5}));
+  EXPECT_THAT(answers_, IsEmpty());
+  waits_.OnAck(a_, Said(7, 7));
+  EXPECT_THAT(answers_, ElementsAre(Pair(2, true)));
+}
+
+TEST_F(ReplicaWaitsTest, WhatIsRequiredIsNotGivenUpForAMemberThatIsLost) {
+  waits_.SetFollowing(a_, &stream_, true);
+  Await(1, 2, /*required=*/true);
+  Await(1, 2, /*required=*/false);
+  waits_.SetFollowing(a_, &stream_, false);
+  EXPECT_THAT(answers_, ElementsAre(Pair(1, true)));  // Best effort.
+  waits_.Expire(kLater);
+  EXPECT_THAT(answers_, ElementsAre(Pair(1, true), Pair(1, false)));
+}
+
+TEST_F(ReplicaWaitsTest, ABreakingStreamDoesNotEndTheOneThatReplacesIt) {
+  waits_.SetFollowing(a_, &stream_, true);
+  waits_.SetFollowing(a_, &other_stream_, true);
+  waits_.SetFollowing(a_, &stream_, false);
+  EXPECT_EQ(waits_.up(), 2u);
+}
+
+TEST_F(ReplicaWaitsTest, WhoKeptSomebodyWaitingIsNotAwaitedUntilItCatchesUp) {
+  waits_.SetFollowing(a_, &stream_, true);
+  Await(1, 2, /*required=*/false);
+  waits_.Expire(kLater - absl::Milliseconds(1));
+  EXPECT_THAT(answers_, IsEmpty());
+  waits_.Expire(kLater);
+  EXPECT_THAT(answers_, ElementsAre(Pair(1, true)));
+  EXPECT_EQ(waits_.up(), 1u);
+  Await(2, 2, /*required=*/false);
+  EXPECT_EQ(answers_.size(), 2u);
+  waits_.OnAck(a_, Said(2, 2));
+  EXPECT_EQ(waits_.up(), 2u);
+}
+
+TEST_F(ReplicaWaitsTest, WhatIsHeldByAllIsWhatTheSlowestHasSynced) {
+  LogRange own;
+  own.log = log_;
+  own.applied = 9;
+  own.synced = 8;
+  EXPECT_THAT(waits_.HeldByAll({own}), ElementsAre(LogPosition{log_, 0}));
+  waits_.OnAck(a_, Said(9, 9));
+  waits_.OnAck(b_, Said(9, 3));
+  EXPECT_THAT(waits_.HeldByAll({own}), ElementsAre(LogPosition{log_, 3}));
+  // A late message says less than is known.
+  waits_.OnAck(b_, Said(2, 2));
+  EXPECT_THAT(waits_.HeldByAll({own}), ElementsAre(LogPosition{log_, 3}));
+  waits_.SetMembers({a_});
+  EXPECT_THAT(waits_.HeldByAll({own}), ElementsAre(LogPosition{log_, 8}));
+}
+
+TEST_F(ReplicaWaitsTest, StopAnswersEverybody) {
+  waits_.SetFollowing(a_, &stream_, true);
+  Await(1, 2, /*required=*/true);
+  waits_.Stop();
+  EXPECT_THAT(answers_, ElementsAre(Pair(1, false)));
+  Await(1, 2, /*required=*/true);
+  EXPECT_EQ(answers_.size(), 2u);
+  EXPECT_EQ(waits_.waiting(), 0u);
+}
+
+}  // namespace
+}  // namespace storage
+}  // namespace cairn

@@ -1,0 +1,556 @@
+#include "services/storage/core/replicator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/log.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+// Missing contents that are looked at when a path is attached.
+constexpr size_t kMissingPage = 1024;
+
+uint64_t Missed(const LogRange& theirs, const LogRange& mine) {
+  return theirs.applied > mine.applied ? theirs.applied - mine.applied : 0;
+}
+
+bool SaysTheSame(const std::vector<LogRange>& a,
+                 const std::vector<LogRange>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].log != b[i].log || a[i].applied != b[i].applied ||
+        a[i].synced != b[i].synced) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+void Replicator::Backoff::Failed(absl::Duration now,
+                                 const ReplicatorOptions& options) {
+  wait = std::min(std::max(options.backoff_shortest, 2 * wait),
+                  options.backoff_longest);
+  next = now + wait;
+}
+
+Replicator::AckInterest::AckInterest(Replicator* replicator, bool synced)
+    : replicator_(replicator), synced_(synced) {
+  replicator_->acks_wanted_.fetch_add(1);
+  if (synced_) replicator_->syncs_wanted_.fetch_add(1);
+}
+Replicator::AckInterest::AckInterest(AckInterest&& other) noexcept
+    : replicator_(std::exchange(other.replicator_, nullptr)),
+      synced_(other.synced_) {}
+Replicator::AckInterest& Replicator::AckInterest::operator=(
+    AckInterest&& other) noexcept {
+  std::swap(replicator_, other.replicator_);
+  std::swap(synced_, other.synced_);
+  return *this;
+}
+Replicator::AckInterest::~AckInterest() {
+  if (replicator_ == nullptr) return;
+  replicator_->acks_wanted_.fetch_sub(1);
+  if (synced_) replicator_->syncs_wanted_.fetch_sub(1);
+}
+
+Replicator::Replicator(const ReplicatorOptions& options,
+                       std::function<std::shared_ptr<StorePath>()> path,
+                       PeerTransport* transport, Clock* clock,
+                       std::function<void()> wake)
+    : options_(options),
+      find_path_(std::move(path)),
+      transport_(transport),
+      clock_(clock),
+      wake_(std::move(wake)) {}
+
+Replicator::~Replicator() {
+  CAIRN_CHECK(!StreamsOpen());
+  DetachPath();
+}
+
+void Replicator::SetPeers(std::vector<Peer> peers) {
+  std::vector<Uuid> members;
+  for (const Peer& peer : peers) members.push_back(peer.node_uuid);
+  waits_.SetMembers(members);
+  {
+    MutexLock lock(&mu_);
+    wanted_peers_ = std::move(peers);
+    peers_known_ = true;
+  }
+  wake_();
+}
+
+void Replicator::AddTail(LogTail* tail) {
+  MutexLock lock(&tails_mu_);
+  tails_.insert(tail);
+}
+void Replicator::RemoveTail(LogTail* tail) {
+  MutexLock lock(&tails_mu_);
+  tails_.erase(tail);
+}
+
+void Replicator::OnLogs() {
+  MutexLock lock(&tails_mu_);
+  for (LogTail* tail : tails_) tail->OnGrown();
+}
+
+void Replicator::Heartbeat(absl::Duration now) {
+  if (now < heartbeat_due_) return;
+  heartbeat_due_ = now + options_.heartbeat_interval;
+  MutexLock lock(&tails_mu_);
+  for (LogTail* tail : tails_) tail->OnHeartbeat();
+}
+
+std::vector<Peer> Replicator::PeersFor(uint32_t origin_node) const {
+  std::vector<Peer> peers;
+  {
+    MutexLock lock(&mu_);
+    peers = wanted_peers_;
+  }
+  std::stable_partition(peers.begin(), peers.end(),
+                        [origin_node](const Peer& peer) {
+                          return peer.node_number == origin_node;
+                        });
+  return peers;
+}
+
+ReplicationProgress Replicator::Progress() const {
+  MutexLock lock(&mu_);
+  return progress_;
+}
+
+bool Replicator::StreamsOpen() const {
+  for (const auto& [uuid, peer] : peers_) {
+    if (peer.pull != nullptr || peer.ack_in_flight->load()) return true;
+  }
+  for (const auto& [name, fetching] : fetches_) {
+    if (fetching.running) return true;
+  }
+  return !other_pulls_.empty() || snapshot_ != nullptr || syncing_->load();
+}
+
+void Replicator::CancelAll() {
+  for (auto& [uuid, peer] : peers_) {
+    if (peer.pull != nullptr) peer.pull->Cancel();
+  }
+  for (auto& [log, other] : other_pulls_) other.pull->Cancel();
+  if (snapshot_ != nullptr) snapshot_->Cancel();
+  for (auto& [name, fetching] : fetches_) {
+    if (fetching.running) fetching.fetch->Cancel();
+  }
+}
+
+bool Replicator::Stop() {
+  stopping_ = true;
+  waits_.Stop();
+  CancelAll();
+  ReapEnded(clock_->Monotonic());
+  if (StreamsOpen()) return false;
+  fetches_.clear();
+  DetachPath();
+  return true;
+}
+
+void Replicator::DetachPath() {
+  if (path_ == nullptr) return;
+  path_->replica()->SetLogObserver(nullptr);
+  fetches_.clear();
+  path_.reset();
+}
+
+// False while there is no path to work on.
+bool Replicator::AttachPath() {
+  const std::shared_ptr<StorePath> now = find_path_();
+  if (now == path_) return path_ != nullptr;
+  if (path_ != nullptr) {
+    // Closed, or another one by now: nothing may go on with the old one.
+    CancelAll();
+    if (StreamsOpen()) return false;
+    DetachPath();
+  }
+  if (now == nullptr) return false;
+  path_ = now;
+  path_->replica()->SetLogObserver(this);
+  missing_ = std::make_shared<MissingContents>();
+  std::string after;
+  while (true) {
+    const std::vector<std::string> names =
+        path_->replica()->ListMissing(after, kMissingPage);
+    for (const std::string& name : names) {
+      const absl::StatusOr<absl::optional<KnownFile>> known =
+          path_->replica()->Find(name);
+      if (known.ok() && known->has_value()) {
+        missing_->Add(name, (*known)->change);
+      }
+    }
+    if (names.size() < kMissingPage) break;
+    after = names.back();
+  }
+  for (auto& [uuid, peer] : peers_) peer.acknowledged.clear();
+  return true;
+}
+
+LogRange Replicator::RangeOf(const LogId& id) const {
+  for (const LogRange& range : logs_) {
+    if (range.log == id) return range;
+  }
+  LogRange none;
+  none.log = id;
+  return none;
+}
+
+void Replicator::Tick() {
+  const absl::Duration now = clock_->Monotonic();
+  waits_.Expire(now);
+  ReapEnded(now);
+  if (stopping_ || !AttachPath()) return;
+  logs_ = path_->replica()->Logs();
+  StartPulls(now);
+  StartOtherPulls(now);
+  RunSnapshot(now);
+  RunFetches(now);
+  SyncNowAndThen(now);
+  SendAcks(now);
+  SetPassed(now);
+  Heartbeat(now);
+  Publish();
+}
+
+// Takes leave of what has ended, and gives up what is silent.
+void Replicator::ReapEnded(absl::Duration now) {
+  for (auto it = peers_.begin(); it != peers_.end();) {
+    PeerState& state = it->second;
+    if (state.pull != nullptr) {
+      std::vector<LogRange> logs = state.pull->peer_logs();
+      if (!logs.empty()) state.logs = std::move(logs);
+      const absl::optional<absl::Status> ended = state.pull->ended();
+      if (ended.has_value()) {
+        if (state.pull->applied() > 0) state.backoff = Backoff();
+        applied_before_ += state.pull->applied();
+        state.pull.reset();
+        state.backoff.Failed(now, options_);
+        if (ReasonOf(*ended) == ErrorReason::kLogCut) {
+          state.needs_snapshot = true;
+        }
+        if (state.current && !stopping_ && !ended->ok() &&
+            state.last_error.code() != ended->code()) {
+          CAIRN_LOG(kInfo, "replication",
+                    "pull ended, tries again path={} peer={} address={} "
+                    "error=\"{}\"",
+                    options_.store_path, state.peer.name, state.peer.address,
+                    *ended);
+        }
+        state.last_error = *ended;
+      } else if (now - state.pull->heard() > options_.silence_max ||
+                 !state.current) {
+        state.pull->Cancel();
+      } else if (!state.logs.empty()) {
+        state.last_error = absl::OkStatus();
+      }
+    }
+    const bool idle = state.pull == nullptr && !state.ack_in_flight->load();
+    it = !state.current && idle ? peers_.erase(it) : std::next(it);
+  }
+  for (auto it = other_pulls_.begin(); it != other_pulls_.end();) {
+    LogPull* const pull = it->second.pull.get();
+    if (pull->ended().has_value()) {
+      applied_before_ += pull->applied();
+      it = other_pulls_.erase(it);
+      continue;
+    }
+    if (now - pull->heard() > options_.silence_max) pull->Cancel();
+    ++it;
+  }
+  if (snapshot_ != nullptr) {
+    const absl::optional<absl::Status> ended = snapshot_->ended();
+    if (ended.has_value()) {
+      snapshot_cursor_ = snapshot_->cursor();
+      snapshot_.reset();
+      if (ended->ok()) {
+        CAIRN_LOG(kInfo, "replication", "snapshot applied path={} files={}",
+                  options_.store_path, snapshot_cursor_.files);
+        snapshot_cursor_ = SnapshotPull::Cursor();
+        snapshot_backoff_ = Backoff();
+        for (auto& [uuid, peer] : peers_) {
+          peer.needs_snapshot = false;
+          peer.backoff = Backoff();
+        }
+      } else {
+        snapshot_backoff_.Failed(now, options_);
+        CAIRN_LOG(kInfo, "replication",
+                  "snapshot was cut off, goes on path={} files={} error=\"{}\"",
+                  options_.store_path, snapshot_cursor_.files, *ended);
+      }
+    } else if (now - snapshot_->heard() > options_.silence_max) {
+      snapshot_->Cancel();
+    }
+  }
+}
+
+void Replicator::StartPulls(absl::Duration now) {
+  {
+    MutexLock lock(&mu_);
+    for (auto& [uuid, state] : peers_) state.current = false;
+    for (const Peer& peer : wanted_peers_) {
+      PeerState& state = peers_[peer.node_uuid];
+      if (!(state.peer == peer)) {
+        // It may be back under another address.
+        if (state.pull != nullptr && state.peer.address != peer.address) {
+          state.pull->Cancel();
+        }
+        state.backoff = Backoff();
+        state.peer = peer;
+      }
+      state.current = true;
+    }
+  }
+  for (auto& [uuid, state] : peers_) {
+    if (state.pull != nullptr || !state.current || state.needs_snapshot ||
+        now < state.backoff.next) {
+      continue;
+    }
+    state.pull =
+        std::make_unique<LogPull>(path_, missing_.get(), clock_, wake_);
+    state.pull->Start(transport_, state.peer, options_.store_path,
+                      absl::nullopt);
+  }
+}
+
+// Logs that nobody writes any more, or whose writer cannot be reached: from
+// whoever has more of them.
+void Replicator::StartOtherPulls(absl::Duration now) {
+  struct Source {
+    const PeerState* state = nullptr;
+    LogRange range;
+  };
+  std::map<LogId, Source> best;
+  std::set<LogId> pulled;  // From their writers.
+  for (const auto& [uuid, state] : peers_) {
+    if (state.pull != nullptr) {
+      const absl::optional<LogId> log = state.pull->log();
+      if (log.has_value()) pulled.insert(*log);
+    }
+    // Only who can be reached can be asked.
+    if (state.pull == nullptr || !state.current) continue;
+    for (const LogRange& range : state.logs) {
+      Source& source = best[range.log];
+      if (source.state != nullptr && source.range.applied >= range.applied) {
+        continue;
+      }
+      source = {&state, range};
+    }
+  }
+  const LogId own = logs_.front().log;
+  for (const auto& [log, source] : best) {
+    if (log == own || pulled.count(log) != 0 || other_pulls_.count(log) != 0) {
+      continue;
+    }
+    const LogRange mine = RangeOf(log);
+    if (Missed(source.range, mine) == 0) continue;
+    if (source.range.cut > mine.applied) {
+      peers_[source.state->peer.node_uuid].needs_snapshot = true;
+      continue;
+    }
+    if (now < source.state->backoff.next) continue;
+    OtherPull other;
+    other.peer = source.state->peer.node_uuid;
+    other.pull =
+        std::make_unique<LogPull>(path_, missing_.get(), clock_, wake_);
+    other.pull->Start(transport_, source.state->peer, options_.store_path, log);
+    other_pulls_.emplace(log, std::move(other));
+  }
+}
+
+void Replicator::RunSnapshot(absl::Duration now) {
+  if (snapshot_ != nullptr || now < snapshot_backoff_.next) return;
+  const PeerState* from = nullptr;
+  for (const auto& [uuid, state] : peers_) {
+    if (!state.current || !state.needs_snapshot) continue;
+    // The one that was begun with, if it is there.
+    if (from == nullptr || uuid == snapshot_peer_) from = &state;
+  }
+  if (from == nullptr) return;
+  if (from->peer.node_uuid != snapshot_peer_) {
+    CAIRN_LOG(kInfo, "replication",
+              "log does not reach back, takes a snapshot path={} peer={}",
+              options_.store_path, from->peer.name);
+  }
+  snapshot_peer_ = from->peer.node_uuid;
+  snapshot_ = std::make_unique<SnapshotPull>(path_, missing_.get(),
+                                             snapshot_cursor_, clock_, wake_);
+  snapshot_->Start(transport_, from->peer, options_.store_path);
+}
+
+void Replicator::RunFetches(absl::Duration now) {
+  size_t running = 0;
+  for (auto it = fetches_.begin(); it != fetches_.end();) {
+    Fetching& fetching = it->second;
+    if (fetching.running) {
+      const absl::optional<absl::Status> result = fetching.fetch->result();
+      if (!result.has_value()) {
+        ++running;
+        ++it;
+        continue;
+      }
+      fetching.running = false;
+      if (result->ok()) {
+        missing_->Remove(it->first, fetching.fetch->file().change);
+        it = fetches_.erase(it);
+        continue;
+      }
+      fetching.backoff.Failed(now, options_);
+      // Once for each file, and then now and then.
+      if ((fetching.attempts & (fetching.attempts - 1)) == 0) {
+        CAIRN_LOG(kWarning, "replication",
+                  "content cannot be fetched, tries again path={} name={} "
+                  "attempts={} error=\"{}\"",
+                  options_.store_path, it->first, fetching.attempts, *result);
+      }
+    }
+    ++it;
+  }
+  if (running >= options_.fetches_max || missing_->size() == 0) return;
+  for (const auto& [name, change] : missing_->All()) {
+    if (running >= options_.fetches_max) return;
+    Fetching& fetching = fetches_[name];
+    if (fetching.running || now < fetching.backoff.next) continue;
+    const absl::StatusOr<absl::optional<KnownFile>> known =
+        path_->replica()->Find(name);
+    if (!known.ok()) {
+      fetching.backoff.Failed(now, options_);
+      continue;
+    }
+    if (!known->has_value()) continue;  // Its change is being applied.
+    if (!(*known)->content_missing) {
+      const LogRange log = RangeOf(change.log);
+      // Deleted, or brought by somebody else; or not applied yet.
+      if (change.log.is_nil() || log.applied >= change.sequence) {
+        missing_->Remove(name, change);
+        fetches_.erase(name);
+      }
+      continue;
+    }
+    const std::vector<Peer> peers = PeersFor((*known)->file.origin_node);
+    if (peers.empty()) continue;
+    if (fetching.fetch == nullptr ||
+        !(fetching.fetch->file().file.version == (*known)->file.version)) {
+      fetching.fetch = std::make_unique<ContentFetch>(path_, **known, wake_);
+      fetching.attempts = 0;
+    }
+    fetching.fetch->Start(transport_, peers[fetching.attempts % peers.size()],
+                          options_.store_path);
+    fetching.running = true;
+    ++fetching.attempts;
+    ++running;
+  }
+}
+
+// What nobody waits for is not synced at once; but nobody can drop it before it
+// is.
+void Replicator::SyncNowAndThen(absl::Duration now) {
+  if (now < sync_due_ || syncing_->load()) return;
+  const bool needed = std::any_of(
+      logs_.begin(), logs_.end(),
+      [](const LogRange& range) { return range.synced < range.applied; });
+  if (!needed) return;
+  sync_due_ = now + options_.sync_interval;
+  syncing_->store(true);
+  const bool queued =
+      path_->io()->TrySubmit([path = path_, syncing = syncing_] {
+        // The path says so itself if it cannot.
+        path->replica()->Sync().IgnoreError();
+        syncing->store(false);
+      });
+  if (!queued) syncing_->store(false);
+}
+
+void Replicator::SendAcks(absl::Duration now) {
+  // In this order: what is in the logs and missing is among the missing.
+  Acknowledgement ack;
+  ack.logs = path_->replica()->Logs();
+  ack.missing = missing_->Changes();
+  for (auto& [uuid, state] : peers_) {
+    if (!state.current || state.ack_in_flight->load()) continue;
+    // A peer that cannot be reached is not asked twice over.
+    if (state.pull == nullptr) continue;
+    const bool wanted = state.pull->TakeAckWanted();
+    if (!wanted && now < state.ack_due) continue;
+    if (SaysTheSame(state.acknowledged, ack.logs) &&
+        state.acknowledged_missing == ack.missing.size()) {
+      continue;
+    }
+    state.ack_due = now + options_.ack_interval;
+    state.acknowledged = ack.logs;
+    state.acknowledged_missing = ack.missing.size();
+    state.ack_in_flight->store(true);
+    transport_->SendAck(
+        state.peer, options_.store_path, ack,
+        [in_flight = state.ack_in_flight, wake = wake_](const absl::Status&) {
+          in_flight->store(false);
+          wake();
+        });
+  }
+}
+
+void Replicator::SetPassed(absl::Duration now) {
+  if (now < passed_due_) return;
+  passed_due_ = now + options_.sync_interval;
+  bool known = false;
+  {
+    MutexLock lock(&mu_);
+    known = peers_known_;
+  }
+  // Who has not heard of the other members keeps everything for them.
+  path_->replica()->SetPassed(known ? waits_.HeldByAll(logs_)
+                                    : std::vector<LogPosition>());
+}
+
+void Replicator::Publish() {
+  ReplicationProgress progress;
+  progress.applied_changes = applied_before_;
+  progress.missing_contents = missing_->size();
+  progress.snapshot_running = snapshot_ != nullptr;
+  progress.snapshot_files =
+      snapshot_ != nullptr ? snapshot_->cursor().files : 0;
+  const LogRange own = logs_.front();
+  bool at_every_end = true;
+  for (const auto& [uuid, state] : peers_) {
+    if (!state.current) continue;
+    PeerProgress peer;
+    peer.peer = state.peer;
+    peer.pulling = state.pull != nullptr;
+    peer.last_error = state.last_error;
+    if (state.pull != nullptr) {
+      progress.applied_changes += state.pull->applied();
+    }
+    for (const LogRange& theirs : state.logs) {
+      if (theirs.log != own.log) {
+        peer.behind_changes += Missed(theirs, RangeOf(theirs.log));
+      }
+    }
+    LogRange said;
+    said.log = own.log;
+    for (const LogRange& range : waits_.LogsOf(uuid)) {
+      if (range.log == own.log) said = range;
+    }
+    peer.peer_behind_changes = Missed(own, said);
+    if (state.logs.empty() || state.needs_snapshot || peer.behind_changes > 0) {
+      at_every_end = false;
+    }
+    progress.peers.push_back(std::move(peer));
+  }
+  caught_up_ = caught_up_ || (at_every_end && snapshot_ == nullptr);
+  progress.caught_up = caught_up_;
+  MutexLock lock(&mu_);
+  progress_ = std::move(progress);
+}
+
+}  // namespace storage
+}  // namespace cairn

@@ -1,0 +1,250 @@
+// One store path among the same paths of the other members of its group: pulls
+// what they take, fetches contents, and says how far it is.
+//
+//   SetPeers ─▶ ┌ Tick ───────────────────────────────────────────────────┐
+//   OnLogs   ─▶ │ a pull of each peer's own log, for as long as it is     │
+//   wake     ◀─ │   there; of other logs, from whoever has more of them   │
+//               │ a snapshot, where a log does not reach back             │
+//               │ contents that are missing, some at a time               │
+//               │ acknowledgements, at once where somebody waits          │
+//               └─────────────────────────────────────────────────────────┘
+//   tails (streams to peers) are woken when a log grows
+//
+// Everything is decided in Tick(), by one thread at a time; what a stream
+// brings is applied where it arrives (log_pull.h). No clock decides an outcome,
+// only how long to wait before something is tried again.
+
+#ifndef CAIRN_SERVICES_STORAGE_CORE_REPLICATOR_H_
+#define CAIRN_SERVICES_STORAGE_CORE_REPLICATOR_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "lib/base/clock.h"
+#include "lib/base/mutex.h"
+#include "lib/base/uuid.h"
+#include "services/storage/core/content_fetch.h"
+#include "services/storage/core/log_pull.h"
+#include "services/storage/core/missing_contents.h"
+#include "services/storage/core/peer_transport.h"
+#include "services/storage/core/replica_log.h"
+#include "services/storage/core/replica_store.h"
+#include "services/storage/core/replica_waits.h"
+#include "services/storage/core/snapshot_pull.h"
+#include "services/storage/core/store_path.h"
+
+namespace cairn {
+namespace storage {
+
+struct ReplicatorOptions {
+  uint8_t store_path = 0;
+
+  // Waits before something that failed is tried again.
+  absl::Duration backoff_shortest = absl::Milliseconds(100);
+  absl::Duration backoff_longest = absl::Seconds(5);
+
+  // A stream that is silent for so long is given up; its other end sends
+  // something every second.
+  absl::Duration silence_max = absl::Seconds(10);
+
+  // How long acknowledgements wait that nobody waits for, and how old what is
+  // applied gets before it is synced.
+  absl::Duration ack_interval = absl::Milliseconds(500);
+  absl::Duration sync_interval = absl::Seconds(1);
+  absl::Duration heartbeat_interval = absl::Seconds(1);
+
+  // Contents that are fetched at once.
+  size_t fetches_max = 4;
+};
+
+// A stream of a log to a peer. Woken on any thread; must not block.
+class LogTail {
+ public:
+  virtual ~LogTail() = default;
+
+  // The log has grown.
+  virtual void OnGrown() = 0;
+
+  // Nothing was sent for a while, perhaps: a heartbeat is due.
+  virtual void OnHeartbeat() = 0;
+};
+
+// How a path stands with a peer, for people and metrics.
+struct PeerProgress {
+  Peer peer;
+  bool pulling = false;              // A stream of its own log is open.
+  absl::Status last_error;           // OK if none since it was opened.
+  uint64_t behind_changes = 0;       // Of all logs that the peer has.
+  uint64_t peer_behind_changes = 0;  // The peer, of this path's own log.
+};
+
+struct ReplicationProgress {
+  std::vector<PeerProgress> peers;
+  uint64_t applied_changes = 0;  // Since the process began.
+  size_t missing_contents = 0;
+  bool snapshot_running = false;
+  uint64_t snapshot_files = 0;
+  bool caught_up = false;  // Was at the end of every peer's log since it began.
+};
+
+class Replicator : public LogObserver {
+ public:
+  // `path` gives the path as it is now; null while it is not open. `wake` asks
+  // for a Tick() soon; on any thread, must not block. All borrowed.
+  Replicator(const ReplicatorOptions& options,
+             std::function<std::shared_ptr<StorePath>()> path,
+             PeerTransport* transport, Clock* clock,
+             std::function<void()> wake);
+
+  // After Stop().
+  ~Replicator() override;
+
+  Replicator(const Replicator&) = delete;
+  Replicator& operator=(const Replicator&) = delete;
+
+  // The other members of the group, as far as they are known.
+  void SetPeers(std::vector<Peer> peers) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Does what is to be done now. One thread at a time; several times a second,
+  // and when woken. Reads the index now and then.
+  void Tick() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Ends all streams; true when none is left. Call it, and Tick() no more,
+  // until it is.
+  bool Stop() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Who waits for other members, and what they said. Thread-safe.
+  ReplicaWaits* waits() { return &waits_; }
+
+  // While somebody is about to wait for acknowledgements: streams ask for them.
+  class AckInterest {
+   public:
+    AckInterest() = default;
+    AckInterest(Replicator* replicator, bool synced);
+    AckInterest(AckInterest&& other) noexcept;
+    AckInterest& operator=(AckInterest&& other) noexcept;
+    ~AckInterest();
+
+   private:
+    Replicator* replicator_ = nullptr;
+    bool synced_ = false;
+  };
+  bool ack_wanted() const { return acks_wanted_.load() > 0; }
+  bool sync_wanted() const { return syncs_wanted_.load() > 0; }
+
+  void AddTail(LogTail* tail) ABSL_LOCKS_EXCLUDED(tails_mu_);
+  void RemoveTail(LogTail* tail) ABSL_LOCKS_EXCLUDED(tails_mu_);
+
+  // Peers that may have a file, the likeliest first: `origin_node` took it.
+  std::vector<Peer> PeersFor(uint32_t origin_node) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  ReplicationProgress Progress() const ABSL_LOCKS_EXCLUDED(mu_);
+
+  // LogObserver.
+  void OnLogs() override ABSL_LOCKS_EXCLUDED(tails_mu_);
+
+ private:
+  // Tries again, later each time.
+  struct Backoff {
+    absl::Duration next = absl::ZeroDuration();  // Clock::Monotonic().
+    absl::Duration wait = absl::ZeroDuration();
+    void Failed(absl::Duration now, const ReplicatorOptions& options);
+  };
+
+  struct PeerState {
+    Peer peer;
+    std::unique_ptr<LogPull> pull;
+    Backoff backoff;
+    absl::Status last_error;
+    bool current = true;                 // Among SetPeers().
+    std::vector<LogRange> acknowledged;  // What it was told last.
+    size_t acknowledged_missing = 0;
+    absl::Duration ack_due = -absl::InfiniteDuration();
+    std::shared_ptr<std::atomic<bool>> ack_in_flight =
+        std::make_shared<std::atomic<bool>>(false);
+    bool needs_snapshot = false;
+    std::vector<LogRange> logs;  // How far it has them.
+  };
+
+  struct OtherPull {
+    std::unique_ptr<LogPull> pull;
+    Uuid peer;
+  };
+
+  struct Fetching {
+    std::unique_ptr<ContentFetch> fetch;
+    bool running = false;
+    size_t attempts = 0;
+    Backoff backoff;
+  };
+
+  bool AttachPath();
+  void DetachPath();
+  bool StreamsOpen() const;
+  void CancelAll();
+  void ReapEnded(absl::Duration now);
+  void StartPulls(absl::Duration now) ABSL_LOCKS_EXCLUDED(mu_);
+  void StartOtherPulls(absl::Duration now);
+  void RunSnapshot(absl::Duration now);
+  void RunFetches(absl::Duration now);
+  void SendAcks(absl::Duration now);
+  void SyncNowAndThen(absl::Duration now);
+  void SetPassed(absl::Duration now);
+  void Heartbeat(absl::Duration now) ABSL_LOCKS_EXCLUDED(tails_mu_);
+  void Publish() ABSL_LOCKS_EXCLUDED(mu_);
+  LogRange RangeOf(const LogId& id) const;
+
+  const ReplicatorOptions options_;
+  const std::function<std::shared_ptr<StorePath>()> find_path_;
+  PeerTransport* const transport_;
+  Clock* const clock_;
+  const std::function<void()> wake_;
+  ReplicaWaits waits_;
+  std::atomic<int> acks_wanted_{0};
+  std::atomic<int> syncs_wanted_{0};
+  std::shared_ptr<MissingContents> missing_ =
+      std::make_shared<MissingContents>();
+
+  // ---- The thread that ticks.
+  std::shared_ptr<StorePath> path_;
+  std::vector<LogRange> logs_;  // Of the path, as of this tick.
+  std::map<Uuid, PeerState> peers_;
+  std::map<LogId, OtherPull> other_pulls_;
+  std::unique_ptr<SnapshotPull> snapshot_;
+  SnapshotPull::Cursor snapshot_cursor_;
+  Uuid snapshot_peer_;
+  Backoff snapshot_backoff_;
+  std::map<std::string, Fetching> fetches_;
+  absl::Duration sync_due_ = -absl::InfiniteDuration();
+  std::shared_ptr<std::atomic<bool>> syncing_ =
+      std::make_shared<std::atomic<bool>>(false);
+  absl::Duration passed_due_ = -absl::InfiniteDuration();
+  absl::Duration heartbeat_due_ = -absl::InfiniteDuration();
+  uint64_t applied_before_ = 0;  // By pulls that are gone.
+  bool stopping_ = false;
+  bool caught_up_ = false;
+
+  mutable Mutex mu_;
+  std::vector<Peer> wanted_peers_ ABSL_GUARDED_BY(mu_);
+  bool peers_known_ ABSL_GUARDED_BY(mu_) = false;
+  ReplicationProgress progress_ ABSL_GUARDED_BY(mu_);
+
+  Mutex tails_mu_;  // Held while they are woken.
+  std::set<LogTail*> tails_ ABSL_GUARDED_BY(tails_mu_);
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_CORE_REPLICATOR_H_

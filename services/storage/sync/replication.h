@@ -1,0 +1,70 @@
+// The replication of a node: a Replicator for each store path, the thread that
+// ticks them, and what trackers say of the other members.
+
+#ifndef CAIRN_SERVICES_STORAGE_SYNC_REPLICATION_H_
+#define CAIRN_SERVICES_STORAGE_SYNC_REPLICATION_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "cairn/tracker/v1/membership_service.pb.h"
+#include "lib/base/clock.h"
+#include "lib/base/mutex.h"
+#include "services/storage/core/peer_transport.h"
+#include "services/storage/core/replicator.h"
+#include "services/storage/core/storage_node.h"
+
+namespace cairn {
+namespace storage {
+
+// Thread-safe.
+class Replication {
+ public:
+  // All borrowed. `node` has all its paths.
+  Replication(StorageNode* node, PeerTransport* transport, Clock* clock);
+  ~Replication();  // Stop().
+
+  Replication(const Replication&) = delete;
+  Replication& operator=(const Replication&) = delete;
+
+  void Start();
+
+  // Answers who waits for other members with what there is, ends all streams,
+  // and joins. Streams to peers end as their calls do.
+  void Stop() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The other members of the group as one tracker sees them. A member counts
+  // for as long as the last word of any tracker names it.
+  void OnPeers(const std::string& tracker, const tracker::v1::GroupPeers& peers)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Nobody will say who the other members are: there are none.
+  void SetAlone();
+
+  // `store_path` is below StorageNode::path_count(). Lives as long as this.
+  Replicator* at(uint8_t store_path) { return replicators_[store_path].get(); }
+
+ private:
+  void Run() ABSL_LOCKS_EXCLUDED(mu_);
+  void Wake() ABSL_LOCKS_EXCLUDED(mu_);
+
+  std::vector<std::unique_ptr<Replicator>> replicators_;  // Fixed.
+
+  Mutex mu_;
+  CondVar wake_;
+  bool woken_ ABSL_GUARDED_BY(mu_) = false;
+  bool stop_ ABSL_GUARDED_BY(mu_) = false;
+  std::map<std::string, tracker::v1::GroupPeers> said_ ABSL_GUARDED_BY(mu_);
+
+  std::thread thread_;  // Runs Run(). Joined by Stop().
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_SYNC_REPLICATION_H_

@@ -1,0 +1,313 @@
+#include "services/storage/sync/sync_wire.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/status_macros.h"
+#include "lib/base/uuid.h"
+#include "lib/checksum/crc32c.h"
+#include "lib/rpc/wire.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+constexpr uint32_t kEntriesField = 15;
+constexpr uint32_t kContentField = 15;
+
+absl::Status Malformed(absl::string_view what) {
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                         ErrorReason::kInvalidField,
+                         absl::StrCat("a message between members: ", what));
+}
+
+void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
+                 rpc::WireWriter* out) {
+  rpc::SmallMessage fields;
+  fields.VarintIfSet(1, change.change.sequence);
+  fields.Varint(2, change.kind == ChangeKind::kDelete
+                       ? v1::CHANGE_OPERATION_DELETE
+                       : v1::CHANGE_OPERATION_PUT);
+  fields.Bytes(3, change.file.name);
+  fields.VarintIfSet(4, change.file.version.clock);
+  fields.VarintIfSet(5, change.file.version.node);
+  if (!change.request_id.is_nil()) fields.Bytes(6, change.request_id.bytes());
+  if (change.passed) {
+    fields.Varint(7, 1);
+  } else {
+    fields.VarintIfSet(8, static_cast<uint64_t>(change.file.size_bytes));
+    fields.Fixed32(9, change.file.crc32c);
+    fields.VarintIfSet(10, static_cast<uint64_t>(change.file.kind));
+    fields.VarintIfSet(11,
+                       static_cast<uint64_t>(change.file.create_unix_seconds));
+    fields.VarintIfSet(12, change.file.origin_node);
+  }
+  fields.VarintIfSet(13, snapshot_log);
+  const bool has_content = change.content.has_value() && !change.passed;
+  const size_t content_bytes = has_content ? change.content->size() : 0;
+  if (has_content) fields.Header(kContentField, content_bytes);
+  rpc::SmallMessage head;
+  head.Header(kEntriesField, fields.size() + content_bytes);
+  out->Append(head);
+  out->Append(fields);
+  if (content_bytes > 0) out->AppendContent(*change.content);
+}
+
+absl::Status CheckContent(const ReplicatedChange& change) {
+  if (!change.content.has_value()) return absl::OkStatus();
+  if (static_cast<int64_t>(change.content->size()) == change.file.size_bytes &&
+      Crc32c(*change.content) == change.file.crc32c) {
+    return absl::OkStatus();
+  }
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, ErrorReason::kChecksumMismatch,
+      absl::StrCat("file ", change.file.name,
+                   ": the content that came is not the file's"));
+}
+
+// Reads the entry that the reader stands before. `log` gets the number of its
+// log in a snapshot.
+absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
+                       uint32_t* log) {
+  const size_t outer = reader->Enter();
+  uint64_t operation = 0;
+  uint64_t kind = 0;
+  std::string scratch;
+  *log = 0;
+  while (reader->Next()) {
+    switch (reader->field()) {
+      case 1:
+        change->change.sequence = reader->ReadVarint();
+        break;
+      case 2:
+        operation = reader->ReadVarint();
+        break;
+      case 3:
+        change->file.name = std::string(reader->ReadBytes(&scratch));
+        break;
+      case 4:
+        change->file.version.clock = reader->ReadVarint();
+        break;
+      case 5:
+        change->file.version.node = reader->ReadUint32();
+        break;
+      case 6: {
+        const absl::StatusOr<Uuid> id =
+            Uuid::FromBytes(reader->ReadBytes(&scratch));
+        if (!id.ok()) return Malformed("request_id");
+        change->request_id = *id;
+        break;
+      }
+      case 7:
+        change->passed = reader->ReadVarint() != 0;
+        break;
+      case 8:
+        change->file.size_bytes = reader->ReadInt64();
+        break;
+      case 9:
+        change->file.crc32c = reader->ReadFixed32();
+        break;
+      case 10:
+        kind = reader->ReadVarint();
+        break;
+      case 11:
+        change->file.create_unix_seconds = reader->ReadInt64();
+        break;
+      case 12:
+        change->file.origin_node = reader->ReadUint32();
+        break;
+      case 13:
+        *log = reader->ReadUint32();
+        break;
+      case kContentField:
+        change->content = reader->ReadCord();
+        break;
+      default:
+        reader->Skip();
+    }
+  }
+  if (!reader->ok()) return Malformed("not a message");
+  reader->Leave(outer);
+  if (change->file.name.empty()) return Malformed("name");
+  if (change->file.size_bytes < 0) return Malformed("size_bytes");
+  if (operation != v1::CHANGE_OPERATION_PUT &&
+      operation != v1::CHANGE_OPERATION_DELETE) {
+    return Malformed("operation");
+  }
+  change->kind = operation == v1::CHANGE_OPERATION_DELETE ? ChangeKind::kDelete
+                                                          : ChangeKind::kPut;
+  if (!change->passed) {
+    if (kind < 1 || kind > 3) return Malformed("kind");
+    change->file.kind = static_cast<FileKind>(kind);
+  }
+  return CheckContent(*change);
+}
+
+absl::Status AddLog(rpc::WireReader* reader, std::vector<LogRange>* logs) {
+  v1::LogRange message;
+  reader->ReadMessage(&message);
+  if (!reader->ok()) return Malformed("logs");
+  CAIRN_ASSIGN_OR_RETURN(const LogRange range, FromProto(message));
+  logs->push_back(range);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void ToProto(const LogId& id, v1::LogId* out) {
+  out->set_incarnation(id.incarnation.ToString());
+  out->set_epoch(id.epoch);
+}
+
+void ToProto(const LogRange& range, v1::LogRange* out) {
+  ToProto(range.log, out->mutable_log());
+  out->set_cut_sequence(range.cut);
+  out->set_applied_sequence(range.applied);
+  out->set_synced_sequence(range.synced);
+  out->set_own(range.own);
+}
+
+absl::StatusOr<LogId> FromProto(const v1::LogId& id) {
+  LogId out;
+  const absl::StatusOr<Uuid> incarnation = Uuid::Parse(id.incarnation());
+  if (!incarnation.ok()) return Malformed("incarnation");
+  out.incarnation = *incarnation;
+  out.epoch = id.epoch();
+  return out;
+}
+
+absl::StatusOr<LogRange> FromProto(const v1::LogRange& range) {
+  LogRange out;
+  CAIRN_ASSIGN_OR_RETURN(out.log, FromProto(range.log()));
+  out.cut = range.cut_sequence();
+  out.applied = range.applied_sequence();
+  out.synced = range.synced_sequence();
+  out.own = range.own();
+  return out;
+}
+
+grpc::ByteBuffer MakeSyncResponse(const SyncBatch& batch) {
+  v1::SyncResponse head;
+  ToProto(batch.log, head.mutable_log());
+  for (const LogRange& range : batch.logs) ToProto(range, head.add_logs());
+  head.set_ack_wanted(batch.ack_wanted);
+  head.set_sync_wanted(batch.sync_wanted);
+  rpc::WireWriter out;
+  out.Append(head.SerializeAsString());
+  for (const ReplicatedChange& change : batch.changes) {
+    AppendEntry(change, 0, &out);
+  }
+  return out.Finish();
+}
+
+grpc::ByteBuffer MakeSnapshotResponse(const SnapshotBatch& batch,
+                                      const std::vector<LogRange>& logs) {
+  v1::SnapshotResponse head;
+  for (const LogRange& range : batch.logs) ToProto(range, head.add_logs());
+  head.set_next(batch.next);
+  head.set_end(batch.end);
+  rpc::WireWriter out;
+  out.Append(head.SerializeAsString());
+  for (const ReplicatedChange& change : batch.changes) {
+    uint32_t log = 0;
+    for (size_t i = 0; i < logs.size(); ++i) {
+      if (logs[i].log == change.change.log) log = static_cast<uint32_t>(i + 1);
+    }
+    AppendEntry(change, log, &out);
+  }
+  return out.Finish();
+}
+
+absl::Status ParseSyncResponse(const grpc::ByteBuffer& buffer,
+                               SyncBatch* batch) {
+  rpc::WireReader reader(buffer);
+  while (reader.Next()) {
+    switch (reader.field()) {
+      case 1: {
+        v1::LogId log;
+        reader.ReadMessage(&log);
+        if (!reader.ok()) return Malformed("log");
+        CAIRN_ASSIGN_OR_RETURN(batch->log, FromProto(log));
+        break;
+      }
+      case 2:
+        CAIRN_RETURN_IF_ERROR(AddLog(&reader, &batch->logs));
+        break;
+      case 3:
+        batch->ack_wanted = reader.ReadVarint() != 0;
+        break;
+      case 4:
+        batch->sync_wanted = reader.ReadVarint() != 0;
+        break;
+      case kEntriesField: {
+        ReplicatedChange change;
+        uint32_t log;
+        CAIRN_RETURN_IF_ERROR(ReadEntry(&reader, &change, &log));
+        change.mode = ReplicatedChange::Mode::kNext;
+        if (change.change.sequence == 0) return Malformed("sequence");
+        batch->changes.push_back(std::move(change));
+        break;
+      }
+      default:
+        reader.Skip();
+    }
+  }
+  if (!reader.ok()) return Malformed("not a message");
+  if (batch->log.is_nil()) return Malformed("no log");
+  for (ReplicatedChange& change : batch->changes) {
+    change.change.log = batch->log;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParseSnapshotResponse(const grpc::ByteBuffer& buffer,
+                                   std::vector<LogRange>* logs,
+                                   SnapshotBatch* batch) {
+  rpc::WireReader reader(buffer);
+  std::vector<uint32_t> log_of;
+  while (reader.Next()) {
+    switch (reader.field()) {
+      case 1:
+        CAIRN_RETURN_IF_ERROR(AddLog(&reader, &batch->logs));
+        break;
+      case 2: {
+        std::string scratch;
+        batch->next = std::string(reader.ReadBytes(&scratch));
+        break;
+      }
+      case 3:
+        batch->end = reader.ReadVarint() != 0;
+        break;
+      case kEntriesField: {
+        ReplicatedChange change;
+        uint32_t log;
+        CAIRN_RETURN_IF_ERROR(ReadEntry(&reader, &change, &log));
+        change.mode = ReplicatedChange::Mode::kSnapshot;
+        log_of.push_back(log);
+        batch->changes.push_back(std::move(change));
+        break;
+      }
+      default:
+        reader.Skip();
+    }
+  }
+  if (!reader.ok()) return Malformed("not a message");
+  if (!batch->logs.empty()) *logs = batch->logs;
+  for (size_t i = 0; i < log_of.size(); ++i) {
+    if (log_of[i] > logs->size()) return Malformed("snapshot_log");
+    LogPosition& change = batch->changes[i].change;
+    if (log_of[i] == 0) {
+      change = LogPosition();
+    } else {
+      change.log = (*logs)[log_of[i] - 1].log;
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace storage
+}  // namespace cairn

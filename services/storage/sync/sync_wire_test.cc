@@ -1,0 +1,176 @@
+// The hand-made messages between members, against generated code.
+
+#include "services/storage/sync/sync_wire.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/cord.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+#include "lib/checksum/crc32c.h"
+#include "lib/rpc/wire.h"
+#include "lib/testing/status_matchers.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+using ::testing::SizeIs;
+
+ReplicatedChange MakeChange(uint64_t sequence, const std::string& content) {
+  ReplicatedChange change;
+  change.change.sequence = sequence;
+  change.file.name = "3F/A2/name.jpg";
+  change.file.version = Version{uint64_t{1} << 60, 7};
+  change.file.size_bytes = static_cast<int64_t>(content.size());
+  change.file.crc32c = Crc32c(content);
+  change.file.create_unix_seconds = 1700000000;
+  change.file.origin_node = 9;
+  change.request_id = Uuid::Random();
+  change.content = absl::Cord(content);
+  return change;
+}
+
+SyncBatch MakeBatch() {
+  SyncBatch batch;
+  batch.log = LogId{Uuid::Random(), 3};
+  LogRange range;
+  range.log = batch.log;
+  range.cut = 1;
+  range.applied = 8;
+  range.synced = 5;
+  range.own = true;
+  batch.logs.push_back(range);
+  batch.ack_wanted = true;
+  batch.changes.push_back(MakeChange(6, "small"));
+  batch.changes.push_back(MakeChange(7, std::string(100000, 'x')));
+  batch.changes.push_back(MakeChange(8, ""));
+  ReplicatedChange passed;
+  passed.change.sequence = 9;
+  passed.kind = ChangeKind::kDelete;
+  passed.passed = true;
+  passed.file.name = "3F/A2/gone";
+  passed.file.version = Version{5, 1};
+  batch.changes.push_back(passed);
+  ReplicatedChange large = MakeChange(10, "");
+  large.file.size_bytes = int64_t{1} << 40;
+  large.content.reset();
+  batch.changes.push_back(large);
+  return batch;
+}
+
+TEST(SyncWireTest, GivesBackWhatWasSent) {
+  const SyncBatch sent = MakeBatch();
+  SyncBatch got;
+  ASSERT_THAT(ParseSyncResponse(MakeSyncResponse(sent), &got), IsOk());
+  EXPECT_TRUE(got.log == sent.log);
+  ASSERT_THAT(got.logs, SizeIs(1));
+  EXPECT_EQ(got.logs[0].cut, 1u);
+  EXPECT_EQ(got.logs[0].applied, 8u);
+  EXPECT_EQ(got.logs[0].synced, 5u);
+  EXPECT_TRUE(got.logs[0].own);
+  EXPECT_TRUE(got.ack_wanted);
+  EXPECT_FALSE(got.sync_wanted);
+  ASSERT_THAT(got.changes, SizeIs(sent.changes.size()));
+  for (size_t i = 0; i < sent.changes.size(); ++i) {
+    const ReplicatedChange& a = sent.changes[i];
+    const ReplicatedChange& b = got.changes[i];
+    EXPECT_TRUE(b.change == (LogPosition{sent.log, a.change.sequence}));
+    EXPECT_TRUE(b.mode == ReplicatedChange::Mode::kNext);
+    EXPECT_TRUE(a.kind == b.kind);
+    EXPECT_EQ(a.passed, b.passed);
+    EXPECT_EQ(a.file.name, b.file.name);
+    EXPECT_TRUE(a.file.version == b.file.version);
+    EXPECT_EQ(a.file.size_bytes, b.file.size_bytes);
+    EXPECT_EQ(a.file.origin_node, b.file.origin_node);
+    EXPECT_TRUE(a.request_id == b.request_id);
+    EXPECT_EQ(a.content.has_value(), b.content.has_value());
+    EXPECT_EQ(a.content.value_or(absl::Cord()),
+              b.content.value_or(absl::Cord()));
+  }
+}
+
+TEST(SyncWireTest, IsWhatTheProtocolSays) {
+  v1::SyncResponse response;
+  ASSERT_TRUE(rpc::FromByteBuffer(MakeSyncResponse(MakeBatch()), &response));
+  ASSERT_EQ(response.entries_size(), 5);
+  EXPECT_EQ(response.entries(0).content(), "small");
+  EXPECT_EQ(response.entries(0).operation(), v1::CHANGE_OPERATION_PUT);
+  EXPECT_TRUE(response.entries(2).has_content());
+  EXPECT_TRUE(response.entries(3).passed());
+  EXPECT_FALSE(response.entries(4).has_content());
+  EXPECT_EQ(response.entries(4).size_bytes(), uint64_t{1} << 40);
+}
+
+TEST(SyncWireTest, ASnapshotSaysWhichLogEachFileIsFrom) {
+  SnapshotBatch sent;
+  for (int i = 0; i < 2; ++i) {
+    LogRange range;
+    range.log = LogId{Uuid::Random(), 1};
+    sent.logs.push_back(range);
+  }
+  sent.next = std::string("\0key", 4);
+  for (int i = 0; i < 3; ++i) {
+    ReplicatedChange change = MakeChange(i, "x");
+    if (i < 2) change.change.log = sent.logs[1 - i].log;
+    sent.changes.push_back(change);
+  }
+  std::vector<LogRange> logs;
+  SnapshotBatch got;
+  ASSERT_THAT(
+      ParseSnapshotResponse(MakeSnapshotResponse(sent, sent.logs), &logs, &got),
+      IsOk());
+  EXPECT_EQ(got.next, sent.next);
+  EXPECT_FALSE(got.end);
+  ASSERT_THAT(got.changes, SizeIs(3));
+  EXPECT_TRUE(got.changes[0].change.log == sent.logs[1].log);
+  EXPECT_TRUE(got.changes[1].change.log == sent.logs[0].log);
+  EXPECT_TRUE(got.changes[2].change.log.is_nil());
+  EXPECT_TRUE(got.changes[0].mode == ReplicatedChange::Mode::kSnapshot);
+  // Later messages refer to the logs of the first.
+  SnapshotBatch second = sent;
+  second.logs.clear();
+  second.end = true;
+  SnapshotBatch got_second;
+  ASSERT_THAT(ParseSnapshotResponse(MakeSnapshotResponse(second, sent.logs),
+                                    &logs, &got_second),
+              IsOk());
+  EXPECT_TRUE(got_second.end);
+  EXPECT_TRUE(got_second.changes[0].change.log == sent.logs[1].log);
+}
+
+TEST(SyncWireTest, RefusesAContentThatIsNotTheFiles) {
+  SyncBatch batch;
+  batch.log = LogId{Uuid::Random(), 1};
+  batch.changes.push_back(MakeChange(1, "content"));
+  batch.changes[0].file.crc32c ^= 1;
+  SyncBatch got;
+  EXPECT_EQ(ReasonOf(ParseSyncResponse(MakeSyncResponse(batch), &got)),
+            ErrorReason::kChecksumMismatch);
+}
+
+TEST(SyncWireTest, RefusesWhatIsNoMessage) {
+  const std::string whole = [] {
+    std::string bytes;
+    v1::SyncResponse response;
+    CAIRN_CHECK(rpc::FromByteBuffer(MakeSyncResponse(MakeBatch()), &response));
+    response.SerializeToString(&bytes);
+    return bytes;
+  }();
+  int refused = 0;
+  for (size_t cut = 1; cut < 400; ++cut) {
+    SyncBatch got;
+    if (!ParseSyncResponse(rpc::ToByteBuffer(whole.substr(0, cut)), &got)
+             .ok()) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 350);
+}
+
+}  // namespace
+}  // namespace storage
+}  // namespace cairn
