@@ -87,11 +87,15 @@ class GrpcNodeQueries : public NodeQueries {
   }
 
   template <typename Response>
-  static absl::StatusOr<Response> Result(const std::string& address,
-                                         const grpc::Status& status,
-                                         const Response& response) {
+  absl::StatusOr<Response> Result(const std::string& address,
+                                  const grpc::Status& status,
+                                  const Response& response)
+      ABSL_LOCKS_EXCLUDED(mu_) {
     if (status.ok()) return response;
-    return WithContext(rpc::FromGrpcStatus(status), address);
+    MutexLock lock(&mu_);
+    return WithContext(
+        rpc::ExplainTlsFailure(rpc::FromGrpcStatus(status), tls_ != nullptr),
+        address);
   }
 
   Mutex mu_;
