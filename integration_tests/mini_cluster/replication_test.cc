@@ -2,6 +2,7 @@
 // back from each of the others, byte for byte, whatever happened meanwhile.
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -173,6 +174,140 @@ TEST_F(ReplicationTest, ARebuiltIndexIsTakenAsASnapshot) {
   ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
   Put(1, kSizes);
   for (int member = 0; member < 2; ++member) ExpectAllAt(member);
+}
+
+// A member whose disk takes nothing never gets a file of its own.
+TEST_F(ReplicationTest, AnIdIsReadAtAMemberThatDoesNotHaveTheFile) {
+  Start({.storages = 1, .members = 2});
+  ASSERT_THAT(
+      cluster_->AddStorage(
+          {}, absl::StrCat("store_paths { directory: \"",
+                           cluster_->path_folder(1), "\" read_only: true }\n")),
+      IsOk());
+  stubs_.push_back(
+      std::make_unique<StorageStub>(cluster_->storage(1)->address()));
+  Put(0, kSizes);
+  for (const Stored& file : files_) {
+    const absl::Time deadline = absl::Now() + kProcessDeadline;
+    absl::StatusOr<std::string> content;
+    do {  // Until it has heard of the other member.
+      content = stubs_[1]->Get(file.file_id);
+    } while (!content.ok() && absl::Now() < deadline);
+    ASSERT_THAT(content, IsOk()) << file.file_id;
+    EXPECT_TRUE(*content == file.content) << file.file_id;
+    EXPECT_THAT(stubs_[1]->Stat(file.file_id),
+                IsOkAndHolds(static_cast<int64_t>(file.content.size())));
+    if (file.content.size() < 2) continue;
+    EXPECT_THAT(stubs_[1]->Get(file.file_id, 1, 100),
+                IsOkAndHolds(file.content.substr(1, 100)));
+  }
+  EXPECT_THAT(stubs_[1]->Files(), IsOkAndHolds(0));
+  // What nobody has is not found, and asked for once.
+  ASSERT_THAT(stubs_[0]->Delete(Uuid::Random(), files_[0].file_id), IsOk());
+  EXPECT_EQ(ReasonOf(stubs_[1]->Stat(files_[0].file_id).status()),
+            ErrorReason::kFileDeleted);
+  cluster_->storage(0)->Kill();
+  EXPECT_EQ(ReasonOf(stubs_[1]->Stat(files_[1].file_id).status()),
+            ErrorReason::kContentNotHere);
+}
+
+TEST_F(ReplicationTest, ABadBlockIsReadAtAnotherMember) {
+  Start({.storages = 2, .members = 2});
+  Put(0, {5 << 20});
+  ExpectAllAt(1);
+  // A large file is the only one with a segment of its own.
+  std::string largest;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(
+           cluster_->path_folder(1) + "/segments")) {
+    if (!entry.is_regular_file()) continue;
+    if (largest.empty() ||
+        entry.file_size() > std::filesystem::file_size(largest)) {
+      largest = entry.path();
+    }
+  }
+  std::fstream segment(largest,
+                       std::ios::in | std::ios::out | std::ios::binary);
+  segment.seekp(4096 + 1000000);
+  segment.write("flipped", 7);
+  segment.close();
+  EXPECT_THAT(stubs_[1]->Get(files_[0].file_id),
+              IsOkAndHolds(files_[0].content));
+  cluster_->storage(0)->Kill();
+  EXPECT_EQ(ReasonOf(stubs_[1]->Get(files_[0].file_id).status()),
+            ErrorReason::kContentDamaged);
+}
+
+TEST_F(ReplicationTest, ADeletionHoldsWhereTheFileComesLater) {
+  Start({.storages = 2, .members = 2});
+  Put(0, {1000});
+  ExpectAllAt(1);
+  for (int i = 0; i < 20; ++i) {
+    // No waiting: often enough the other member has not heard of it.
+    const auto stored = stubs_[0]->Put(Uuid::Random(), "short-lived",
+                                       {.synced = false, .replicas = 1});
+    ASSERT_THAT(stored, IsOk());
+    ASSERT_THAT(stubs_[1]->Delete(Uuid::Random(), stored->file_id), IsOk());
+    AwaitGone(0, stored->file_id);
+    AwaitGone(1, stored->file_id);
+  }
+  for (int member = 0; member < 2; ++member) ExpectAllAt(member);
+}
+
+// Puts until the answer says that so many members have it: they may still be
+// looking for each other.
+uint32_t AwaitReplicas(StorageStub* stub, const PutWishes& wishes,
+                       uint32_t replicas) {
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  uint32_t reached = 0;
+  do {
+    absl::SleepFor(absl::Milliseconds(20));
+    const auto stored = stub->Put(Uuid::Random(), "content", wishes);
+    reached = stored.ok() ? stored->replicas : 0;
+  } while (reached != replicas && absl::Now() < deadline);
+  return reached;
+}
+
+TEST_F(ReplicationTest, TheAnswerSaysHowManyMembersHaveIt) {
+  Start({.storages = 3, .members = 3});
+  for (const bool synced : {true, false}) {
+    const PutWishes all{.synced = synced, .replicas = 3};
+    EXPECT_EQ(AwaitReplicas(stubs_[0].get(), all, 3), 3u);
+    // From now on at once, large ones too.
+    for (const int64_t size : kSizes) {
+      const auto stored =
+          stubs_[0]->Put(Uuid::Random(), ContentOf(size, size), all);
+      ASSERT_THAT(stored, IsOk());
+      EXPECT_EQ(stored->replicas, 3u) << size;
+      for (int member = 1; member < 3; ++member) {
+        // No waiting: it is there when the answer is.
+        EXPECT_THAT(stubs_[member]->Get(stored->file_id),
+                    IsOkAndHolds(ContentOf(size, size)));
+      }
+    }
+  }
+  // The default is two.
+  const auto stored = stubs_[0]->Put(Uuid::Random(), "content");
+  ASSERT_THAT(stored, IsOk());
+  EXPECT_GE(stored->replicas, 2u);
+}
+
+TEST_F(ReplicationTest, WhatIsRequiredIsRefusedWithoutTheMembers) {
+  Start({.storages = 2, .members = 2});
+  const PutWishes two{.replicas = 2, .replicas_required = true};
+  EXPECT_EQ(AwaitReplicas(stubs_[0].get(), two, 2), 2u);
+  cluster_->storage(1)->Kill();
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  absl::Status refused;
+  do {
+    refused = stubs_[0]->Put(Uuid::Random(), "content", two).status();
+  } while (refused.ok() && absl::Now() < deadline);
+  EXPECT_EQ(ReasonOf(refused), ErrorReason::kInsufficientReplicas) << refused;
+  // As many as are up: this one.
+  const auto stored = stubs_[0]->Put(Uuid::Random(), "content");
+  ASSERT_THAT(stored, IsOk());
+  EXPECT_EQ(stored->replicas, 1u);
+  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  EXPECT_EQ(AwaitReplicas(stubs_[0].get(), two, 2), 2u);
 }
 
 }  // namespace

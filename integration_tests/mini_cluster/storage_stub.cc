@@ -51,7 +51,8 @@ absl::StatusOr<StoredFile> CheckStored(const common::FileInfo& info,
     return Breach(absl::StrCat(info.file_id(), ": less than was asked for"));
   }
   return StoredFile{info.file_id(), replayed,
-                    reached.level() == common::DURABILITY_LEVEL_SYNCED};
+                    reached.level() == common::DURABILITY_LEVEL_SYNCED,
+                    reached.replicas()};
 }
 
 }  // namespace
@@ -90,6 +91,10 @@ absl::StatusOr<StoredFile> StorageStub::Put(const Uuid& request,
     spec->set_size_bytes(static_cast<int64_t>(content.size()));
   }
   spec->mutable_durability()->set_level(Level(wishes.synced));
+  spec->mutable_durability()->set_replicas(wishes.replicas);
+  if (wishes.replicas_required) {
+    spec->mutable_durability()->set_policy(common::REPLICA_POLICY_REQUIRED);
+  }
   bool open = stream->Write(first);
   for (size_t at = 0; open && at < content.size();) {
     const absl::string_view piece =

@@ -25,6 +25,7 @@ struct StoredFile {
   std::string file_id;
   bool replayed = false;
   bool synced = false;
+  uint32_t replicas = 0;  // As the answer says.
 };
 
 // One file of PutBatch().
@@ -39,6 +40,8 @@ struct PutWishes {
   absl::optional<uint32_t> store_path = {};  // Unset: the node chooses.
   bool declare_size = true;                  // False: of unknown length.
   int64_t chunk_bytes = 256 << 10;
+  uint32_t replicas = 0;  // 0: the node's default.
+  bool replicas_required = false;
 };
 
 // Thread-safe. Errors are the server's, with their reason; UNAVAILABLE without

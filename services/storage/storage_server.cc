@@ -1,5 +1,6 @@
 #include "services/storage/storage_server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -24,11 +25,13 @@
 #include "services/storage/api/call_context.h"
 #include "services/storage/api/file_service.h"
 #include "services/storage/api/node_service.h"
+#include "services/storage/api/replica_gate.h"
 #include "services/storage/api/sync_service.h"
 #include "services/storage/attach/tracker_links.h"
 #include "services/storage/config/storage_config.h"
 #include "services/storage/core/byte_budget.h"
 #include "services/storage/core/job_list.h"
+#include "services/storage/core/read_through_path.h"
 #include "services/storage/node_identity.h"
 #include "services/storage/storage_metrics.h"
 #include "services/storage/store/engine.h"
@@ -56,6 +59,13 @@ rpc::MemberSessionsOptions MemberOptions(const std::string& secret,
   return options;
 }
 
+ReplicaGateOptions GateOptions(const StorageConfig& config) {
+  ReplicaGateOptions options;
+  options.default_replicas = config.default_replicas();
+  options.patience = FromProto(config.replica_patience());
+  return options;
+}
+
 class Server : public StorageServer {
  public:
   Server(StorageConfig config, const std::string& secret,
@@ -71,7 +81,9 @@ class Server : public StorageServer {
                   ? PathPolicy::kMostFree
                   : PathPolicy::kRoundRobin,
               &codec_, clock),
-        member_auth_(MemberOptions(secret, identity), clock, &registry_) {}
+        member_auth_(MemberOptions(secret, identity), clock, &registry_),
+        replica_gate_([this](uint8_t path) { return replication_->at(path); },
+                      GateOptions(config_), clock) {}
 
   ~Server() override { Stop(); }
 
@@ -145,6 +157,13 @@ class Server : public StorageServer {
 
  private:
   absl::Status OpenPaths() {
+    const NodeIdentity& identity = node_.identity();
+    GrpcPeerTransportOptions transport;
+    transport.node_uuid = identity.node_uuid;
+    transport.group = identity.group;
+    transport.cluster_id = identity.cluster_id.ToString();
+    transport.cluster_secret = secret_;
+    transport_ = std::make_unique<GrpcPeerTransport>(transport, clock_);
     absl::Status first_error;
     int opened = 0;
     for (int i = 0; i < config_.store_paths_size(); ++i) {
@@ -158,7 +177,14 @@ class Server : public StorageServer {
                     observer]() -> absl::StatusOr<std::unique_ptr<StorePath>> {
         CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
                                OpenStorePath(options, fs_, clock_, observer));
-        return std::unique_ptr<StorePath>(std::move(engine));
+        ReadThroughPeers peers;
+        peers.store_path = static_cast<uint8_t>(options.path_index);
+        peers.transport = transport_.get();
+        peers.peers = [this, index = peers.store_path] {
+          return replication_->at(index)->PeersFor(/*origin_node=*/0);
+        };
+        peers.waiting_max = std::max(1, options.io_threads - 1);
+        return MakeReadThroughPath(std::move(engine), std::move(peers));
       };
       hooks.rebuild =
           [this, options](std::function<void(const JobProgress&)> progress)
@@ -195,13 +221,14 @@ class Server : public StorageServer {
     CallContext context;
     context.node = &node_;
     context.budget = &budget_;
+    context.replicas = &replica_gate_;
     context.clock = clock_;
     context.metrics = &api_metrics_;
     context.stopping = &stopping_;
     file_service_ = std::make_unique<FileServiceImpl>(context);
     batch_service_ = std::make_unique<BatchServiceImpl>(
-        &node_, &budget_, clock_, batch_executor_.get(), &batch_metrics_,
-        BatchServiceOptions());
+        &node_, &budget_, &replica_gate_, clock_, batch_executor_.get(),
+        &batch_metrics_, BatchServiceOptions());
     NodeServiceOptions node_options;
     node_options.version = kVersion;
     node_options.start_time = clock_->Now();
@@ -209,13 +236,6 @@ class Server : public StorageServer {
     node_service_ = std::make_unique<NodeServiceImpl>(
         node_options, &node_, jobs_.get(), background_.get());
 
-    const NodeIdentity& identity = node_.identity();
-    GrpcPeerTransportOptions transport;
-    transport.node_uuid = identity.node_uuid;
-    transport.group = identity.group;
-    transport.cluster_id = identity.cluster_id.ToString();
-    transport.cluster_secret = secret_;
-    transport_ = std::make_unique<GrpcPeerTransport>(transport, clock_);
     replication_ =
         std::make_unique<Replication>(&node_, transport_.get(), clock_);
     sync_service_ = std::make_unique<SyncServiceImpl>(
@@ -259,7 +279,7 @@ class Server : public StorageServer {
           continue;
         }
         // The hooks above opened it.
-        Engine* const engine = static_cast<Engine*>(path->get());
+        Engine* const engine = static_cast<Engine*>((*path)->local());
         path_metrics_[i]->Set(engine->Numbers(), engine->Status());
       }
       double links = 0;
@@ -346,6 +366,7 @@ class Server : public StorageServer {
   std::unique_ptr<GrpcPeerTransport> transport_;
   std::unique_ptr<Replication> replication_;
   rpc::MemberAuthServer member_auth_;
+  const ReplicaGate replica_gate_;
   std::unique_ptr<JobList> jobs_;
   std::unique_ptr<ThreadPool> background_;  // Uses `jobs_`.
   std::unique_ptr<ThreadPool> batch_executor_;

@@ -38,11 +38,12 @@ size_t BatchStreams::size() const {
 }
 
 BatchServiceImpl::BatchServiceImpl(StorageNode* node, ByteBudget* budget,
-                                   Clock* clock, Executor* executor,
-                                   ItemObserver* observer,
+                                   const ReplicaGate* replicas, Clock* clock,
+                                   Executor* executor, ItemObserver* observer,
                                    BatchServiceOptions options) {
   context_.node = node;
   context_.budget = budget;
+  context_.replicas = replicas;
   context_.clock = clock;
   context_.executor = executor;
   context_.observer = observer;

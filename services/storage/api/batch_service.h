@@ -15,6 +15,7 @@
 #include "lib/base/executor.h"
 #include "lib/base/mutex.h"
 #include "services/storage/api/item_observer.h"
+#include "services/storage/api/replica_gate.h"
 #include "services/storage/core/byte_budget.h"
 #include "services/storage/core/storage_node.h"
 
@@ -62,6 +63,7 @@ class BatchStreams {
 struct BatchContext {
   StorageNode* node = nullptr;
   ByteBudget* budget = nullptr;
+  const ReplicaGate* replicas = nullptr;
   Clock* clock = nullptr;
   Executor* executor = nullptr;
   ItemObserver* observer = nullptr;  // May be null.
@@ -75,7 +77,8 @@ class BatchServiceImpl : public v1::BatchService::WithRawCallbackMethod_Run<
  public:
   // All borrowed for the service's life; `observer` may be null. The node has
   // all its paths. Streams that had to wait go on, on `executor`.
-  BatchServiceImpl(StorageNode* node, ByteBudget* budget, Clock* clock,
+  BatchServiceImpl(StorageNode* node, ByteBudget* budget,
+                   const ReplicaGate* replicas, Clock* clock,
                    Executor* executor, ItemObserver* observer,
                    BatchServiceOptions options);
 

@@ -92,7 +92,8 @@ class BatchServiceTest : public ::testing::Test {
       ASSERT_THAT(node_->AddPath("/disk", hooks), IsOk());
     }
     service_ = std::make_unique<BatchServiceImpl>(
-        node_.get(), &budget_, Clock::Real(), &executor_, &observer_, options);
+        node_.get(), &budget_, &alone_, Clock::Real(), &executor_, &observer_,
+        options);
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(8 << 20);
     builder.RegisterService(service_.get());
@@ -182,6 +183,7 @@ class BatchServiceTest : public ::testing::Test {
   CountingObserver observer_;
   std::vector<FakeStorePath*> fakes_;
   std::unique_ptr<StorageNode> node_;
+  const ReplicaGate alone_;
   std::unique_ptr<BatchServiceImpl> service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::BatchService::Stub> stub_;

@@ -147,6 +147,10 @@ class BatchStream
   void AnswerGet(const Item& item, uint8_t path_index, const FileInfo& file,
                  int64_t offset, const absl::StatusOr<absl::Cord>& content)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // Answers a put, and ends it, when other members have it as was asked for.
+  void ConfirmPut(const Item& item, uint8_t path_index, const ReplicaWish& wish,
+                  Replicator::AckInterest interest,
+                  absl::StatusOr<Committed> committed);
   void AnswerPut(const Item& item, uint8_t path_index,
                  const absl::StatusOr<Committed>& committed)
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -525,10 +529,13 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
   const auto bytes = static_cast<int64_t>(request.content.size());
   absl::StatusOr<StorageNode::Placed> placed;
   PutRequest put;
+  ReplicaWish wish;
+  Replicator::AckInterest interest;
   const absl::Status valid = [&]() -> absl::Status {
     CAIRN_ASSIGN_OR_RETURN(put.request_id,
                            ParseRequestId(request.request_id, true));
-    CAIRN_ASSIGN_OR_RETURN(put.durability, ParseDurability(request.durability));
+    CAIRN_ASSIGN_OR_RETURN(wish, ParseDurability(request.durability));
+    put.durability = wish.level;
     CAIRN_RETURN_IF_ERROR(ValidateExtension(request.extension));
     if (bytes > rpc::kBatchContentBytesMax) return TooLarge();
     if (Crc32c(request.content) != request.crc32c) {
@@ -537,7 +544,10 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
                              "the content does not match its CRC-32C");
     }
     placed = context_.node->Place("", request.store_path, bytes);
-    return placed.status();
+    CAIRN_RETURN_IF_ERROR(placed.status());
+    CAIRN_ASSIGN_OR_RETURN(interest,
+                           context_.replicas->Admit(placed->index, &wish));
+    return absl::OkStatus();
   }();
   if (!valid.ok()) {
     AnswerError(item, valid);
@@ -557,7 +567,7 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
   context_.node->ClaimRequest(
       request_id, put.durability, path_index,
       [this, item, path_index, path = std::move(placed->path),
-       put = std::move(put),
+       put = std::move(put), wish, interest = std::move(interest),
        charge = charge_](absl::StatusOr<StorageNode::Claim> claimed) mutable {
         if (!claimed.ok()) {
           AnswerError(item, claimed.status());
@@ -565,22 +575,23 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
           return;
         }
         if (claimed->replay().has_value()) {
-          AnswerPut(item, claimed->replay()->path_index,
-                    claimed->replay()->committed);
-          End(0);
+          const StorageNode::Replay replay = *claimed->replay();
+          *claimed = StorageNode::Claim();
+          ConfirmPut(item, replay.path_index, wish, std::move(interest),
+                     replay.committed);
           return;
         }
         StorePath* const target = path.get();
-        CommitDone done = [this, item, path_index, path,
-                           claim = *std::move(claimed),
-                           charge = std::move(charge)](
-                              absl::StatusOr<Committed> committed) mutable {
-          claim = StorageNode::Claim();
-          AnswerPut(item, path_index, committed);
-          charge = nullptr;
-          path = nullptr;
-          End(0);
-        };
+        CommitDone done =
+            [this, item, path_index, path, wish, interest = std::move(interest),
+             claim = *std::move(claimed), charge = std::move(charge)](
+                absl::StatusOr<Committed> committed) mutable {
+              claim = StorageNode::Claim();
+              charge = nullptr;
+              path = nullptr;
+              ConfirmPut(item, path_index, wish, std::move(interest),
+                         std::move(committed));
+            };
         if (static_cast<int64_t>(put.content.size()) <=
             target->small_file_bytes_max()) {
           target->Put(std::move(put), std::move(done));
@@ -600,16 +611,34 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
       });
 }
 
+void BatchStream::ConfirmPut(const Item& item, uint8_t path_index,
+                             const ReplicaWish& wish,
+                             Replicator::AckInterest interest,
+                             absl::StatusOr<Committed> committed) {
+  context_.replicas->Confirm(
+      path_index, wish, std::move(committed),
+      [this, item, path_index, interest = std::move(interest)](
+          const absl::StatusOr<Committed>& confirmed) {
+        AnswerPut(item, path_index, confirmed);
+        End(0);
+      });
+}
+
 void BatchStream::Delete(const Item& item, const BatchItem& request) {
   absl::StatusOr<StorageNode::Located> located;
   DeleteRequest remove;
+  ReplicaWish wish;
+  Replicator::AckInterest interest;
   const absl::Status valid = [&]() -> absl::Status {
     CAIRN_ASSIGN_OR_RETURN(remove.request_id,
                            ParseRequestId(request.request_id, false));
-    CAIRN_ASSIGN_OR_RETURN(remove.durability,
-                           ParseDurability(request.durability));
+    CAIRN_ASSIGN_OR_RETURN(wish, ParseDurability(request.durability));
+    remove.durability = wish.level;
     located = context_.node->Locate(request.file_id);
-    return located.status();
+    CAIRN_RETURN_IF_ERROR(located.status());
+    CAIRN_ASSIGN_OR_RETURN(
+        interest, context_.replicas->Admit(located->id.store_path, &wish));
+    return absl::OkStatus();
   }();
   if (!valid.ok()) {
     AnswerError(item, valid);
@@ -618,13 +647,20 @@ void BatchStream::Delete(const Item& item, const BatchItem& request) {
   remove.name = std::move(located->id.name);
   Begin(0);
   StorePath* const target = located->path.get();
-  target->Delete(std::move(remove),
-                 [this, item, path = std::move(located->path)](
-                     absl::StatusOr<Committed> committed) mutable {
-                   AnswerDelete(item, committed);
-                   path = nullptr;
-                   End(0);
-                 });
+  CommitDone answer = [this, item, interest = std::move(interest)](
+                          const absl::StatusOr<Committed>& confirmed) {
+    AnswerDelete(item, confirmed);
+    End(0);
+  };
+  target->Delete(
+      std::move(remove),
+      [this, path = std::move(located->path),
+       path_index = located->id.store_path, wish, answer = std::move(answer)](
+          absl::StatusOr<Committed> committed) mutable {
+        path = nullptr;
+        context_.replicas->Confirm(path_index, wish, std::move(committed),
+                                   std::move(answer));
+      });
 }
 
 void BatchStream::Observe(const Item& item, const absl::Status& outcome,
@@ -684,9 +720,10 @@ void BatchStream::AnswerPut(const Item& item, uint8_t path_index,
   }
   {
     MutexLock lock(&mu_);
-    answers_.AddPut(
-        item.id, InfoOf(context_.id_prefixes[path_index], committed->file),
-        DurabilityLevelOf(committed->reached), 1, committed->replayed);
+    answers_.AddPut(item.id,
+                    InfoOf(context_.id_prefixes[path_index], committed->file),
+                    DurabilityLevelOf(committed->reached), committed->replicas,
+                    committed->replayed);
   }
   Observe(item, absl::OkStatus(), 0);
 }
@@ -699,8 +736,8 @@ void BatchStream::AnswerDelete(const Item& item,
   }
   {
     MutexLock lock(&mu_);
-    answers_.AddDelete(item.id, DurabilityLevelOf(committed->reached), 1,
-                       committed->replayed);
+    answers_.AddDelete(item.id, DurabilityLevelOf(committed->reached),
+                       committed->replicas, committed->replayed);
   }
   Observe(item, absl::OkStatus(), 0);
 }

@@ -9,6 +9,7 @@
 #include "lib/base/clock.h"
 #include "lib/metrics/metrics.h"
 #include "lib/rpc/method_metrics.h"
+#include "services/storage/api/replica_gate.h"
 #include "services/storage/core/byte_budget.h"
 #include "services/storage/core/storage_node.h"
 
@@ -40,6 +41,9 @@ struct CallContext {
 
   // Of bodies in flight, both ways.
   ByteBudget* budget = nullptr;
+
+  // What calls ask of other members.
+  const ReplicaGate* replicas = nullptr;
 
   Clock* clock = nullptr;
   ApiMetrics* metrics = nullptr;

@@ -22,24 +22,20 @@ absl::Status InvalidField(absl::string_view field, absl::string_view message) {
       absl::StrCat(field, ": ", message), {{"field", std::string(field)}});
 }
 
-absl::StatusOr<Durability> ParseDurability(
+absl::StatusOr<ReplicaWish> ParseDurability(
     const rpc::BatchDurability& durability) {
+  ReplicaWish wish;
   if (durability.replicas > kReplicasMax) {
     return InvalidField("durability.replicas",
                         absl::StrCat("at most ", kReplicasMax, " replicas"));
   }
+  wish.replicas = durability.replicas;
   switch (durability.policy) {
     case common::REPLICA_POLICY_UNSPECIFIED:
     case common::REPLICA_POLICY_BEST_EFFORT:
       break;
     case common::REPLICA_POLICY_REQUIRED:
-      if (durability.replicas > 1) {
-        return ErrorWithReason(
-            absl::StatusCode::kUnavailable, ErrorReason::kInsufficientReplicas,
-            absl::StrCat(durability.replicas,
-                         " replicas are required, and this node is the only "
-                         "member of its group"));
-      }
+      wish.required = true;
       break;
     default:
       return InvalidField("durability.policy", "is no replica policy");
@@ -47,9 +43,11 @@ absl::StatusOr<Durability> ParseDurability(
   switch (durability.level) {
     case common::DURABILITY_LEVEL_UNSPECIFIED:
     case common::DURABILITY_LEVEL_SYNCED:
-      return Durability::kSynced;
+      wish.level = Durability::kSynced;
+      return wish;
     case common::DURABILITY_LEVEL_CACHED:
-      return Durability::kCached;
+      wish.level = Durability::kCached;
+      return wish;
     default:
       return InvalidField("durability.level", "is no durability level");
   }

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "lib/rpc/batch_wire.h"
+#include "services/storage/core/replica_waits.h"
 #include "services/storage/core/store_path.h"
 
 namespace cairn {
@@ -19,9 +20,9 @@ namespace storage {
 absl::Status InvalidField(absl::string_view field, absl::string_view message);
 
 // What a request asks for, from the numbers of cairn.common.v1.Durability.
-//   INVALID_ARGUMENT (INVALID_FIELD)       a number that is none.
-//   UNAVAILABLE (INSUFFICIENT_REPLICAS)    REQUIRED, and more than one.
-absl::StatusOr<Durability> ParseDurability(
+// `replicas` is 0 if the default is asked for.
+//   INVALID_ARGUMENT (INVALID_FIELD)  a number that is none.
+absl::StatusOr<ReplicaWish> ParseDurability(
     const rpc::BatchDurability& durability);
 
 // The number of cairn.common.v1.DurabilityLevel.

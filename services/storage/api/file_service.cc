@@ -98,21 +98,31 @@ grpc::ServerUnaryReactor* FileServiceImpl::Delete(
     CAIRN_ASSIGN_OR_RETURN(
         change.request_id,
         ParseRequestId(request->request_id(), /*required=*/false));
-    CAIRN_ASSIGN_OR_RETURN(change.durability,
+    CAIRN_ASSIGN_OR_RETURN(ReplicaWish wish,
                            ParseDurability(request->durability()));
+    change.durability = wish.level;
     CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
                            context_.node->Locate(request->file_id()));
+    const uint8_t index = located.id.store_path;
+    CAIRN_ASSIGN_OR_RETURN(Replicator::AckInterest interest,
+                           context_.replicas->Admit(index, &wish));
     change.name = std::move(located.id.name);
     StorePath* const path = located.path.get();
+    CommitDone answer = [interest = std::move(interest), response,
+                         end](const absl::StatusOr<Committed>& committed) {
+      if (committed.ok()) {
+        response->mutable_reached()->set_level(ToProto(committed->reached));
+        response->mutable_reached()->set_replicas(committed->replicas);
+        response->set_replayed(committed->replayed);
+      }
+      end(committed.status());
+    };
     path->Delete(
-        std::move(change), [path = std::move(located.path), response,
-                            end](const absl::StatusOr<Committed>& committed) {
-          if (committed.ok()) {
-            response->mutable_reached()->set_level(ToProto(committed->reached));
-            response->mutable_reached()->set_replicas(1);
-            response->set_replayed(committed->replayed);
-          }
-          end(committed.status());
+        std::move(change),
+        [path = std::move(located.path), index, wish, gate = context_.replicas,
+         answer =
+             std::move(answer)](absl::StatusOr<Committed> committed) mutable {
+          gate->Confirm(index, wish, std::move(committed), std::move(answer));
         });
     return absl::OkStatus();
   };

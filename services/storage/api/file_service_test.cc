@@ -133,6 +133,7 @@ class FileServiceTest : public ::testing::Test {
     CallContext context;
     context.node = node_.get();
     context.budget = budget_.get();
+    context.replicas = &alone_;
     context.clock = Clock::Real();
     context.metrics = &metrics_;
     service_ = std::make_unique<FileServiceImpl>(context);
@@ -263,6 +264,7 @@ class FileServiceTest : public ::testing::Test {
   std::unique_ptr<ByteBudget> budget_;
   std::vector<FakeStorePath*> fakes_;
   std::unique_ptr<StorageNode> node_;
+  const ReplicaGate alone_;
   std::unique_ptr<FileServiceImpl> service_;
   std::unique_ptr<rpc::RpcServer> server_;
   std::unique_ptr<v1::FileService::Stub> stub_;

@@ -50,7 +50,10 @@ absl::StatusOr<MemberCall> SyncServiceImpl::Admit(
   }
   MemberCall call;
   CAIRN_ASSIGN_OR_RETURN(call.caller, Uuid::Parse(caller));
-  CAIRN_ASSIGN_OR_RETURN(call.path, context_.node->Path(store_path));
+  CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<StorePath> path,
+                         context_.node->Path(store_path));
+  // Nothing is passed on from one member to another.
+  call.path = std::shared_ptr<StorePath>(path, path->local());
   call.replicator = replicator_of_(static_cast<uint8_t>(store_path));
   return call;
 }

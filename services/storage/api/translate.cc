@@ -19,7 +19,7 @@ absl::StatusOr<Uuid> ParseRequestId(absl::string_view text, bool required) {
   return *id;
 }
 
-absl::StatusOr<Durability> ParseDurability(
+absl::StatusOr<ReplicaWish> ParseDurability(
     const common::v1::Durability& durability) {
   return ParseDurability(rpc::BatchDurability{
       static_cast<uint32_t>(durability.level()), durability.replicas(),

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "cairn/common/v1/file.pb.h"
 #include "lib/base/uuid.h"
+#include "services/storage/core/replica_waits.h"
 #include "services/storage/core/storage_node.h"
 #include "services/storage/core/store_path.h"
 
@@ -22,7 +23,7 @@ namespace storage {
 absl::StatusOr<Uuid> ParseRequestId(absl::string_view text, bool required);
 
 // As ParseDurability() of convert.h.
-absl::StatusOr<Durability> ParseDurability(
+absl::StatusOr<ReplicaWish> ParseDurability(
     const common::v1::Durability& durability);
 
 common::v1::DurabilityLevel ToProto(Durability durability);

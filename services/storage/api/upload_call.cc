@@ -115,7 +115,7 @@ absl::Status UploadCall::Arrived() {
     ReadHandled();
     Ref();
     context_.node->ClaimRequest(
-        request_id_, durability_, placed_.index,
+        request_id_, wish_.level, placed_.index,
         [this](absl::StatusOr<StorageNode::Claim> claim) {
           OnClaimed(std::move(claim));
           Unref();
@@ -148,7 +148,7 @@ absl::Status UploadCall::BeginUpload(const storage::v1::UploadSpec& spec) {
   CAIRN_ASSIGN_OR_RETURN(request_id_,
                          ParseRequestId(spec.request_id(), /*required=*/true));
   CAIRN_RETURN_IF_ERROR(ValidateExtension(spec.extension()));
-  CAIRN_ASSIGN_OR_RETURN(durability_, ParseDurability(spec.durability()));
+  CAIRN_ASSIGN_OR_RETURN(wish_, ParseDurability(spec.durability()));
   extension_ = spec.extension();
   if (spec.has_size_bytes()) {
     if (spec.size_bytes() < 0) {
@@ -164,6 +164,8 @@ absl::Status UploadCall::BeginUpload(const storage::v1::UploadSpec& spec) {
   CAIRN_ASSIGN_OR_RETURN(placed_,
                          context_.node->Place(spec.group(), store_path,
                                               declared_bytes_.value_or(0)));
+  CAIRN_ASSIGN_OR_RETURN(interest_,
+                         context_.replicas->Admit(placed_.index, &wish_));
 
   const int64_t small_max = placed_.path->small_file_bytes_max();
   MutexLock lock(&mu_);
@@ -395,7 +397,7 @@ void UploadCall::Drain() {
 
 absl::Status UploadCall::BeginSegment() {
   CAIRN_ASSIGN_OR_RETURN(const absl::optional<Committed> earlier,
-                         placed_.path->FindRequest(request_id_, durability_));
+                         placed_.path->FindRequest(request_id_, wish_.level));
   if (earlier.has_value()) {
     Answer(*earlier, placed_.index);
     return absl::OkStatus();
@@ -420,7 +422,7 @@ void UploadCall::CommitSmall() {
   request.crc32c = received_crc_;
   request.create_unix_seconds = file.create_unix_seconds;
   request.origin_node = context_.node->identity().node_number;
-  request.durability = durability_;
+  request.durability = wish_.level;
   placed_.path->Put(std::move(request), AnswerWhenDone());
 }
 
@@ -435,7 +437,7 @@ void UploadCall::CommitSegment() {
   request.name = std::move(file.name);
   request.create_unix_seconds = file.create_unix_seconds;
   request.origin_node = context_.node->identity().node_number;
-  request.durability = durability_;
+  request.durability = wish_.level;
   segment_->Finish(std::move(request), AnswerWhenDone());
 }
 
@@ -453,6 +455,17 @@ void UploadCall::Answer(const absl::StatusOr<Committed>& committed,
                         uint8_t path_index) {
   // Before the caller can know the answer, and so repeat the request.
   claim_ = StorageNode::Claim();
+  Ref();
+  context_.replicas->Confirm(
+      path_index, wish_, committed,
+      [this, path_index](absl::StatusOr<Committed> confirmed) {
+        Confirmed(confirmed, path_index);
+        Unref();
+      });
+}
+
+void UploadCall::Confirmed(const absl::StatusOr<Committed>& committed,
+                           uint8_t path_index) {
   if (!committed.ok()) {
     End(committed.status());
     return;
@@ -460,7 +473,7 @@ void UploadCall::Answer(const absl::StatusOr<Committed>& committed,
   storage::v1::UploadResponse response;
   ToProto(*context_.node, path_index, committed->file, response.mutable_info());
   response.mutable_reached()->set_level(ToProto(committed->reached));
-  response.mutable_reached()->set_replicas(1);
+  response.mutable_reached()->set_replicas(committed->replicas);
   response.set_replayed(committed->replayed);
   // `response_` lives until the call has ended.
   if (!ClaimEnd()) return;

@@ -33,6 +33,8 @@
 #include "lib/base/uuid.h"
 #include "lib/rpc/chunk_wire.h"
 #include "services/storage/api/call_context.h"
+#include "services/storage/core/replica_waits.h"
+#include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
 #include "services/storage/core/store_path.h"
 
@@ -95,7 +97,11 @@ class UploadCall : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   void CommitSmall() ABSL_LOCKS_EXCLUDED(mu_);
   void CommitSegment();
   CommitDone AnswerWhenDone();
+
+  // When other members have it as was asked for.
   void Answer(const absl::StatusOr<Committed>& committed, uint8_t path_index)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  void Confirmed(const absl::StatusOr<Committed>& committed, uint8_t path_index)
       ABSL_LOCKS_EXCLUDED(mu_);
 
   // Ends the call, once; later calls do nothing. An error gives up what was
@@ -120,7 +126,8 @@ class UploadCall : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   StorageNode::Claim claim_;
   Uuid request_id_;
   std::string extension_;
-  Durability durability_ = Durability::kSynced;
+  ReplicaWish wish_;
+  Replicator::AckInterest interest_;
   absl::optional<int64_t> declared_bytes_;
   int64_t received_bytes_ = 0;
   uint32_t received_crc_ = 0;

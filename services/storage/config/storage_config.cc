@@ -108,6 +108,11 @@ StorageConfig WithDefaults(StorageConfig config) {
     config.set_path_policy(tracker::v1::PATH_POLICY_ROUND_ROBIN);
   }
 
+  if (config.default_replicas() == 0) config.set_default_replicas(2);
+  if (!config.has_replica_patience()) {
+    config.mutable_replica_patience()->set_seconds(2);
+  }
+
   EngineConfig* const engine = config.mutable_engine();
   if (!engine->has_small_file_bytes_max()) {
     engine->set_small_file_bytes_max(kMiB);
@@ -151,6 +156,10 @@ absl::Status ValidateConfig(const StorageConfig& config) {
   CheckStorePaths(config, &complaints);
   CheckEngine(config.engine(), &complaints);
   complaints.CheckRange("weight", config.weight(), 1, 1000);
+  complaints.CheckRange("default_replicas", config.default_replicas(), 1, 32);
+  if (FromProto(config.replica_patience()) < absl::ZeroDuration()) {
+    complaints.Add("replica_patience", "must not be negative");
+  }
   if (!tracker::v1::NodeRole_IsValid(config.role())) {
     complaints.Add("role", "is no NodeRole");
   }

@@ -39,6 +39,10 @@ struct Committed {
 
   // Where it is in the logs. A nil log if the path is not told.
   LogPosition change;
+
+  // Members that have it at the level `reached`, this one included. A path
+  // knows of itself alone.
+  uint32_t replicas = 1;
 };
 
 // Runs exactly once, on the path's committer thread or inside the call; must
@@ -177,6 +181,10 @@ class ReplicaStore;
 class StorePath {
  public:
   virtual ~StorePath() = default;
+
+  // The path without what it passes on from other members: itself, or what it
+  // stands before.
+  virtual StorePath* local() { return this; }
 
   // The same path, as the members that copy each other see it.
   virtual ReplicaStore* replica() = 0;

@@ -33,7 +33,8 @@ Replication::Replication(StorageNode* node, PeerTransport* transport,
         [node, i]() -> std::shared_ptr<StorePath> {
           absl::StatusOr<std::shared_ptr<StorePath>> path =
               node->Path(static_cast<uint32_t>(i));
-          return path.ok() ? *std::move(path) : nullptr;
+          if (!path.ok()) return nullptr;
+          return std::shared_ptr<StorePath>(*path, (*path)->local());
         },
         transport, clock, [this] { Wake(); }));
   }

@@ -1,0 +1,63 @@
+#include "services/storage/api/replica_gate.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/error_reason.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+absl::Status Insufficient(uint32_t required, uint32_t there,
+                          absl::string_view what) {
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kInsufficientReplicas,
+      absl::StrCat(required, " replicas are required, and ", there, " ", what));
+}
+
+}  // namespace
+
+absl::StatusOr<Replicator::AckInterest> ReplicaGate::Admit(
+    uint8_t store_path, ReplicaWish* wish) const {
+  if (wish->replicas == 0) wish->replicas = options_.default_replicas;
+  if (wish->replicas <= 1) return Replicator::AckInterest();
+  const uint32_t up =
+      replicator_of_ ? replicator_of_(store_path)->waits()->up() : 1;
+  if (wish->required && up < wish->replicas) {
+    return Insufficient(wish->replicas, up,
+                        up == 1 ? "member of the group is up: this one"
+                                : "members of the group are up");
+  }
+  if (up == 1) return Replicator::AckInterest();
+  return Replicator::AckInterest(replicator_of_(store_path),
+                                 wish->level == Durability::kSynced);
+}
+
+void ReplicaGate::Confirm(uint8_t store_path, const ReplicaWish& wish,
+                          absl::StatusOr<Committed> committed,
+                          CommitDone done) const {
+  if (!committed.ok() || wish.replicas <= 1 || !replicator_of_ ||
+      committed->change.log.is_nil()) {
+    done(std::move(committed));
+    return;
+  }
+  const LogPosition change = committed->change;
+  replicator_of_(store_path)
+      ->waits()
+      ->Await(change, wish, clock_->Monotonic() + options_.patience,
+              [wish, done = std::move(done), committed = *std::move(committed)](
+                  uint32_t replicas, bool enough) mutable {
+                if (!enough && wish.required) {
+                  done(Insufficient(wish.replicas, replicas,
+                                    "members have it by now; repeat the call "
+                                    "with its request_id to wait again"));
+                  return;
+                }
+                committed.replicas = replicas;
+                done(std::move(committed));
+              });
+}
+
+}  // namespace storage
+}  // namespace cairn

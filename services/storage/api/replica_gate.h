@@ -1,0 +1,69 @@
+// What a mutating call asks of the other members of the group: before it
+// begins, while it runs, and before it is answered.
+//
+//   Admit ─▶ (refused: too few are up)
+//     └─▶ commit here ─▶ Confirm ─▶ enough members have it ─▶ answer
+
+#ifndef CAIRN_SERVICES_STORAGE_API_REPLICA_GATE_H_
+#define CAIRN_SERVICES_STORAGE_API_REPLICA_GATE_H_
+
+#include <cstdint>
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "lib/base/clock.h"
+#include "services/storage/core/replica_waits.h"
+#include "services/storage/core/replicator.h"
+#include "services/storage/core/store_path.h"
+
+namespace cairn {
+namespace storage {
+
+struct ReplicaGateOptions {
+  // For calls that name no number.
+  uint32_t default_replicas = 2;
+
+  // How long a call waits for members that follow.
+  absl::Duration patience = absl::Seconds(2);
+};
+
+// Thread-safe.
+class ReplicaGate {
+ public:
+  // A node that has no other members.
+  ReplicaGate() = default;
+
+  // `replicator_of` gives that of a store path; `clock` is borrowed.
+  ReplicaGate(std::function<Replicator*(uint8_t)> replicator_of,
+              const ReplicaGateOptions& options, Clock* clock)
+      : replicator_of_(std::move(replicator_of)),
+        options_(options),
+        clock_(clock) {}
+
+  // Fills in the default of `wish`. What is returned is kept until the call is
+  // answered.
+  //   UNAVAILABLE  INSUFFICIENT_REPLICAS: fewer members are up than are
+  //                required. Nothing was changed.
+  absl::StatusOr<Replicator::AckInterest> Admit(uint8_t store_path,
+                                                ReplicaWish* wish) const;
+
+  // Hands an outcome on to `done` when what was wished for is true, with
+  // Committed::replicas filled in. Runs in the call, or on another thread.
+  //   UNAVAILABLE  INSUFFICIENT_REPLICAS: it is committed here, and fewer
+  //                members than are required have said that they have it.
+  //                Repeating the call with its request_id waits again.
+  void Confirm(uint8_t store_path, const ReplicaWish& wish,
+               absl::StatusOr<Committed> committed, CommitDone done) const;
+
+ private:
+  std::function<Replicator*(uint8_t)> replicator_of_;
+  ReplicaGateOptions options_;
+  Clock* clock_ = nullptr;
+};
+
+}  // namespace storage
+}  // namespace cairn
+
+#endif  // CAIRN_SERVICES_STORAGE_API_REPLICA_GATE_H_
