@@ -62,10 +62,49 @@ void CheckDaemonAddresses(const Config& config, Complaints* complaints) {
   }
 }
 
+// Plain text stays on this machine unless somebody wants it otherwise, and TLS
+// is whole.
+template <typename Config>
+void CheckDaemonTransport(const Config& config, Complaints* complaints) {
+  if (config.has_tls()) {
+    const auto& tls = config.tls();
+    if (tls.certificate_file().empty() || tls.key_file().empty() ||
+        tls.ca_file().empty()) {
+      complaints->Add("tls",
+                      "certificate_file, key_file and ca_file must name files; "
+                      "docs/security.md says how to make them");
+    }
+    if (tls.has_reload_interval()) {
+      complaints->CheckRange("tls.reload_interval",
+                             FromProto(tls.reload_interval()), absl::Seconds(1),
+                             absl::Hours(1));
+    }
+    return;
+  }
+  if (config.allow_plaintext()) return;
+  const auto check = [complaints](absl::string_view field,
+                                  const std::string& address) {
+    const auto parsed = ParseHostPort(address);
+    if (!parsed.ok() || IsLoopback(parsed->host)) return;
+    complaints->Add(
+        field,
+        absl::StrCat("`", address,
+                     "` is not on loopback, and without TLS whoever can reach "
+                     "it reads and writes everything; set tls { … } "
+                     "(docs/security.md), or allow_plaintext: true where the "
+                     "network is closed to strangers"));
+  };
+  for (const std::string& address : config.listen()) check("listen", address);
+  if (!config.admin_listen().empty()) {
+    check("admin_listen", config.admin_listen());
+  }
+}
+
 // Checks a configuration with its defaults.
 template <typename Config>
 void CheckDaemonConfig(const Config& config, Complaints* complaints) {
   CheckDaemonAddresses(config, complaints);
+  CheckDaemonTransport(config, complaints);
   const auto cluster_id = Uuid::Parse(config.cluster_id());
   if (!cluster_id.ok() || cluster_id->is_nil()) {
     complaints->Add("cluster_id",

@@ -55,16 +55,19 @@ void PrintWelcome(const Standalone& standalone) {
     absl::StrAppend(&text, "  metrics   http://", address, "/metrics  (", what,
                     ")\n");
   }
-  absl::StrAppend(&text,
-                  "\nTry in another terminal:\n\n"
-                  "  export CAIRN_TRACKERS=",
-                  tracker,
-                  "\n"
-                  "  cairn put README.md        # prints the file's ID\n"
-                  "  cairn get ID -o copy.md\n"
-                  "  cairn status\n"
-                  "  grpcurl -plaintext ",
-                  storage, " list\n\nCtrl-C stops it; the data stays.\n\n");
+  const std::string& ca = standalone.tls_ca_file();
+  absl::StrAppend(
+      &text,
+      "\nTry in another terminal:\n\n"
+      "  export CAIRN_TRACKERS=",
+      tracker, "\n",
+      ca.empty() ? "" : absl::StrCat("  export CAIRN_TLS_CA=", ca, "\n"),
+      "  cairn put README.md        # prints the file's ID\n"
+      "  cairn get ID -o copy.md\n"
+      "  cairn status\n"
+      "  grpcurl ",
+      ca.empty() ? "-plaintext" : absl::StrCat("-cacert ", ca), " ", storage,
+      " list\n\nCtrl-C stops it; the data stays.\n\n");
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
 }
@@ -117,6 +120,9 @@ int Main(int argc, char** argv) {
   app.add_option("--advertise", flags.options.advertise_host,
                  "Host under which others reach this machine, when --listen "
                  "is 0.0.0.0 or [::].");
+  app.add_flag("--allow_plaintext", flags.options.allow_plaintext,
+               "Serve beyond loopback without TLS: whoever can reach this "
+               "machine reads and writes everything.");
   app.add_option("--set_tracker", flags.options.tracker_overrides,
                  "Overrides a field of tracker.conf: field=value. Repeatable.")
       ->allow_extra_args(false);

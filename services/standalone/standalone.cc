@@ -206,6 +206,10 @@ absl::StatusOr<std::unique_ptr<Standalone>> Standalone::Start(
   }
   Advertise(options.advertise_host, &tracker);
   Advertise(options.advertise_host, &storage);
+  if (options.allow_plaintext) {
+    tracker.set_allow_plaintext(true);
+    storage.set_allow_plaintext(true);
+  }
   CAIRN_RETURN_IF_ERROR(
       ApplyOverrides(options.tracker_overrides, "--set_tracker", &tracker));
   CAIRN_RETURN_IF_ERROR(
@@ -228,6 +232,7 @@ absl::StatusOr<std::unique_ptr<Standalone>> Standalone::Start(
     // Inside the machine, whatever others call it.
     storage.add_trackers(standalone->tracker_->addresses().front());
   }
+  standalone->tls_ca_file_ = storage.tls().ca_file();
   auto storage_server = storage::StorageServer::Start(storage);
   if (!storage_server.ok()) {
     return WithContext(storage_server.status(), "storage");

@@ -32,6 +32,9 @@ struct StandaloneOptions {
   // wildcard. Empty: the one of `listen`.
   std::string advertise_host;
 
+  // Plain text beyond loopback is meant.
+  bool allow_plaintext = false;
+
   // `field=value`, applied last, to the tracker's and the storage's
   // configuration.
   std::vector<std::string> tracker_overrides;
@@ -58,6 +61,9 @@ class Standalone {
   const tracker::TrackerServer& tracker() const { return *tracker_; }
   const storage::StorageServer& storage() const { return *storage_; }
 
+  // With which clients check the storage; empty without TLS.
+  const std::string& tls_ca_file() const { return tls_ca_file_; }
+
   // The storage, which tells the tracker, then the tracker. When it returns
   // nothing runs any more.
   void Stop();
@@ -66,6 +72,7 @@ class Standalone {
   Standalone() = default;
 
   std::unique_ptr<DataDirectory> data_;
+  std::string tls_ca_file_;
   std::unique_ptr<tracker::TrackerServer> tracker_;
   std::unique_ptr<storage::StorageServer> storage_;
 };

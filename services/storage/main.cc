@@ -21,6 +21,7 @@
 #include "lib/process/daemon.h"
 #include "lib/process/termination.h"
 #include "lib/process/version.h"
+#include "lib/rpc/tls.h"
 #include "services/storage/config/storage_config.h"
 #include "services/storage/node_identity.h"
 #include "services/storage/storage_server.h"
@@ -54,7 +55,8 @@ struct Flags {
 
 absl::Status CheckConfig(const StorageConfig& config) {
   CAIRN_RETURN_IF_ERROR(ValidateConfig(config));
-  return ReadClusterSecret(config, FileSystem::Real()).status();
+  CAIRN_RETURN_IF_ERROR(ReadClusterSecret(config, FileSystem::Real()).status());
+  return rpc::CheckTls(config, FileSystem::Real(), Clock::Real());
 }
 
 absl::Status Serve(const StorageConfig& config, const Flags& flags) {

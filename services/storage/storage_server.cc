@@ -21,6 +21,7 @@
 #include "lib/process/version.h"
 #include "lib/rpc/member_auth.h"
 #include "lib/rpc/server.h"
+#include "lib/rpc/tls.h"
 #include "services/storage/api/batch_service.h"
 #include "services/storage/api/call_context.h"
 #include "services/storage/api/file_service.h"
@@ -69,8 +70,10 @@ ReplicaGateOptions GateOptions(const StorageConfig& config) {
 class Server : public StorageServer {
  public:
   Server(StorageConfig config, const std::string& secret,
-         const NodeIdentity& identity, FileSystem* fs, Clock* clock)
+         const NodeIdentity& identity, std::shared_ptr<rpc::Tls> tls,
+         FileSystem* fs, Clock* clock)
       : config_(std::move(config)),
+        tls_(std::move(tls)),
         secret_(secret),
         fs_(fs),
         clock_(clock),
@@ -163,6 +166,7 @@ class Server : public StorageServer {
     transport.group = identity.group;
     transport.cluster_id = identity.cluster_id.ToString();
     transport.cluster_secret = secret_;
+    transport.channel.tls = tls_;
     transport_ = std::make_unique<GrpcPeerTransport>(transport, clock_);
     absl::Status first_error;
     int opened = 0;
@@ -246,6 +250,7 @@ class Server : public StorageServer {
     rpc::RpcServerOptions options;
     options.listen.assign(config_.listen().begin(), config_.listen().end());
     options.admin_listen = config_.admin_listen();
+    options.tls = tls_;
     options.memory_bytes_max = config_.limits().rpc_bytes_max();
     options.streams_per_connection_max =
         config_.limits().streams_per_connection_max();
@@ -265,6 +270,7 @@ class Server : public StorageServer {
 
   void AddMetrics() {
     AddProcessMetrics(&registry_);
+    rpc::AddTlsMetrics(tls_.get(), &registry_);
     refreshes_.push_back(AddBudgetMetrics(&budget_, &registry_));
     Gauge* const attached = registry_.AddGauge(
         "cairn_storage_trackers_attached",
@@ -310,6 +316,7 @@ class Server : public StorageServer {
     options.identity.set_zone(config_.zone());
     options.identity.set_version(kVersion);
     options.cluster_secret = secret_;
+    options.tls = tls_;
     links_ = std::make_unique<TrackerLinks>(
         std::move(options), [this] { return MakeReport(); },
         [this](const std::string& tracker,
@@ -346,6 +353,7 @@ class Server : public StorageServer {
   }
 
   const StorageConfig config_;
+  const std::shared_ptr<rpc::Tls> tls_;  // Null: plain text.
   const std::string secret_;
   FileSystem* const fs_;
   Clock* const clock_;
@@ -393,7 +401,10 @@ absl::StatusOr<std::unique_ptr<StorageServer>> StorageServer::Start(
                          ReadClusterSecret(complete, fs));
   CAIRN_ASSIGN_OR_RETURN(const NodeIdentity identity,
                          FindOrMakeNodeIdentity(complete, fs));
-  auto server = std::make_unique<Server>(complete, secret, identity, fs, clock);
+  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<rpc::Tls> tls,
+                         rpc::OpenTls(complete, fs, clock));
+  auto server = std::make_unique<Server>(complete, secret, identity,
+                                         std::move(tls), fs, clock);
   CAIRN_RETURN_IF_ERROR(server->Open());
   return std::unique_ptr<StorageServer>(std::move(server));
 }

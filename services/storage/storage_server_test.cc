@@ -257,10 +257,11 @@ TEST_F(StorageServerTest, AMistakeInTheConfigurationIsNamedWithItsFix) {
   const absl::Status status = Start(config);
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument));
   for (const char* field :
-       {"group: ", "cluster_id: ", "uuidgen",
-        "cluster_secret_file: ", "advertise: ", "store_paths[0].directory: ",
-        "store_paths[1].reserve_percent: ", "log_level: ", "weight: ",
-        "engine.segment_bytes: ", "limits.body_bytes_max: "}) {
+       {"group: ", "cluster_id: ", "uuidgen", "cluster_secret_file: ",
+        "advertise: ", "listen: ", "allow_plaintext: true",
+        "store_paths[0].directory: ", "store_paths[1].reserve_percent: ",
+        "log_level: ", "weight: ", "engine.segment_bytes: ",
+        "limits.body_bytes_max: "}) {
     EXPECT_THAT(std::string(status.message()), HasSubstr(field));
   }
   config = Config();

@@ -8,12 +8,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cairn/config/tracker/v1/tracker_config.pb.h"
+#include "lib/base/clock.h"
 #include "lib/base/status_macros.h"
 #include "lib/config/cluster_secret.h"
 #include "lib/io/file_system.h"
 #include "lib/process/daemon.h"
 #include "lib/process/termination.h"
 #include "lib/process/version.h"
+#include "lib/rpc/tls.h"
 #include "services/tracker/config/tracker_config.h"
 #include "services/tracker/tracker_server.h"
 
@@ -34,7 +36,8 @@ constexpr char kAbout[] =
 
 absl::Status CheckConfig(const TrackerConfig& config) {
   CAIRN_RETURN_IF_ERROR(ValidateConfig(config));
-  return ReadClusterSecret(config, FileSystem::Real()).status();
+  CAIRN_RETURN_IF_ERROR(ReadClusterSecret(config, FileSystem::Real()).status());
+  return rpc::CheckTls(config, FileSystem::Real(), Clock::Real());
 }
 
 absl::Status Serve(const TrackerConfig& config, const std::string& ready_file) {

@@ -25,6 +25,7 @@
 #include "lib/rpc/member_auth.h"
 #include "lib/rpc/member_proof.h"
 #include "lib/rpc/server.h"
+#include "lib/rpc/tls.h"
 #include "services/tracker/api/membership_service.h"
 #include "services/tracker/api/tracker_service.h"
 #include "services/tracker/config/tracker_config.h"
@@ -52,8 +53,12 @@ absl::StatusOr<PlacementPolicy> ChoosePolicy(const TrackerConfig& config,
 
 class Server : public TrackerServer, private MembershipObserver {
  public:
-  Server(const TrackerConfig& config, std::string secret, Clock* clock)
-      : config_(config), secret_(std::move(secret)), clock_(clock) {}
+  Server(const TrackerConfig& config, std::string secret,
+         std::shared_ptr<rpc::Tls> tls, Clock* clock)
+      : config_(config),
+        tls_(std::move(tls)),
+        secret_(std::move(secret)),
+        clock_(clock) {}
 
   ~Server() override { Stop(); }
 
@@ -92,6 +97,7 @@ class Server : public TrackerServer, private MembershipObserver {
     rpc::RpcServerOptions rpc_options;
     rpc_options.listen.assign(config_.listen().begin(), config_.listen().end());
     rpc_options.admin_listen = config_.admin_listen();
+    rpc_options.tls = tls_;
     CAIRN_ASSIGN_OR_RETURN(
         rpc_, rpc::RpcServer::Start(
                   rpc_options, {{v1::TrackerService::service_full_name(),
@@ -113,6 +119,7 @@ class Server : public TrackerServer, private MembershipObserver {
     tracker_service_->Open(std::move(identity));
 
     AddProcessMetrics(&registry_);
+    rpc::AddTlsMetrics(tls_.get(), &registry_);
     registry_.AddRefresh([this] {
       metrics_.Set(membership_->Counts(), tracker_service_->watchers(),
                    membership_->revision(), tracker_service_->snapshots());
@@ -214,6 +221,7 @@ class Server : public TrackerServer, private MembershipObserver {
   }
 
   const TrackerConfig config_;
+  const std::shared_ptr<rpc::Tls> tls_;  // Null: plain text.
   const std::string secret_;
   Clock* const clock_;
   std::string advertised_;
@@ -244,7 +252,10 @@ absl::StatusOr<std::unique_ptr<TrackerServer>> TrackerServer::Start(
   const TrackerConfig complete = WithDefaults(config);
   CAIRN_RETURN_IF_ERROR(ValidateConfig(complete));
   CAIRN_ASSIGN_OR_RETURN(std::string secret, ReadClusterSecret(complete, fs));
-  auto server = std::make_unique<Server>(complete, std::move(secret), clock);
+  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<rpc::Tls> tls,
+                         rpc::OpenTls(complete, fs, clock));
+  auto server = std::make_unique<Server>(complete, std::move(secret),
+                                         std::move(tls), clock);
   CAIRN_RETURN_IF_ERROR(server->Open(fs));
   return std::unique_ptr<TrackerServer>(std::move(server));
 }

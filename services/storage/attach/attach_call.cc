@@ -14,6 +14,7 @@
 #include "lib/rpc/channel.h"
 #include "lib/rpc/cluster_auth.h"
 #include "lib/rpc/grpc_status.h"
+#include "lib/rpc/tls.h"
 
 namespace cairn {
 namespace storage {
@@ -30,13 +31,16 @@ class GrpcAttachCall
   GrpcAttachCall(absl::string_view tracker,
                  const tracker::v1::NodeIdentity& identity,
                  const tracker::v1::NodeReport& first_report,
-                 absl::string_view cluster_secret, AttachListener* listener)
+                 absl::string_view cluster_secret,
+                 std::shared_ptr<const rpc::Tls> tls, AttachListener* listener)
       : identity_(identity),
         first_report_(first_report),
         cluster_secret_(cluster_secret),
         nonce_(rpc::MakeNonce()),
-        listener_(listener) {
+        listener_(listener),
+        tls_(tls != nullptr) {
     rpc::ChannelOptions options;
+    options.tls = std::move(tls);
     // A shared connection would wait out the back-off that its last failure
     // has earned, and keep the address that was looked up then.
     options.own_connection = true;
@@ -125,6 +129,7 @@ class GrpcAttachCall
     absl::Status outcome = rpc::FromGrpcStatus(status);
     {
       MutexLock lock(&mu_);
+      if (!attached_) outcome = rpc::ExplainTlsFailure(outcome, tls_);
       if (!failure_.ok()) outcome = failure_;
     }
     // Last: the owner may destroy this as soon as it hears of it.
@@ -181,6 +186,7 @@ class GrpcAttachCall
   const std::string cluster_secret_;
   const std::string nonce_;
   AttachListener* const listener_;
+  const bool tls_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<MembershipService::Stub> stub_;
   grpc::ClientContext context_;
@@ -204,9 +210,11 @@ class GrpcAttachCall
 std::unique_ptr<AttachCall> StartAttachCall(
     absl::string_view tracker, const tracker::v1::NodeIdentity& identity,
     const tracker::v1::NodeReport& first_report,
-    absl::string_view cluster_secret, AttachListener* listener) {
+    absl::string_view cluster_secret, std::shared_ptr<const rpc::Tls> tls,
+    AttachListener* listener) {
   auto call = std::make_unique<GrpcAttachCall>(tracker, identity, first_report,
-                                               cluster_secret, listener);
+                                               cluster_secret, std::move(tls),
+                                               listener);
   call->Begin();
   return call;
 }

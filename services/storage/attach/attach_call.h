@@ -14,6 +14,10 @@
 #include "cairn/tracker/v1/membership_service.pb.h"
 
 namespace cairn {
+namespace rpc {
+class Tls;
+}  // namespace rpc
+
 namespace storage {
 
 // Told what happens on the stream, on gRPC threads, one after the other, with
@@ -51,11 +55,13 @@ class AttachCall {
 };
 
 // Connects anew, so that the tracker's name is looked up again. `first_report`
-// goes with the hello. `listener` is borrowed until OnEnded() returns.
+// goes with the hello. `tls` may be null, for plain text. `listener` is
+// borrowed until OnEnded() returns.
 std::unique_ptr<AttachCall> StartAttachCall(
     absl::string_view tracker, const tracker::v1::NodeIdentity& identity,
     const tracker::v1::NodeReport& first_report,
-    absl::string_view cluster_secret, AttachListener* listener);
+    absl::string_view cluster_secret, std::shared_ptr<const rpc::Tls> tls,
+    AttachListener* listener);
 
 }  // namespace storage
 }  // namespace cairn

@@ -74,7 +74,8 @@ class TrackerLinks::Link : public AttachListener {
     call_.reset();  // It has ended.
     if (now < retry_at) return retry_at;
     call_ = StartAttachCall(tracker_, owner_->options_.identity, newest,
-                            owner_->options_.cluster_secret, this);
+                            owner_->options_.cluster_secret,
+                            owner_->options_.tls, this);
     return limit;
   }
 

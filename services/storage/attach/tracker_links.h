@@ -27,6 +27,10 @@
 #include "lib/base/mutex.h"
 
 namespace cairn {
+namespace rpc {
+class Tls;
+}  // namespace rpc
+
 namespace storage {
 
 struct TrackerLinksOptions {
@@ -37,6 +41,9 @@ struct TrackerLinksOptions {
   tracker::v1::NodeIdentity identity;
 
   std::string cluster_secret;
+
+  // Null: plain text.
+  std::shared_ptr<const rpc::Tls> tls;
 
   // The longest time between two reports. A tracker may ask for more of them.
   absl::Duration report_interval = absl::Seconds(1);
