@@ -103,6 +103,52 @@ TEST_F(ReplicationTest, MembersHaveWhatAnyOfThemTook) {
   for (int member = 0; member < 3; ++member) ExpectAllAt(member);
 }
 
+TEST_F(ReplicationTest, EachMemberSaysHowItStandsWithTheOthers) {
+  Start({.storages = 2, .members = 2, .paths = 2});
+  Put(0, kSizes);
+  ExpectAllAt(1);
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  const auto all_is_said = [this] {
+    for (int member = 0; member < 2; ++member) {
+      const auto state = stubs_[member]->State();
+      if (!state.ok() || state->store_paths_size() != 2) return false;
+      for (const auto& path : state->store_paths()) {
+        const auto& replication = path.replication();
+        if (replication.peers_size() != 1 || !replication.caught_up() ||
+            replication.missing_contents() > 0 ||
+            !replication.peers(0).pulling() ||
+            replication.peers(0).name() !=
+                absl::StrCat("storage", 1 - member) ||
+            replication.peers(0).behind_changes() > 0 ||
+            replication.peers(0).peer_behind_changes() > 0) {
+          return false;
+        }
+      }
+    }
+    return true;
+  };
+  while (!all_is_said() && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  EXPECT_TRUE(all_is_said());
+  cluster_->storage(1)->Kill();
+  Put(0, {10, 10});
+  bool noticed = false;
+  while (!noticed && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(20));
+    const auto state = stubs_[0]->State();
+    ASSERT_THAT(state, IsOk());
+    uint64_t behind = 0;
+    bool pulling = false;
+    for (const auto& path : state->store_paths()) {
+      behind += path.replication().peers(0).peer_behind_changes();
+      pulling = pulling || path.replication().peers(0).last_error().empty();
+    }
+    noticed = behind == 2 && !pulling;
+  }
+  EXPECT_TRUE(noticed);
+}
+
 TEST_F(ReplicationTest, ADeletionAtAnyMemberHoldsAtAll) {
   Start({.storages = 2, .members = 2});
   Put(0, kSizes);

@@ -237,6 +237,9 @@ class Server : public StorageServer {
     node_options.version = kVersion;
     node_options.start_time = clock_->Now();
     node_options.dead_share_min = config_.engine().compaction_dead_share();
+    node_options.replication = [this](uint8_t path) {
+      return replication_->at(path)->Progress();
+    };
     node_service_ = std::make_unique<NodeServiceImpl>(
         node_options, &node_, jobs_.get(), background_.get());
 
@@ -288,6 +291,7 @@ class Server : public StorageServer {
         Engine* const engine = static_cast<Engine*>((*path)->local());
         path_metrics_[i]->Set(engine->Numbers(), engine->Status());
       }
+      SetReplicationMetrics();
       double links = 0;
       if (links_ != nullptr) {
         for (const TrackerLinkState& state : links_->States()) {
@@ -296,6 +300,27 @@ class Server : public StorageServer {
       }
       attached->Set(links);
     }));
+  }
+
+  void SetReplicationMetrics() {
+    double behind = 0;
+    double peers_behind = 0;
+    double missing = 0;
+    double pulls = 0;
+    for (size_t i = 0; i < node_.path_count(); ++i) {
+      const ReplicationProgress progress =
+          replication_->at(static_cast<uint8_t>(i))->Progress();
+      missing += static_cast<double>(progress.missing_contents);
+      for (const PeerProgress& peer : progress.peers) {
+        behind += static_cast<double>(peer.behind_changes);
+        peers_behind += static_cast<double>(peer.peer_behind_changes);
+        if (peer.pulling) ++pulls;
+      }
+    }
+    replication_behind_->Set(behind);
+    replication_peers_behind_->Set(peers_behind);
+    replication_missing_->Set(missing);
+    replication_pulls_->Set(pulls);
   }
 
   void AttachToTrackers() {
@@ -364,6 +389,23 @@ class Server : public StorageServer {
   ApiMetrics api_metrics_{&registry_};
   BatchItemMetrics batch_metrics_{&api_metrics_};
   SyncMetrics sync_metrics_{&registry_};
+  Gauge* const replication_behind_ = registry_.AddGauge(
+      "cairn_storage_replication_behind_changes",
+      "Changes that other members have and this node has not, over all store "
+      "paths and members. A rise that does not fall: see `cairn status`.");
+  Gauge* const replication_peers_behind_ = registry_.AddGauge(
+      "cairn_storage_replication_peers_behind_changes",
+      "Changes that this node took and other members have not said to have. "
+      "While it is above 0, some files have fewer copies than the group has "
+      "members.");
+  Gauge* const replication_missing_ = registry_.AddGauge(
+      "cairn_storage_replication_missing_contents",
+      "Files that are known here and whose content is still to be fetched. One "
+      "that stays: no member has a good copy, see the log.");
+  Gauge* const replication_pulls_ = registry_.AddGauge(
+      "cairn_storage_replication_pulls",
+      "Logs of other members that are being pulled. Less than members times "
+      "store paths: somebody cannot be reached.");
   std::vector<std::unique_ptr<StorePathMetrics>> path_metrics_;
   std::vector<uint64_t> refreshes_;
   std::atomic<bool> stopping_{false};  // New calls are refused.

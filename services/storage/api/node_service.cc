@@ -90,6 +90,26 @@ void ToProto(const Job& job, v1::Job* out) {
   }
 }
 
+void ToProto(const ReplicationProgress& progress, v1::ReplicationState* out) {
+  for (const PeerProgress& progress_of : progress.peers) {
+    v1::PeerState* const peer = out->add_peers();
+    peer->set_node_uuid(progress_of.peer.node_uuid.ToString());
+    peer->set_name(progress_of.peer.name);
+    peer->set_address(progress_of.peer.address);
+    peer->set_pulling(progress_of.pulling);
+    if (!progress_of.last_error.ok()) {
+      peer->set_last_error(progress_of.last_error.ToString());
+    }
+    peer->set_behind_changes(progress_of.behind_changes);
+    peer->set_peer_behind_changes(progress_of.peer_behind_changes);
+  }
+  out->set_applied_changes(progress.applied_changes);
+  out->set_missing_contents(progress.missing_contents);
+  out->set_snapshot_running(progress.snapshot_running);
+  out->set_snapshot_files(progress.snapshot_files);
+  out->set_caught_up(progress.caught_up);
+}
+
 // Runs `handler` on `background` and finishes the call with what it returns.
 template <typename Handler>
 grpc::ServerUnaryReactor* HandOver(grpc::CallbackServerContext* context,
@@ -170,7 +190,12 @@ void NodeServiceImpl::FillState(v1::GetStateResponse* response) const {
   for (const StorePathStatus& status : node_->Status()) {
     v1::StorePathStatus* const path = response->add_store_paths();
     ToProto(status, path);
-    path->set_index(index++);
+    path->set_index(index);
+    if (options_.replication) {
+      ToProto(options_.replication(static_cast<uint8_t>(index)),
+              path->mutable_replication());
+    }
+    ++index;
   }
 }
 

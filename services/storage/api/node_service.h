@@ -11,6 +11,7 @@
 #include "cairn/storage/v1/node_service.grpc.pb.h"
 #include "lib/base/executor.h"
 #include "services/storage/core/job_list.h"
+#include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
 
 namespace cairn {
@@ -22,6 +23,9 @@ struct NodeServiceOptions {
 
   // For a CompactRequest that says nothing.
   double dead_share_min = 0.5;
+
+  // How a store path stands with other members. Null for a node that has none.
+  std::function<ReplicationProgress(uint8_t)> replication;
 };
 
 // Handlers run on gRPC threads and hand over to `background`.

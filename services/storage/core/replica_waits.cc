@@ -81,7 +81,12 @@ void ReplicaWaits::OnAck(const Uuid& member,
   {
     MutexLock lock(&mu_);
     Member& known = members_[member];
-    known.acknowledged = true;
+    for (const LogRange& said : acknowledgement.logs) {
+      if (!said.own || said.log.incarnation == known.incarnation) continue;
+      // The path is a new one: what the old one had is not there any more.
+      known.incarnation = said.log.incarnation;
+      known.logs.clear();
+    }
     for (const LogRange& said : acknowledgement.logs) {
       LogRange& log = known.logs[said.log];
       // Acknowledgements may overtake each other.

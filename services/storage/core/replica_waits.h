@@ -94,7 +94,7 @@ class ReplicaWaits {
   struct Member {
     std::set<const void*> following;  // Streams; two while one is breaking.
     bool too_slow = false;            // Since a wait for it has expired.
-    bool acknowledged = false;
+    Uuid incarnation;                 // Of its path, as its own log says.
     std::map<LogId, LogRange> logs;
     std::vector<LogPosition> missing;
 

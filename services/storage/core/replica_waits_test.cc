@@ -133,6 +133,25 @@ TEST_F(ReplicaWaitsTest, WhatIsHeldByAllIsWhatTheSlowestHasSynced) {
   EXPECT_THAT(waits_.HeldByAll({own}), ElementsAre(LogPosition{log_, 8}));
 }
 
+TEST_F(ReplicaWaitsTest, ANewPathHasNothingOfWhatTheOldOneHad) {
+  const auto said_by = [this](const Uuid& incarnation, uint64_t applied) {
+    Acknowledgement said = Said(applied, applied);
+    LogRange own;
+    own.log = LogId{incarnation, 1};
+    own.own = true;
+    said.logs.push_back(own);
+    return said;
+  };
+  const Uuid first = Uuid::Random();
+  waits_.OnAck(a_, said_by(first, 9));
+  EXPECT_EQ(waits_.Holders({log_, 9}, Durability::kCached), 2u);
+  waits_.OnAck(a_, said_by(first, 3));  // Late.
+  EXPECT_EQ(waits_.Holders({log_, 9}, Durability::kCached), 2u);
+  waits_.OnAck(a_, said_by(Uuid::Random(), 3));
+  EXPECT_EQ(waits_.Holders({log_, 9}, Durability::kCached), 1u);
+  EXPECT_EQ(waits_.Holders({log_, 3}, Durability::kCached), 2u);
+}
+
 TEST_F(ReplicaWaitsTest, StopAnswersEverybody) {
   waits_.SetFollowing(a_, &stream_, true);
   Await(1, 2, /*required=*/true);
