@@ -183,7 +183,7 @@ class BatchServiceTest : public ::testing::Test {
   CountingObserver observer_;
   std::vector<FakeStorePath*> fakes_;
   std::unique_ptr<StorageNode> node_;
-  const ReplicaGate alone_;
+  ReplicaGate alone_;
   std::unique_ptr<BatchServiceImpl> service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::BatchService::Stub> stub_;

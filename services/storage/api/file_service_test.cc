@@ -264,7 +264,7 @@ class FileServiceTest : public ::testing::Test {
   std::unique_ptr<ByteBudget> budget_;
   std::vector<FakeStorePath*> fakes_;
   std::unique_ptr<StorageNode> node_;
-  const ReplicaGate alone_;
+  ReplicaGate alone_;
   std::unique_ptr<FileServiceImpl> service_;
   std::unique_ptr<rpc::RpcServer> server_;
   std::unique_ptr<v1::FileService::Stub> stub_;

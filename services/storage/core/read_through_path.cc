@@ -63,10 +63,9 @@ class WaitingFetch : public FetchListener,
   }
 
   absl::StatusOr<FileInfo> WaitForInfo() {
+    const absl::Time end = absl::Now() + kPatience;
     MutexLock lock(&mu_);
-    CAIRN_RETURN_IF_ERROR(Wait([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-      return info_.has_value();
-    }));
+    while (!info_.has_value()) CAIRN_RETURN_IF_ERROR(WaitForNews(end));
     return *info_;
   }
 
@@ -78,10 +77,9 @@ class WaitingFetch : public FetchListener,
       if (chunk_.empty() && !ended_.has_value()) stream = stream_;
     }
     if (stream != nullptr) stream->Next();
+    const absl::Time end = absl::Now() + kPatience;
     MutexLock lock(&mu_);
-    CAIRN_RETURN_IF_ERROR(Wait([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-      return !chunk_.empty();
-    }));
+    while (chunk_.empty()) CAIRN_RETURN_IF_ERROR(WaitForNews(end));
     return std::exchange(chunk_, absl::Cord());
   }
 
@@ -104,20 +102,17 @@ class WaitingFetch : public FetchListener,
   }
 
  private:
-  template <typename Condition>
-  absl::Status Wait(Condition is_there) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    const absl::Time end = absl::Now() + kPatience;
-    while (!is_there()) {
-      if (ended_.has_value()) {
-        return ended_->ok() ? absl::UnavailableError("the stream has ended")
-                            : *ended_;
-      }
-      const absl::Duration left = end - absl::Now();
-      if (left <= absl::ZeroDuration()) {
-        return absl::UnavailableError("the member does not answer");
-      }
-      changed_.WaitWithTimeout(&mu_, left);
+  // Until something has happened; an error if nothing more will.
+  absl::Status WaitForNews(absl::Time end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (ended_.has_value()) {
+      return ended_->ok() ? absl::UnavailableError("the stream has ended")
+                          : *ended_;
     }
+    const absl::Duration left = end - absl::Now();
+    if (left <= absl::ZeroDuration()) {
+      return absl::UnavailableError("the member does not answer");
+    }
+    changed_.WaitWithTimeout(&mu_, left);
     return absl::OkStatus();
   }
 
