@@ -21,7 +21,6 @@
 #include "cairn/storage/v1/node_service.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "lib/base/error_reason.h"
 #include "lib/metrics/metrics.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/grpc_status.h"
