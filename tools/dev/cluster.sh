@@ -3,7 +3,8 @@
 #
 #   DIR/cluster_id, DIR/secret        what makes its processes members
 #   DIR/tracker0/{config,log,ready,pid,data/}
-#   DIR/storage-group1-0/{config,log,ready,pid,path0/,path1/,…}
+#   DIR/storage-group1-0/{config,log,ready,pid,path0/,path1/,…}   member 0 of
+#   group1
 #
 # A `pid` file holds the process and the time at which it started (in the
 # kernel's ticks), so that a number that another process has by now is never
@@ -31,11 +32,7 @@ cmd_cluster() {
     [[ $number =~ ^[1-9][0-9]?$ ]] || fail "'$number' is not a number from 1 to 99"
   done
   case $action in
-    start)
-      [ "$members" = 1 ] || fail "members of a group do not replicate in this version: \
-files would be on one of them and missing on the others. Use --members 1, and --groups for more nodes."
-      cluster_start "$dir" "$groups" "$trackers" "$paths"
-      ;;
+    start) cluster_start "$dir" "$groups" "$members" "$trackers" "$paths" ;;
     stop) cluster_stop "$dir" ;;
     status) cluster_status "$dir" ;;
     *) fail "cluster takes start, stop or status, not '$action'" ;;
@@ -43,7 +40,7 @@ files would be on one of them and missing on the others. Use --members 1, and --
 }
 
 cluster_start() {
-  local dir=$1 groups=$2 trackers=$3 paths=$4 i group path
+  local dir=$1 groups=$2 members=$3 trackers=$4 paths=$5 i group member path
   mkdir -p "$dir"
   local daemon
   for daemon in "$dir"/*/; do
@@ -85,17 +82,19 @@ cluster_start() {
     cluster_launch "$dir/$name" "$tracker_program"
   done
   for ((group = 1; group <= groups; group++)); do
-    name=storage-group$group-0
-    mkdir -p "$dir/$name"
-    {
-      cluster_common_config "$dir" "$name" "$(cluster_address "$dir/$name")"
-      echo "group: \"group$group\""
-      printf 'trackers: "%s"\n' "${addresses[@]}"
-      for ((path = 0; path < paths; path++)); do
-        echo "store_paths { directory: \"$dir/$name/path$path\" }"
-      done
-    } >"$dir/$name/config"
-    cluster_launch "$dir/$name" "$storage_program"
+    for ((member = 0; member < members; member++)); do
+      name=storage-group$group-$member
+      mkdir -p "$dir/$name"
+      {
+        cluster_common_config "$dir" "$name" "$(cluster_address "$dir/$name")"
+        echo "group: \"group$group\""
+        printf 'trackers: "%s"\n' "${addresses[@]}"
+        for ((path = 0; path < paths; path++)); do
+          echo "store_paths { directory: \"$dir/$name/path$path\" }"
+        done
+      } >"$dir/$name/config"
+      cluster_launch "$dir/$name" "$storage_program"
+    done
   done
   for daemon in "$dir"/*/; do
     cluster_await_ready "$daemon"
