@@ -10,6 +10,7 @@
 #include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "lib/placement/cluster_model.h"
+#include "services/tracker/core/decisions.h"
 #include "services/tracker/core/node_record.h"
 
 namespace cairn {
@@ -33,6 +34,15 @@ class StateStore {
   // Empty if none was saved.
   virtual absl::StatusOr<absl::optional<PlacementPolicy>> LoadPolicy() = 0;
   virtual absl::Status SavePolicy(const PlacementPolicy& policy) = 0;
+
+  // Every decision that was saved. One that cannot be parsed is DATA_LOSS:
+  // without it a node that was removed would be back.
+  virtual absl::StatusOr<std::vector<Decision>> LoadDecisions() = 0;
+
+  // Adds or replaces, all or none. With `synced` they survive a power cut, else
+  // a killed process.
+  virtual absl::Status SaveDecisions(absl::Span<const Decision> decisions,
+                                     bool synced) = 0;
 };
 
 }  // namespace tracker

@@ -24,10 +24,19 @@ namespace {
 
 namespace disk = ::cairn::disk::tracker::v1;
 
-constexpr uint32_t kFormatVersion = 1;
+// 2 added decisions. A program that knows only 1 must not open a directory that
+// has some: to it, nodes that were removed would be members.
+constexpr uint32_t kFormatVersion = 2;
 constexpr char kTrackerKey[] = "tracker";
 constexpr char kPolicyKey[] = "policy";
 constexpr char kNodePrefix[] = "node/";
+constexpr char kDecisionPrefix[] = "decision/";
+
+std::string KeyOf(const Decision& decision) {
+  return absl::StrCat(kDecisionPrefix,
+                      static_cast<uint32_t>(decision.key.field), "/",
+                      decision.key.subject);
+}
 
 // The only place where RocksDB's errors become ours.
 absl::Status FromRocksDb(const rocksdb::Status& status,
@@ -38,8 +47,9 @@ absl::Status FromRocksDb(const rocksdb::Status& status,
     return ErrorWithReason(absl::StatusCode::kDataLoss,
                            ErrorReason::kContentDamaged,
                            absl::StrCat(text,
-                                        "; remove the directory, the nodes "
-                                        "bring back what was in it"));
+                                        "; remove the directory: the nodes "
+                                        "and the other trackers bring back "
+                                        "what was in it"));
   }
   if (status.IsNoSpace()) {
     return ErrorWithReason(absl::StatusCode::kResourceExhausted,
@@ -52,9 +62,10 @@ absl::Status FromRocksDb(const rocksdb::Status& status,
 absl::Status Damaged(absl::string_view directory, absl::string_view key) {
   return ErrorWithReason(
       absl::StatusCode::kDataLoss, ErrorReason::kContentDamaged,
-      absl::StrCat("tracker state in ", directory, ": record `", key,
-                   "` cannot be parsed; remove the directory, the nodes bring "
-                   "back what was in it"));
+      absl::StrCat(
+          "tracker state in ", directory, ": record `", key,
+          "` cannot be parsed; remove the directory: the nodes and the "
+          "other trackers bring back what was in it"));
 }
 
 class RocksDbStateStore : public StateStore {
@@ -68,10 +79,8 @@ class RocksDbStateStore : public StateStore {
     const rocksdb::Status got = db_->Get({}, kTrackerKey, &value);
     disk::SavedTracker saved;
     if (got.IsNotFound()) {
-      saved.set_format_version(kFormatVersion);
       saved.set_cluster_id(std::string(cluster_id));
-      return FromRocksDb(db_->Put({}, kTrackerKey, saved.SerializeAsString()),
-                         What());
+      return WriteVersion(std::move(saved));
     }
     CAIRN_RETURN_IF_ERROR(FromRocksDb(got, What()));
     if (!saved.ParseFromString(value)) return Damaged(directory_, kTrackerKey);
@@ -89,6 +98,10 @@ class RocksDbStateStore : public StateStore {
                        saved.cluster_id(), ", the configuration says ",
                        cluster_id, "; correct cluster_id or data_dir"),
           {{"cluster_id", saved.cluster_id()}});
+    }
+    // All of version 1 is in version 2.
+    if (saved.format_version() < kFormatVersion) {
+      return WriteVersion(std::move(saved));
     }
     return absl::OkStatus();
   }
@@ -146,7 +159,47 @@ class RocksDbStateStore : public StateStore {
         db_->Put({}, kPolicyKey, ToSaved(policy).SerializeAsString()), What());
   }
 
+  absl::StatusOr<std::vector<Decision>> LoadDecisions() override {
+    std::vector<Decision> decisions;
+    const std::unique_ptr<rocksdb::Iterator> it(
+        db_->NewIterator(rocksdb::ReadOptions()));
+    for (it->Seek(kDecisionPrefix); it->Valid(); it->Next()) {
+      const absl::string_view key(it->key().data(), it->key().size());
+      if (!absl::StartsWith(key, kDecisionPrefix)) break;
+      disk::SavedDecision saved;
+      Decision decision;
+      if (saved.ParseFromArray(it->value().data(),
+                               static_cast<int>(it->value().size()))) {
+        decision = FromSaved(saved);
+      }
+      if (KeyOf(decision) != key || !ValidateDecision(decision).ok()) {
+        return Damaged(directory_, key);
+      }
+      decisions.push_back(std::move(decision));
+    }
+    CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), What()));
+    return decisions;
+  }
+
+  absl::Status SaveDecisions(absl::Span<const Decision> decisions,
+                             bool synced) override {
+    if (decisions.empty()) return absl::OkStatus();
+    rocksdb::WriteBatch batch;
+    for (const Decision& decision : decisions) {
+      batch.Put(KeyOf(decision), ToSaved(decision).SerializeAsString());
+    }
+    rocksdb::WriteOptions options;
+    options.sync = synced;
+    return FromRocksDb(db_->Write(options, &batch), What());
+  }
+
  private:
+  absl::Status WriteVersion(disk::SavedTracker saved) {
+    saved.set_format_version(kFormatVersion);
+    return FromRocksDb(db_->Put({}, kTrackerKey, saved.SerializeAsString()),
+                       What());
+  }
+
   std::string What() const {
     return absl::StrCat("tracker state in ", directory_);
   }

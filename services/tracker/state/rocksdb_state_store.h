@@ -17,8 +17,8 @@ namespace tracker {
 //
 //   FAILED_PRECONDITION  it belongs to another cluster, its format is newer, or
 //                        another process has it open. Nothing was changed.
-//   DATA_LOSS            it is damaged. Remove the directory: the nodes bring
-//                        back what was in it.
+//   DATA_LOSS            it is damaged. Remove the directory: the nodes and the
+//                        other trackers bring back what was in it.
 //   UNAVAILABLE          the disk refused.
 absl::StatusOr<std::unique_ptr<StateStore>> OpenRocksDbStateStore(
     absl::string_view directory, absl::string_view cluster_id);

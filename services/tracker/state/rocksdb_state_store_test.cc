@@ -15,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/testing/status_matchers.h"
+#include "services/tracker/core/decisions.h"
 #include "services/tracker/core/node_record.h"
 #include "services/tracker/core/state_store.h"
 
@@ -22,6 +23,7 @@ namespace cairn {
 namespace tracker {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -120,6 +122,90 @@ TEST(RocksDbStateStoreTest, ReplacesANodeThatIsSavedAgain) {
   EXPECT_EQ((*nodes)[0].identity.address, "10.0.0.9:1");
 }
 
+Decision Removed(bool removed) {
+  Decision decision;
+  decision.key = {DecisionField::kNodeRemoved, kNode};
+  if (removed) decision.value = 1;
+  decision.reason = "the rack burnt down";
+  decision.time = {1767225600123, 7, "bbbbbbbb-0000-4000-8000-000000000001"};
+  return decision;
+}
+
+TEST(RocksDbStateStoreTest, FindsDecisionsAgainAndThoseThatWereTakenBack) {
+  const std::string directory = NewDirectory();
+  Decision weight = Removed(true);
+  weight.key = {DecisionField::kGroupWeight, "g1"};
+  weight.value = 0;
+  {
+    auto store = OpenRocksDbStateStore(directory, kCluster);
+    ASSERT_THAT(store, IsOk());
+    EXPECT_THAT((*store)->LoadDecisions(), IsOkAndHolds(IsEmpty()));
+    ASSERT_THAT((*store)->SaveDecisions({Removed(true), weight},
+                                        /*synced=*/true),
+                IsOk());
+    ASSERT_THAT((*store)->SaveNodes({Node()}), IsOk());
+  }
+  {
+    auto store = OpenRocksDbStateStore(directory, kCluster);
+    ASSERT_THAT(store, IsOk());
+    EXPECT_THAT((*store)->LoadDecisions(),
+                IsOkAndHolds(ElementsAre(Removed(true), weight)));
+    ASSERT_THAT((*store)->SaveDecisions({Removed(false)}, /*synced=*/false),
+                IsOk());
+  }
+  auto store = OpenRocksDbStateStore(directory, kCluster);
+  ASSERT_THAT(store, IsOk());
+  EXPECT_THAT((*store)->LoadDecisions(),
+              IsOkAndHolds(ElementsAre(Removed(false), weight)));
+}
+
+TEST(RocksDbStateStoreTest, ADamagedDecisionIsNotPassedOver) {
+  const std::string directory = NewDirectory();
+  {
+    ASSERT_THAT(OpenRocksDbStateStore(directory, kCluster), IsOk());
+    rocksdb::DB* db = nullptr;
+    ASSERT_TRUE(rocksdb::DB::Open({}, directory, &db).ok());
+    const std::unique_ptr<rocksdb::DB> owned(db);
+    ASSERT_TRUE(db->Put({}, "decision/4/x", "\xff\xff\xff").ok());
+  }
+  auto store = OpenRocksDbStateStore(directory, kCluster);
+  ASSERT_THAT(store, IsOk());
+  EXPECT_THAT((*store)->LoadDecisions(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("decision/4/x")));
+}
+
+TEST(RocksDbStateStoreTest, TakesADirectoryOfTheFirstFormatWithItsNodes) {
+  const std::string directory = NewDirectory();
+  {
+    auto store = OpenRocksDbStateStore(directory, kCluster);
+    ASSERT_THAT(store, IsOk());
+    ASSERT_THAT((*store)->SaveNodes({Node()}), IsOk());
+  }
+  {
+    rocksdb::DB* db = nullptr;
+    ASSERT_TRUE(rocksdb::DB::Open({}, directory, &db).ok());
+    const std::unique_ptr<rocksdb::DB> owned(db);
+    std::string value;
+    ASSERT_TRUE(db->Get({}, "tracker", &value).ok());
+    ASSERT_EQ(value.substr(0, 2), std::string("\x08\x02"));
+    value[1] = 1;
+    ASSERT_TRUE(db->Put({}, "tracker", value).ok());
+  }
+  {
+    auto store = OpenRocksDbStateStore(directory, kCluster);
+    ASSERT_THAT(store, IsOk());
+    const auto nodes = (*store)->LoadNodes();
+    ASSERT_THAT(nodes, IsOk());
+    EXPECT_EQ(nodes->size(), 1u);
+  }
+  rocksdb::DB* db = nullptr;
+  ASSERT_TRUE(rocksdb::DB::Open({}, directory, &db).ok());
+  const std::unique_ptr<rocksdb::DB> owned(db);
+  std::string value;
+  ASSERT_TRUE(db->Get({}, "tracker", &value).ok());
+  EXPECT_EQ(value.substr(0, 2), std::string("\x08\x02"));
+}
+
 TEST(RocksDbStateStoreTest, RefusesTheDirectoryOfAnotherCluster) {
   const std::string directory = NewDirectory();
   ASSERT_THAT(OpenRocksDbStateStore(directory, kCluster), IsOk());
@@ -166,7 +252,7 @@ TEST(RocksDbStateStoreTest, SaysThatANewerFormatNeedsANewerProgram) {
     rocksdb::DB* db = nullptr;
     ASSERT_TRUE(rocksdb::DB::Open({}, directory, &db).ok());
     const std::unique_ptr<rocksdb::DB> owned(db);
-    ASSERT_TRUE(db->Put({}, "tracker", "\x08\x02").ok());
+    ASSERT_TRUE(db->Put({}, "tracker", "\x08\x03").ok());
   }
   EXPECT_THAT(OpenRocksDbStateStore(directory, kCluster),
               StatusIs(absl::StatusCode::kFailedPrecondition,

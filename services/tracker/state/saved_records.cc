@@ -96,6 +96,27 @@ NodeRecord FromSaved(const disk::SavedNode& saved) {
   return node;
 }
 
+disk::SavedDecision ToSaved(const Decision& decision) {
+  disk::SavedDecision saved;
+  saved.set_field(static_cast<uint32_t>(decision.key.field));
+  saved.set_subject(decision.key.subject);
+  if (decision.value.has_value()) saved.set_value(*decision.value);
+  saved.set_reason(decision.reason);
+  saved.set_unix_ms(decision.time.unix_ms);
+  saved.set_logical(decision.time.logical);
+  saved.set_tracker_instance(decision.time.tracker);
+  return saved;
+}
+
+Decision FromSaved(const disk::SavedDecision& saved) {
+  Decision decision;
+  decision.key = {static_cast<DecisionField>(saved.field()), saved.subject()};
+  if (saved.has_value()) decision.value = saved.value();
+  decision.reason = saved.reason();
+  decision.time = {saved.unix_ms(), saved.logical(), saved.tracker_instance()};
+  return decision;
+}
+
 disk::SavedPolicy ToSaved(const PlacementPolicy& policy) {
   disk::SavedPolicy saved;
   saved.set_group_policy(Number(policy.group_policy));

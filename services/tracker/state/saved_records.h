@@ -5,6 +5,7 @@
 
 #include "cairn/disk/tracker/v1/state.pb.h"
 #include "lib/placement/cluster_model.h"
+#include "services/tracker/core/decisions.h"
 #include "services/tracker/core/node_record.h"
 
 namespace cairn {
@@ -14,6 +15,11 @@ disk::tracker::v1::SavedNode ToSaved(const NodeRecord& node);
 
 // The node is OFFLINE.
 NodeRecord FromSaved(const disk::tracker::v1::SavedNode& saved);
+
+disk::tracker::v1::SavedDecision ToSaved(const Decision& decision);
+
+// To be validated by the caller.
+Decision FromSaved(const disk::tracker::v1::SavedDecision& saved);
 
 disk::tracker::v1::SavedPolicy ToSaved(const PlacementPolicy& policy);
 PlacementPolicy FromSaved(const disk::tracker::v1::SavedPolicy& saved);
