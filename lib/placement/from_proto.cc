@@ -1,6 +1,7 @@
 #include "lib/placement/from_proto.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -90,12 +91,16 @@ NodeModel NodeFromProto(const tracker::v1::Node& node) {
   model.zone = node.identity().zone();
   model.address = node.identity().address();
   model.state = StateFromProto(node.state());
-  model.role = RoleFromProto(node.report().role());
   model.stopping = node.report().stopping();
-  model.weight = node.report().weight() == 0
-                     ? kDefaultWeight
-                     : std::min(node.report().weight(), kWeightMax);
-  model.priority = node.report().priority();
+  // What operators have decided counts, if the tracker knows of such things.
+  const bool decided = node.has_effective();
+  model.role =
+      RoleFromProto(decided ? node.effective().role() : node.report().role());
+  const uint32_t weight =
+      decided ? node.effective().weight() : node.report().weight();
+  model.weight = weight == 0 ? kDefaultWeight : std::min(weight, kWeightMax);
+  model.priority =
+      decided ? node.effective().priority() : node.report().priority();
   model.store_paths.reserve(node.report().store_paths_size());
   for (const tracker::v1::StorePathReport& report :
        node.report().store_paths()) {

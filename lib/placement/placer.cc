@@ -410,12 +410,14 @@ absl::StatusOr<std::vector<const NodeModel*>> Placer::ReadOrder(
   return nodes;
 }
 
+bool NodeTakesUploads(const NodeModel& node) {
+  return Judge(node, UploadQuery()) == Verdict::kTakes;
+}
+
 bool GroupTakesUploads(const ClusterModel& model, const GroupModel& group) {
-  const UploadQuery query;
   return std::any_of(
-      group.members.begin(), group.members.end(), [&](size_t member) {
-        return Judge(model.nodes()[member], query) == Verdict::kTakes;
-      });
+      group.members.begin(), group.members.end(),
+      [&](size_t member) { return NodeTakesUploads(model.nodes()[member]); });
 }
 
 }  // namespace cairn

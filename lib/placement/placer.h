@@ -127,7 +127,8 @@ class Placer {
   absl::flat_hash_map<std::string, NodeTurns> node_turns_ ABSL_GUARDED_BY(mu_);
 };
 
-// Whether an upload of unknown size could go to `group` now.
+// Whether an upload of unknown size could go to `node`, or to `group`, now.
+bool NodeTakesUploads(const NodeModel& node);
 bool GroupTakesUploads(const ClusterModel& model, const GroupModel& group);
 
 }  // namespace cairn

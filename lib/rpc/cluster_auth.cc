@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/check.h"
 #include "lib/base/uuid.h"
@@ -40,6 +41,32 @@ std::string TrackerProof(absl::string_view secret,
                          absl::string_view node_nonce) {
   return HmacSha256(secret,
                     absl::StrCat("cairn attach tracker v1\n", node_nonce));
+}
+
+std::string ExchangeCallerProof(absl::string_view secret,
+                                absl::string_view answerer_nonce,
+                                absl::string_view caller_nonce,
+                                absl::string_view cluster_id,
+                                absl::string_view caller_instance) {
+  return HmacSha256(secret,
+                    absl::StrCat("cairn exchange caller v1\n", answerer_nonce,
+                                 caller_nonce, cluster_id, caller_instance));
+}
+
+std::string ExchangeAnswererProof(absl::string_view secret,
+                                  absl::string_view answerer_nonce,
+                                  absl::string_view caller_nonce,
+                                  absl::string_view answerer_instance) {
+  return HmacSha256(secret,
+                    absl::StrCat("cairn exchange answerer v1\n", answerer_nonce,
+                                 caller_nonce, answerer_instance));
+}
+
+std::string AdminProof(absl::string_view secret, absl::string_view method,
+                       absl::string_view challenge, absl::string_view request) {
+  return absl::BytesToHexString(
+      HmacSha256(secret, absl::StrCat("cairn admin v1\n", method, "\n",
+                                      challenge, "\n", request)));
 }
 
 bool SameProof(absl::string_view a, absl::string_view b) {

@@ -40,6 +40,41 @@ TEST(ClusterAuthTest, EveryInputCounts) {
   EXPECT_FALSE(SameProof(proof, proof.substr(1)));
 }
 
+TEST(ClusterAuthTest, ProofsOfTrackersAndOperatorsAreWhatTheProtocolSays) {
+  const std::string a(32, 'A');
+  const std::string c(32, 'C');
+  EXPECT_EQ(absl::BytesToHexString(
+                ExchangeCallerProof("secret", a, c, kCluster, kNode)),
+            "1e61447835acf299b1da25b0b8d5b9e5ceaeaa4d4c9efd8a2af849d97f1fffdd");
+  EXPECT_EQ(
+      absl::BytesToHexString(ExchangeAnswererProof("secret", a, c, kNode)),
+      "14c4e254118cf357728f4042942c707e06d7ee25db2ab9114c685b8a5c514cff");
+  EXPECT_EQ(AdminProof("secret", "/cairn.tracker.v1.AdminService/SetNode",
+                       "0123", "request"),
+            "e1b3dfb6ef28821f93809053031cbdcb23736c96a6c18bf576f29de19f1365b2");
+}
+
+TEST(ClusterAuthTest, NoProofServesInAnotherPlace) {
+  const std::string a = MakeNonce();
+  const std::string c = MakeNonce();
+  const std::string caller =
+      ExchangeCallerProof("secret", a, c, kCluster, kNode);
+  EXPECT_NE(caller, ExchangeCallerProof("other", a, c, kCluster, kNode));
+  EXPECT_NE(caller, ExchangeCallerProof("secret", c, a, kCluster, kNode));
+  EXPECT_NE(caller, ExchangeCallerProof("secret", a, c, kNode, kCluster));
+  EXPECT_NE(caller, NodeProof("secret", a, c, kCluster, kNode));
+  EXPECT_NE(caller, NodeProof("secret", a, c, kNode, kCluster));
+  const std::string answerer = ExchangeAnswererProof("secret", a, c, kNode);
+  EXPECT_NE(answerer, ExchangeAnswererProof("secret", c, a, kNode));
+  EXPECT_NE(answerer, ExchangeAnswererProof("secret", a, c, kCluster));
+
+  const std::string admin = AdminProof("secret", "/s/A", "1", "request");
+  EXPECT_NE(admin, AdminProof("other", "/s/A", "1", "request"));
+  EXPECT_NE(admin, AdminProof("secret", "/s/B", "1", "request"));
+  EXPECT_NE(admin, AdminProof("secret", "/s/A", "2", "request"));
+  EXPECT_NE(admin, AdminProof("secret", "/s/A", "1", "request2"));
+}
+
 TEST(ClusterAuthTest, NoncesDiffer) {
   EXPECT_EQ(MakeNonce().size(), kNonceBytes);
   EXPECT_NE(MakeNonce(), MakeNonce());

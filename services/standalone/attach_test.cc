@@ -18,18 +18,22 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "cairn/config/tracker/v1/tracker_config.pb.h"
+#include "cairn/tracker/v1/admin_service.grpc.pb.h"
 #include "cairn/tracker/v1/membership_service.grpc.pb.h"
 #include "cairn/tracker/v1/tracker_service.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/clock.h"
+#include "lib/base/error_reason.h"
 #include "lib/base/mutex.h"
 #include "lib/placement/from_proto.h"
 #include "lib/placement/placer.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/cluster_auth.h"
+#include "lib/rpc/grpc_status.h"
 #include "lib/testing/status_matchers.h"
 #include "services/storage/attach/backoff.h"
 #include "services/storage/attach/tracker_links.h"
@@ -80,7 +84,12 @@ class FakeStorage {
               peers_[tracker] = peers;
               changed_.SignalAll();
             },
-            Clock::Real()) {
+            Clock::Real(),
+            [this](const std::string& tracker, tracker::v1::NodeRole role) {
+              MutexLock lock(&mu_);
+              roles_[tracker] = role;
+              changed_.SignalAll();
+            }) {
     links_.Start();
   }
 
@@ -96,6 +105,12 @@ class FakeStorage {
   void WaitForPeers(const std::string& tracker, int count) {
     MutexLock lock(&mu_);
     while (peers_[tracker].nodes_size() != count) changed_.Wait(&mu_);
+  }
+
+  // Waits until `tracker` has said that the node is used for `role`.
+  void WaitForRole(const std::string& tracker, tracker::v1::NodeRole role) {
+    MutexLock lock(&mu_);
+    while (roles_[tracker] != role) changed_.Wait(&mu_);
   }
 
   // Polls until link `i` is in the state, which no callback tells.
@@ -146,6 +161,7 @@ class FakeStorage {
   CondVar changed_;
   int64_t free_bytes_ ABSL_GUARDED_BY(mu_) = 500;
   std::map<std::string, tracker::v1::GroupPeers> peers_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, tracker::v1::NodeRole> roles_ ABSL_GUARDED_BY(mu_);
 
   storage::TrackerLinks links_;  // Last: it calls what is above.
 };
@@ -300,6 +316,64 @@ TEST(AttachTest, TheOlderOfTwoProcessesOfANodeLearnsThatItIsDisplaced) {
   older.WaitForLink(0, [](const auto& link) {
     return link.last_error.code() == absl::StatusCode::kAborted;
   });
+}
+
+// Has the tracker take one call of AdminService.
+template <typename Request, typename Response>
+absl::Status Administer(const std::string& tracker, absl::string_view name,
+                        grpc::Status (tracker::v1::AdminService::Stub::*method)(
+                            grpc::ClientContext*, const Request&, Response*),
+                        const Request& request) {
+  const auto stub =
+      tracker::v1::AdminService::NewStub(rpc::MakeChannel(tracker));
+  grpc::ClientContext asking;
+  rpc::SetTimeout(&asking, kNever);
+  tracker::v1::GetChallengeResponse challenge;
+  const grpc::Status asked = stub->GetChallenge(&asking, {}, &challenge);
+  if (!asked.ok()) return rpc::FromGrpcStatus(asked);
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, kNever);
+  context.AddMetadata(rpc::kAdminChallengeKey, challenge.challenge());
+  context.AddMetadata(
+      rpc::kAdminProofKey,
+      rpc::AdminProof(kSecret,
+                      absl::StrCat("/cairn.tracker.v1.AdminService/", name),
+                      challenge.challenge(), request.SerializeAsString()));
+  Response response;
+  return rpc::FromGrpcStatus(
+      (stub.get()->*method)(&context, request, &response));
+}
+
+TEST(AttachTest, ANodeLearnsWhatItIsUsedForAndThatItWasRemoved) {
+  auto server = StartTracker(NewDirectory());
+  const std::string address = server->addresses()[0];
+  FakeStorage storage(1, {address});
+  storage.WaitForRole(address, tracker::v1::NODE_ROLE_READ_WRITE);
+
+  tracker::v1::SetNodeRequest drain;
+  drain.set_node_uuid(UuidOf(1));
+  drain.set_role(tracker::v1::NODE_ROLE_DRAINING);
+  ASSERT_THAT(Administer(address, "SetNode",
+                         &tracker::v1::AdminService::Stub::SetNode, drain),
+              IsOk());
+  storage.WaitForRole(address, tracker::v1::NODE_ROLE_DRAINING);
+
+  tracker::v1::RemoveNodeRequest remove;
+  remove.set_node_uuid(UuidOf(1));
+  ASSERT_THAT(Administer(address, "RemoveNode",
+                         &tracker::v1::AdminService::Stub::RemoveNode, remove),
+              IsOk());
+  storage.WaitForLink(0, [](const auto& link) {
+    return ReasonOf(link.last_error) == ErrorReason::kNodeRemoved;
+  });
+
+  tracker::v1::RestoreNodeRequest restore;
+  restore.set_node_uuid(UuidOf(1));
+  ASSERT_THAT(
+      Administer(address, "RestoreNode",
+                 &tracker::v1::AdminService::Stub::RestoreNode, restore),
+      IsOk());
+  storage.WaitForLink(0, [](const auto& link) { return link.attached; });
 }
 
 // Sends a challenge and then a welcome with a proof of its own making.

@@ -22,10 +22,12 @@ class TrackerMetrics : public CallObserver {
 
   void OnCall(TrackerMethod method, absl::StatusCode code) override;
   void OnAttachRefused(const absl::Status& status) override;
+  void OnExchange(absl::StatusCode code) override;
+  void OnExchangeRefused(const absl::Status& status) override;
 
   // How things stand now; called with every scrape.
   void Set(const MembershipCounts& counts, size_t watchers, uint64_t revision,
-           uint64_t snapshots);
+           uint64_t snapshots, size_t peers_reached);
 
   Counter* const save_failures;
 
@@ -35,12 +37,17 @@ class TrackerMetrics : public CallObserver {
   Gauge* const active_;
   Gauge* const suspect_;
   Gauge* const offline_;
+  Gauge* const removed_;
   Gauge* const attached_;
+  Gauge* const decisions_;
+  Gauge* const peers_reached_;
   Gauge* const watchers_;
   Gauge* const revision_;
   Gauge* const snapshots_;
   std::array<std::array<Counter*, kCodes>, kTrackerMethods> calls_;
   std::array<Counter*, kCodes> attach_refused_;
+  std::array<Counter*, kCodes> exchanges_;
+  std::array<Counter*, kCodes> exchange_refused_;
 };
 
 }  // namespace tracker

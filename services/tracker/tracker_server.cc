@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <deque>
 #include <set>
 #include <thread>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "lib/base/error_reason.h"
 #include "lib/base/log.h"
 #include "lib/base/mutex.h"
 #include "lib/base/status_macros.h"
@@ -26,10 +28,15 @@
 #include "lib/rpc/member_proof.h"
 #include "lib/rpc/server.h"
 #include "lib/rpc/tls.h"
+#include "services/tracker/api/admin_service.h"
+#include "services/tracker/api/exchange.h"
 #include "services/tracker/api/membership_service.h"
+#include "services/tracker/api/peer_links.h"
 #include "services/tracker/api/tracker_service.h"
 #include "services/tracker/config/tracker_config.h"
+#include "services/tracker/core/decisions.h"
 #include "services/tracker/core/membership.h"
+#include "services/tracker/core/operator_plan.h"
 #include "services/tracker/core/state_store.h"
 #include "services/tracker/state/rocksdb_state_store.h"
 #include "services/tracker/tracker_metrics.h"
@@ -51,7 +58,12 @@ absl::StatusOr<PlacementPolicy> ChoosePolicy(const TrackerConfig& config,
   return saved.value_or(PlacementPolicy());
 }
 
-class Server : public TrackerServer, private MembershipObserver {
+// Decisions that may wait for the disk; an operator takes one at a time.
+constexpr size_t kDecisionsWaitingMax = 100;
+
+class Server : public TrackerServer,
+               private MembershipObserver,
+               private DecisionTaker {
  public:
   Server(const TrackerConfig& config, std::string secret,
          std::shared_ptr<rpc::Tls> tls, Clock* clock)
@@ -73,13 +85,19 @@ class Server : public TrackerServer, private MembershipObserver {
                            ChoosePolicy(config_, store_.get()));
     CAIRN_ASSIGN_OR_RETURN(std::vector<NodeRecord> known, store_->LoadNodes());
     const size_t known_nodes = known.size();
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<Decision> decisions,
+                           store_->LoadDecisions());
 
+    TrackerIdentity identity;
+    identity.instance = Uuid::Random().ToString();
     MembershipOptions options;
     options.cluster_id = config_.cluster_id();
+    options.tracker_instance = identity.instance;
     options.suspect_after = FromProto(config_.suspect_after());
     options.offline_after = FromProto(config_.offline_after());
-    membership_ = std::make_unique<Membership>(
-        std::move(options), std::move(policy), std::move(known), clock_);
+    membership_ =
+        std::make_unique<Membership>(std::move(options), std::move(policy),
+                                     std::move(known), decisions, clock_);
 
     tracker_service_ = std::make_unique<TrackerServiceImpl>(
         membership_.get(), &metrics_, RandomUint64());
@@ -87,6 +105,9 @@ class Server : public TrackerServer, private MembershipObserver {
     attach.cluster_secret = secret_;
     membership_service_ = std::make_unique<MembershipServiceImpl>(
         membership_.get(), std::move(attach), &metrics_, clock_);
+    admin_service_ = std::make_unique<AdminServiceImpl>(
+        membership_.get(), static_cast<DecisionTaker*>(this), secret_,
+        &metrics_, clock_);
     membership_->SetObserver(this);
     rpc::MemberSessionsOptions members;
     members.cluster_secret = secret_;
@@ -99,30 +120,43 @@ class Server : public TrackerServer, private MembershipObserver {
     rpc_options.admin_listen = config_.admin_listen();
     rpc_options.tls = tls_;
     CAIRN_ASSIGN_OR_RETURN(
-        rpc_, rpc::RpcServer::Start(
-                  rpc_options, {{v1::TrackerService::service_full_name(),
-                                 tracker_service_.get()},
-                                {v1::MembershipService::service_full_name(),
-                                 membership_service_.get()},
-                                member_auth_->service()}));
+        rpc_,
+        rpc::RpcServer::Start(
+            rpc_options,
+            {{v1::TrackerService::service_full_name(), tracker_service_.get()},
+             {v1::MembershipService::service_full_name(),
+              membership_service_.get()},
+             {v1::AdminService::service_full_name(), admin_service_.get()},
+             member_auth_->service()}));
 
     advertised_ = config_.advertise().empty() ? rpc_->addresses().front()
                                               : config_.advertise();
-    TrackerIdentity identity;
-    identity.instance = Uuid::Random().ToString();
+    membership_->SetTrackerAddress(advertised_);
+    PeerLinksOptions links;
+    links.tls = tls_;
+    links.identity = {secret_, config_.cluster_id(), identity.instance,
+                      advertised_};
+    membership_service_->exchanges()->Open(links.identity);
     identity.trackers = {advertised_};
     const std::set<std::string> others(config_.trackers().begin(),
                                        config_.trackers().end());
     for (const std::string& other : others) {
       if (other != advertised_) identity.trackers.push_back(other);
     }
+    links.peers.assign(identity.trackers.begin() + 1, identity.trackers.end());
+    // A word from another tracker must be fresh before the next one is due.
+    links.interval = std::min(FromProto(config_.exchange_interval()),
+                              FromProto(config_.suspect_after()) / 3);
+    peer_links_ = std::make_unique<PeerLinks>(std::move(links),
+                                              membership_.get(), &metrics_);
     tracker_service_->Open(std::move(identity));
 
     AddProcessMetrics(&registry_);
     rpc::AddTlsMetrics(tls_.get(), &registry_);
     registry_.AddRefresh([this] {
       metrics_.Set(membership_->Counts(), tracker_service_->watchers(),
-                   membership_->revision(), tracker_service_->snapshots());
+                   membership_->revision(), tracker_service_->snapshots(),
+                   peer_links_->reached());
     });
     if (!config_.metrics_listen().empty()) {
       CAIRN_ASSIGN_OR_RETURN(
@@ -135,10 +169,13 @@ class Server : public TrackerServer, private MembershipObserver {
       pthread_setname_np(pthread_self(), "ticker");
       Tick();
     });
+    peer_links_->Start();
     rpc_->SetReady(true);
     CAIRN_LOG(kInfo, "tracker",
-              "serving name={} address={} cluster={} known_nodes={}",
-              config_.name(), advertised_, config_.cluster_id(), known_nodes);
+              "serving name={} address={} cluster={} known_nodes={} "
+              "decisions={}",
+              config_.name(), advertised_, config_.cluster_id(), known_nodes,
+              decisions.size());
     return absl::OkStatus();
   }
 
@@ -165,6 +202,8 @@ class Server : public TrackerServer, private MembershipObserver {
       stopping_ = true;
       wake_.Signal();
     }
+    // It calls what is stopped below.
+    if (peer_links_ != nullptr) peer_links_->Stop();
     if (rpc_ != nullptr) {
       rpc_->SetReady(false);
       // The streams never end by themselves.
@@ -193,29 +232,99 @@ class Server : public TrackerServer, private MembershipObserver {
     const absl::Duration interval = std::min(
         absl::Milliseconds(100), FromProto(config_.suspect_after()) / 10);
     while (true) {
+      std::deque<Waiting> waiting;
+      bool stopping = false;
       {
         MutexLock lock(&mu_);
-        if (!stopping_) wake_.WaitWithTimeout(&mu_, interval);
-        if (stopping_) return;
+        if (!stopping_ && waiting_.empty()) {
+          wake_.WaitWithTimeout(&mu_, interval);
+        }
+        waiting.swap(waiting_);
+        stopping = stopping_;
       }
+      for (Waiting& one : waiting) {
+        one.done(stopping ? Stopping() : TakeDecision(one));
+      }
+      if (stopping) return;  // Decide() lets nothing in any more.
       membership_service_->Tick(membership_->Tick());
       Save();
     }
   }
 
+  // A decision on its way to the ticker, which owns the store.
+  struct Waiting {
+    Planner planner;
+    bool dry_run = false;
+    Done done;
+  };
+
+  static absl::Status Stopping() {
+    return ErrorWithReason(absl::StatusCode::kUnavailable,
+                           ErrorReason::kShuttingDown,
+                           "this tracker is stopping; ask another one");
+  }
+
+  void Decide(Planner planner, bool dry_run, Done done) override
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::Status refused;
+    {
+      MutexLock lock(&mu_);
+      if (stopping_) {
+        refused = Stopping();
+      } else if (waiting_.size() >= kDecisionsWaitingMax) {
+        refused = ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                                  ErrorReason::kOverloaded,
+                                  "too many decisions at once; try again");
+      } else {
+        waiting_.push_back({std::move(planner), dry_run, std::move(done)});
+        wake_.Signal();
+        return;
+      }
+    }
+    done(refused);
+  }
+
+  // Writes down what is decided before it holds and before it is told: what an
+  // operator was answered must not be gone with the power.
+  absl::StatusOr<OperatorPlan> TakeDecision(const Waiting& waiting) {
+    const OperatorView view = membership_->ViewForOperators();
+    CAIRN_ASSIGN_OR_RETURN(OperatorPlan plan, waiting.planner(view));
+    if (view.decisions.all().size() + plan.decisions.size() >
+        membership_->options().decisions_max) {
+      return ErrorWithReason(
+          absl::StatusCode::kResourceExhausted, ErrorReason::kOverloaded,
+          absl::StrCat("this tracker keeps ", view.decisions.all().size(),
+                       " decisions and takes no more"));
+    }
+    plan.decisions = membership_->Stamp(std::move(plan.decisions));
+    if (waiting.dry_run || plan.decisions.empty()) return plan;
+    CAIRN_RETURN_IF_ERROR(
+        WithContext(store_->SaveDecisions(plan.decisions, /*synced=*/true),
+                    "nothing was decided, since it cannot be written down"));
+    membership_->MergeDecisions(plan.decisions, /*saved=*/true);
+    peer_links_->ExchangeSoon();
+    return plan;
+  }
+
   // A tracker that cannot save goes on; it only forgets more with a restart.
   void Save() {
     const std::vector<NodeRecord> nodes = membership_->TakeUnsaved();
-    const absl::Status saved = store_->SaveNodes(nodes);
+    const std::vector<Decision> decisions = membership_->TakeUnsavedDecisions();
+    absl::Status saved = store_->SaveNodes(nodes);
+    if (!saved.ok()) membership_->KeepUnsaved(nodes);
+    const absl::Status decided =
+        store_->SaveDecisions(decisions, /*synced=*/false);
+    if (!decided.ok()) membership_->KeepUnsavedDecisions(decisions);
+    saved.Update(decided);
     if (!saved.ok()) {
-      membership_->KeepUnsaved(nodes);
       metrics_.save_failures->Add();
       if (!save_failing_) {
         CAIRN_LOG(kError, "tracker",
-                  "cannot save nodes, going on without error=\"{}\"", saved);
+                  "cannot save what is known, going on without error=\"{}\"",
+                  saved);
       }
     } else if (save_failing_) {
-      CAIRN_LOG(kInfo, "tracker", "nodes can be saved again");
+      CAIRN_LOG(kInfo, "tracker", "what is known can be saved again");
     }
     save_failing_ = !saved.ok();
   }
@@ -234,13 +343,16 @@ class Server : public TrackerServer, private MembershipObserver {
   std::unique_ptr<TrackerServiceImpl> tracker_service_;
   std::unique_ptr<MembershipServiceImpl> membership_service_;
   std::unique_ptr<rpc::MemberAuthServer> member_auth_;
+  std::unique_ptr<AdminServiceImpl> admin_service_;
   std::unique_ptr<rpc::RpcServer> rpc_;
+  std::unique_ptr<PeerLinks> peer_links_;
   std::unique_ptr<MetricsServer> metrics_server_;  // May be null.
   bool save_failing_ = false;                      // The ticker's alone.
 
   Mutex mu_;
   CondVar wake_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  std::deque<Waiting> waiting_ ABSL_GUARDED_BY(mu_);
 
   std::thread ticker_;  // Runs Tick(). Joined by Stop().
 };

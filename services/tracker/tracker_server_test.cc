@@ -4,11 +4,10 @@
 
 #include "services/tracker/tracker_server.h"
 
-#include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <sys/stat.h>
 
-#include <cstdlib>
+#include <cstdint>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -20,18 +19,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "cairn/config/tracker/v1/tracker_config.pb.h"
-#include "cairn/tracker/v1/membership_service.grpc.pb.h"
 #include "cairn/tracker/v1/tracker_service.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/error_reason.h"
 #include "lib/file_id/file_id.h"
-#include "lib/placement/from_proto.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/cluster_auth.h"
 #include "lib/rpc/grpc_status.h"
 #include "lib/testing/fake_clock.h"
 #include "lib/testing/status_matchers.h"
+#include "services/tracker/api/testing/tracker_harness.h"
 
 namespace cairn {
 namespace tracker {
@@ -40,184 +38,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
-
-constexpr char kCluster[] = "11111111-2222-4333-8444-555555555555";
-constexpr char kSecret[] = "a secret of twenty-odd characters";
-
-// Far beyond what anything here takes; a test that gets there has failed.
-constexpr absl::Duration kNever = absl::Minutes(5);
-
-std::string NewDirectory() {
-  std::string path = absl::StrCat(::testing::TempDir(), "/tracker_XXXXXX");
-  EXPECT_NE(mkdtemp(path.data()), nullptr);
-  return path;
-}
-
-config::tracker::v1::TrackerConfig Config(const std::string& data_dir) {
-  config::tracker::v1::TrackerConfig config;
-  config.add_listen("127.0.0.1:0");
-  config.set_data_dir(data_dir);
-  config.set_cluster_id(kCluster);
-  config.set_cluster_secret(kSecret);
-  return config;
-}
-
-std::string UuidOf(int i) {
-  return absl::StrCat("aaaaaaaa-0000-4000-8000-00000000000", i);
-}
-
-v1::NodeIdentity Identity(int i) {
-  v1::NodeIdentity identity;
-  identity.set_node_uuid(UuidOf(i));
-  identity.set_node_number(100 + i);
-  identity.set_name(absl::StrCat("n", i));
-  identity.set_group("group1");
-  identity.set_cluster_id(kCluster);
-  identity.set_address(absl::StrCat("127.0.0.1:", 20000 + i));
-  return identity;
-}
-
-v1::NodeReport Report(int64_t free_bytes = 500) {
-  v1::NodeReport report;
-  v1::StorePathReport* path = report.add_store_paths();
-  path->set_writable(true);
-  path->set_readable(true);
-  path->set_total_bytes(1000);
-  path->set_free_bytes(free_bytes);
-  return report;
-}
-
-// A storage's side of Attach, one step at a time.
-class FakeNode {
- public:
-  explicit FakeNode(const std::string& tracker)
-      : stub_(v1::MembershipService::NewStub(rpc::MakeChannel(tracker))) {
-    rpc::SetTimeout(&context_, kNever);
-    stream_ = stub_->Attach(&context_);
-  }
-
-  ~FakeNode() {
-    context_.TryCancel();
-    if (!ended_) (void)End();
-  }
-
-  // The next message; one without any case set if the stream has ended.
-  v1::AttachResponse Read() {
-    v1::AttachResponse response;
-    if (!stream_->Read(&response)) response.Clear();
-    return response;
-  }
-
-  v1::AttachRequest Hello(int i, const std::string& challenge,
-                          const std::string& secret = kSecret) {
-    v1::AttachRequest request;
-    v1::AttachHello* hello = request.mutable_hello();
-    *hello->mutable_identity() = Identity(i);
-    *hello->mutable_report() = Report();
-    hello->set_nonce(nonce_);
-    hello->set_proof(
-        rpc::NodeProof(secret, challenge, nonce_, UuidOf(i), kCluster));
-    return request;
-  }
-
-  void Write(const v1::AttachRequest& request) { stream_->Write(request); }
-
-  void SendReport(const v1::NodeReport& report) {
-    v1::AttachRequest request;
-    *request.mutable_report() = report;
-    stream_->Write(request);
-  }
-
-  // The whole handshake, up to and with the first peers.
-  v1::GroupPeers Attach(int i) {
-    const v1::AttachResponse challenge = Read();
-    EXPECT_EQ(challenge.challenge().nonce().size(), rpc::kNonceBytes);
-    Write(Hello(i, challenge.challenge().nonce()));
-    const v1::AttachResponse welcome = Read();
-    EXPECT_TRUE(rpc::SameProof(welcome.welcome().proof(),
-                               rpc::TrackerProof(kSecret, nonce_)));
-    EXPECT_EQ(welcome.welcome().suspect_after_ms(), 3000);
-    return Read().peers();
-  }
-
-  // Hangs up without a word.
-  void Break() { context_.TryCancel(); }
-
-  // How the tracker ended the stream.
-  absl::Status End() {
-    ended_ = true;
-    v1::AttachResponse response;
-    while (stream_->Read(&response)) {
-    }
-    return rpc::FromGrpcStatus(stream_->Finish());
-  }
-
-  void HangUp() { stream_->WritesDone(); }
-
-  const std::string nonce_ = rpc::MakeNonce();
-
- private:
-  std::unique_ptr<v1::MembershipService::Stub> stub_;
-  grpc::ClientContext context_;
-  std::unique_ptr<
-      grpc::ClientReaderWriter<v1::AttachRequest, v1::AttachResponse>>
-      stream_;
-  bool ended_ = false;
-};
-
-// A client's side of WatchCluster.
-class Watcher {
- public:
-  explicit Watcher(const std::string& tracker)
-      : stub_(v1::TrackerService::NewStub(rpc::MakeChannel(tracker))) {
-    rpc::SetTimeout(&context_, kNever);
-    reader_ = stub_->WatchCluster(&context_, v1::WatchClusterRequest());
-  }
-  ~Watcher() {
-    context_.TryCancel();
-    if (!ended_) (void)End();
-  }
-
-  // Reads until the view is as `wanted` says; false if the stream ends first.
-  bool Until(const std::function<bool(const v1::ClusterView&)>& wanted) {
-    while (!started_ || !wanted(follower_.view())) {
-      v1::WatchClusterResponse update;
-      if (!reader_->Read(&update)) return false;
-      EXPECT_THAT(follower_.Apply(update), IsOk());
-      started_ = true;
-    }
-    return true;
-  }
-
-  bool UntilState(int i, v1::NodeState state) {
-    return Until([&](const v1::ClusterView& view) {
-      for (const v1::Node& node : view.nodes()) {
-        if (node.identity().node_uuid() == UuidOf(i)) {
-          return node.state() == state;
-        }
-      }
-      return false;
-    });
-  }
-
-  absl::Status End() {
-    ended_ = true;
-    v1::WatchClusterResponse update;
-    while (reader_->Read(&update)) {
-    }
-    return rpc::FromGrpcStatus(reader_->Finish());
-  }
-
-  const v1::ClusterView& view() const { return follower_.view(); }
-
- private:
-  std::unique_ptr<v1::TrackerService::Stub> stub_;
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReader<v1::WatchClusterResponse>> reader_;
-  ViewFollower follower_;
-  bool started_ = false;
-  bool ended_ = false;
-};
 
 class TrackerServerTest : public ::testing::Test {
  protected:
@@ -578,6 +398,163 @@ TEST_F(TrackerServerTest, AWatcherThatDoesNotReadGetsTheWholeTruthLater) {
   }));
 }
 
+// ---- Operators.
+
+TEST_F(TrackerServerTest, ADrainingNodeTakesNoUploadsAndKnowsIt) {
+  FakeNode node(address_);
+  node.Attach(1);
+  Watcher watcher(address_);
+  ASSERT_TRUE(watcher.UntilState(1, v1::NODE_STATE_ACTIVE));
+  ASSERT_THAT(Place(), IsOk());
+  Operator op(address_);
+  const auto drained = op.SetRole(1, v1::NODE_ROLE_DRAINING);
+  ASSERT_THAT(drained, IsOk());
+  EXPECT_EQ(drained->account().decisions_size(), 1);
+  EXPECT_EQ(drained->account().writable_members(), 0u);
+  // It holds when the answer is there.
+  EXPECT_THAT(Place(), StatusIs(absl::StatusCode::kUnavailable));
+  ASSERT_TRUE(watcher.UntilRole(1, v1::NODE_ROLE_DRAINING));
+  EXPECT_EQ(watcher.Find(1)->report().role(), v1::NODE_ROLE_READ_WRITE);
+  v1::AttachResponse told;
+  do {
+    told = node.Read();
+    ASSERT_TRUE(told.has_peers());
+  } while (told.peers().effective().role() != v1::NODE_ROLE_DRAINING);
+
+  v1::SetNodeRequest back;
+  back.set_node_uuid(UuidOf(1));
+  back.set_clear_role(true);
+  ASSERT_THAT(op.SetNode(back), IsOk());
+  EXPECT_THAT(Place(), IsOk());
+  auto list = op.List();
+  ASSERT_THAT(list, IsOk());
+  EXPECT_EQ(list->decisions_size(), 0);
+  list = op.List(/*with_taken_back=*/true);
+  ASSERT_THAT(list, IsOk());
+  EXPECT_EQ(list->decisions_size(), 1);
+}
+
+TEST_F(TrackerServerTest, ARemovedNodeIsSentAwayAndLetBack) {
+  FakeNode node(address_);
+  node.Attach(1);
+  FakeNode other(address_);
+  other.Attach(2);
+  Watcher watcher(address_);
+  ASSERT_TRUE(watcher.UntilState(2, v1::NODE_STATE_ACTIVE));
+  Operator op(address_);
+  EXPECT_EQ(ReasonOf(op.Remove(1).status()), ErrorReason::kNodeActive);
+  const auto removed = op.Remove(1, /*force=*/true);
+  ASSERT_THAT(removed, IsOk());
+  EXPECT_EQ(removed->account().members(), 1u);
+  EXPECT_EQ(ReasonOf(node.End()), ErrorReason::kNodeRemoved);
+  ASSERT_TRUE(watcher.UntilGone(1));
+  const auto list = op.List();
+  ASSERT_THAT(list, IsOk());
+  ASSERT_EQ(list->decisions_size(), 1);
+  EXPECT_EQ(list->decisions(0).reason(), "tested");
+  ASSERT_EQ(list->removed_nodes_size(), 1);
+  EXPECT_EQ(list->removed_nodes(0).identity().name(), "n1");
+
+  // After a restart too.
+  server_.reset();
+  StartTracker();
+  Operator again(address_);
+  {
+    FakeNode back(address_);
+    back.Write(back.Hello(1, back.Read().challenge().nonce()));
+    const absl::Status refused = back.End();
+    EXPECT_THAT(refused, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  HasSubstr("tested")));
+    EXPECT_EQ(ReasonOf(refused), ErrorReason::kNodeRemoved);
+  }
+  ASSERT_THAT(again.Restore(1), IsOk());
+  FakeNode back(address_);
+  back.Attach(1);
+  Watcher anew(address_);
+  EXPECT_TRUE(anew.UntilState(1, v1::NODE_STATE_ACTIVE));
+}
+
+TEST_F(TrackerServerTest, TheLastMemberWithFilesStays) {
+  FakeNode node(address_);
+  node.Attach(1);
+  v1::NodeReport report = Report();
+  report.mutable_store_paths(0)->set_files(3);
+  report.set_priority(1);
+  node.SendReport(report);
+  Watcher watcher(address_);
+  ASSERT_TRUE(watcher.UntilNode(
+      1, [](const v1::Node& seen) { return seen.report().priority() == 1; }));
+  const auto refused = Operator(address_).Remove(1, /*force=*/true);
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kLastMember);
+  EXPECT_EQ(MetadataOf(refused.status())["files"], "3");
+}
+
+TEST_F(TrackerServerTest, ADryRunTellsAndDecidesNothing) {
+  FakeNode node(address_);
+  node.Attach(1);
+  Operator op(address_);
+  v1::SetNodeRequest request;
+  request.set_node_uuid(UuidOf(1));
+  request.set_role(v1::NODE_ROLE_STANDBY);
+  request.set_dry_run(true);
+  const auto told = op.SetNode(request);
+  ASSERT_THAT(told, IsOk());
+  EXPECT_EQ(told->account().readable_members(), 0u);
+  EXPECT_GT(told->account().sentences_size(), 0);
+  const auto list = op.List(/*with_taken_back=*/true);
+  ASSERT_THAT(list, IsOk());
+  EXPECT_EQ(list->decisions_size(), 0);
+  EXPECT_THAT(Place(), IsOk());
+
+  v1::SetGroupRequest group;
+  group.set_group("group1");
+  group.set_weight(3);
+  ASSERT_THAT(op.SetGroup(group), IsOk());
+  Watcher watcher(address_);
+  EXPECT_TRUE(watcher.Until([](const v1::ClusterView& view) {
+    return view.policy().group_weights().count("group1") > 0 &&
+           view.policy().group_weights().at("group1") == 3;
+  }));
+}
+
+TEST_F(TrackerServerTest, WhoDoesNotKnowTheSecretDecidesNothing) {
+  FakeNode node(address_);
+  node.Attach(1);
+  Operator stranger(address_, "not the secret at all");
+  const auto refused = stranger.SetRole(1, v1::NODE_ROLE_STANDBY);
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kNotAMember);
+
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, kNever);
+  v1::SetNodeResponse response;
+  EXPECT_THAT(
+      rpc::FromGrpcStatus(
+          v1::AdminService::NewStub(rpc::MakeChannel(address_))
+              ->SetNode(&context, v1::SetNodeRequest(), &response)),
+      StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("--secret-file")));
+  EXPECT_THAT(Place(), IsOk());
+}
+
+TEST_F(TrackerServerTest, ACallThatWasRecordedIsOfNoUse) {
+  FakeNode node(address_);
+  node.Attach(1);
+  Operator op(address_);
+  v1::SetNodeRequest request;
+  request.set_node_uuid(UuidOf(1));
+  request.set_weight(7);
+  const std::string challenge = op.GetChallenge();
+  ASSERT_THAT(op.SetNode(request, challenge), IsOk());
+  EXPECT_THAT(
+      op.SetNode(request, challenge),
+      StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("used before")));
+  const std::string old = op.GetChallenge();
+  clock_.Advance(absl::Seconds(31));
+  EXPECT_THAT(op.SetNode(request, old),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("30 s")));
+}
+
 TEST(TrackerServerStartTest, SaysEverythingThatIsWrongWithTheConfiguration) {
   config::tracker::v1::TrackerConfig config;
   config.add_listen("nowhere");
@@ -635,8 +612,8 @@ TEST(TrackerServerStartTest, RefusesAnAddressThatIsTakenAndADirectoryInUse) {
 TEST(TrackerServerStartTest, NamesTheOtherTrackersAndKeepsThePolicy) {
   const std::string directory = NewDirectory();
   auto config = Config(directory);
-  config.add_trackers("tracker2:7700");
-  config.add_trackers("tracker2:7700");
+  config.add_trackers("127.0.0.1:1");
+  config.add_trackers("127.0.0.1:1");
   config.set_advertise("tracker1:7700");
   config.mutable_policy()->set_read_policy(v1::READ_POLICY_ORIGIN_FIRST);
   {
@@ -646,7 +623,7 @@ TEST(TrackerServerStartTest, NamesTheOtherTrackersAndKeepsThePolicy) {
     Watcher watcher((*server)->addresses()[0]);
     ASSERT_TRUE(watcher.Until([](const auto&) { return true; }));
     EXPECT_THAT(watcher.view().trackers(),
-                UnorderedElementsAre("tracker1:7700", "tracker2:7700"));
+                UnorderedElementsAre("tracker1:7700", "127.0.0.1:1"));
   }
   config.clear_policy();
   const auto server = TrackerServer::Start(config);

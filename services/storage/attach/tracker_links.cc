@@ -132,7 +132,10 @@ class TrackerLinks::Link : public AttachListener {
     owner_->Wake();
   }
 
-  void OnPeers(const tracker::v1::GroupPeers& peers) override {
+  void OnPeers(const tracker::v1::GroupPeers& peers) override
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    // An older tracker says nothing.
+    if (peers.has_effective()) TakeRole(peers.effective().role());
     if (owner_->peers_) owner_->peers_(tracker_, peers);
   }
 
@@ -143,6 +146,7 @@ class TrackerLinks::Link : public AttachListener {
       // One line when it is lost or fails in a new way, none for each retry.
       news = !status.ok() && (attached_ || status.code() != last_error_.code());
       attached_ = false;
+      role_ = tracker::v1::NODE_ROLE_UNSPECIFIED;
       // A tracker that ends the stream without an error is stopping.
       last_error_ = status.ok() ? absl::UnavailableError("ended") : status;
       retry_at_ = owner_->clock_->Monotonic() +
@@ -161,6 +165,23 @@ class TrackerLinks::Link : public AttachListener {
   }
 
  private:
+  void TakeRole(tracker::v1::NodeRole role) ABSL_LOCKS_EXCLUDED(mu_) {
+    tracker::v1::NodeRole before;
+    bool restricted_before = false;
+    {
+      MutexLock lock(&mu_);
+      before = std::exchange(role_, role);
+      if (before == role) return;
+      restricted_before = restricted_;
+      restricted_ = role != tracker::v1::NODE_ROLE_READ_WRITE;
+    }
+    if (role != tracker::v1::NODE_ROLE_READ_WRITE || restricted_before) {
+      CAIRN_LOG(kInfo, "attach", "the node is used as role={} tracker={}",
+                tracker::v1::NodeRole_Name(role), tracker_);
+    }
+    if (owner_->role_) owner_->role_(tracker_, role);
+  }
+
   TrackerLinks* const owner_;
   const std::string tracker_;
 
@@ -174,6 +195,9 @@ class TrackerLinks::Link : public AttachListener {
   bool running_ ABSL_GUARDED_BY(mu_) = false;  // From the start to OnEnded().
   bool attached_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status last_error_ ABSL_GUARDED_BY(mu_);
+  tracker::v1::NodeRole role_ ABSL_GUARDED_BY(mu_) =
+      tracker::v1::NODE_ROLE_UNSPECIFIED;  // Until the tracker has said it.
+  bool restricted_ ABSL_GUARDED_BY(mu_) = false;  // As it was logged last.
   absl::Duration retry_at_ ABSL_GUARDED_BY(mu_) = -absl::InfiniteDuration();
   absl::Duration report_interval_ ABSL_GUARDED_BY(mu_) =
       absl::InfiniteDuration();
@@ -181,10 +205,11 @@ class TrackerLinks::Link : public AttachListener {
 };
 
 TrackerLinks::TrackerLinks(TrackerLinksOptions options, ReportFn report,
-                           PeersFn peers, Clock* clock)
+                           PeersFn peers, Clock* clock, RoleFn role)
     : options_(std::move(options)),
       report_(std::move(report)),
       peers_(std::move(peers)),
+      role_(std::move(role)),
       clock_(clock) {
   CAIRN_CHECK(report_ != nullptr);
   for (const std::string& tracker : options_.trackers) {

@@ -78,9 +78,17 @@ class TrackerLinks {
   using PeersFn = std::function<void(const std::string& tracker,
                                      const tracker::v1::GroupPeers& peers)>;
 
+  // Takes what the node is used for as `tracker` sees it: what operators have
+  // decided, else what the node reported. Runs when a tracker said so for the
+  // first time since the node is attached there, and whenever that changed, on
+  // a gRPC thread, before PeersFn; must not block. Trackers may differ for a
+  // moment. May be null.
+  using RoleFn = std::function<void(const std::string& tracker,
+                                    tracker::v1::NodeRole role)>;
+
   // `clock` is borrowed and must outlive this.
   TrackerLinks(TrackerLinksOptions options, ReportFn report, PeersFn peers,
-               Clock* clock);
+               Clock* clock, RoleFn role = nullptr);
 
   // As Stop().
   ~TrackerLinks();
@@ -115,6 +123,7 @@ class TrackerLinks {
   const TrackerLinksOptions options_;
   const ReportFn report_;
   const PeersFn peers_;
+  const RoleFn role_;
   Clock* const clock_;
 
   std::vector<std::unique_ptr<Link>> links_;  // Fixed; each has its own lock.

@@ -15,11 +15,17 @@ enum class TrackerMethod {
   kPlaceUpload,
   kLocate,
   kListGroups,
-  kListNodes
+  kListNodes,
+  kGetChallenge,
+  kListDecisions,
+  kSetNode,
+  kRemoveNode,
+  kRestoreNode,
+  kSetGroup
 };
-inline constexpr size_t kTrackerMethods = 5;
+inline constexpr size_t kTrackerMethods = 11;
 
-// Called on gRPC threads; must not block.
+// Called on gRPC threads and those of PeerLinks; must not block.
 class CallObserver {
  public:
   virtual ~CallObserver() = default;
@@ -29,6 +35,12 @@ class CallObserver {
 
   // A storage was not let in.
   virtual void OnAttachRefused(const absl::Status& status) = 0;
+
+  // A round that this tracker began with another one has ended.
+  virtual void OnExchange(absl::StatusCode code) = 0;
+
+  // Somebody began a round here and was sent away.
+  virtual void OnExchangeRefused(const absl::Status& status) = 0;
 };
 
 }  // namespace tracker

@@ -1,5 +1,6 @@
 #include "services/tracker/api/convert.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -82,6 +83,53 @@ void SetDuration(absl::Duration from, google::protobuf::Duration* to) {
   to->set_nanos(static_cast<int32_t>(nanos % 1000000000));
 }
 
+NodeState StateFromProto(v1::NodeState state) {
+  switch (state) {
+    case v1::NODE_STATE_ACTIVE:
+      return NodeState::kActive;
+    case v1::NODE_STATE_SUSPECT:
+      return NodeState::kSuspect;
+    default:
+      return NodeState::kOffline;
+  }
+}
+
+// At least 0.
+absl::Duration AgeFromProto(const google::protobuf::Duration& age) {
+  return std::max(absl::ZeroDuration(), absl::Seconds(age.seconds()) +
+                                            absl::Nanoseconds(age.nanos()));
+}
+
+void SetIdentity(const NodeIdentity& from, v1::NodeIdentity* to) {
+  to->set_node_uuid(from.node_uuid);
+  to->set_node_number(from.node_number);
+  to->set_name(from.name);
+  to->set_group(from.group);
+  to->set_cluster_id(from.cluster_id);
+  to->set_address(from.address);
+  to->set_zone(from.zone);
+  to->set_version(from.version);
+}
+
+void SetReport(const NodeStatus& from, v1::NodeReport* to) {
+  for (const StorePathStatus& path : from.store_paths) {
+    v1::StorePathReport* path_report = to->add_store_paths();
+    path_report->set_index(path.space.index);
+    path_report->set_writable(path.space.writable);
+    path_report->set_readable(path.space.readable);
+    path_report->set_total_bytes(path.space.total_bytes);
+    path_report->set_free_bytes(path.space.free_bytes);
+    path_report->set_reserve_bytes(path.space.reserve_bytes);
+    path_report->set_files(path.space.files);
+    path_report->set_incarnation(path.incarnation);
+  }
+  to->set_role(RoleToProto(from.role));
+  to->set_weight(from.weight);
+  to->set_priority(from.priority);
+  to->set_calls_in_progress(from.calls_in_progress);
+  to->set_stopping(from.stopping);
+}
+
 }  // namespace
 
 NodeIdentity IdentityFromProto(const v1::NodeIdentity& identity) {
@@ -119,36 +167,65 @@ NodeStatus StatusFromProto(const v1::NodeReport& report) {
   return status;
 }
 
+NodeWord WordFromProto(const v1::NodeWord& word) {
+  NodeWord result;
+  result.identity = IdentityFromProto(word.identity());
+  result.status = StatusFromProto(word.report());
+  result.state = StateFromProto(word.state());
+  if (word.has_age()) result.age = AgeFromProto(word.age());
+  result.first_hand = word.first_hand();
+  return result;
+}
+
+Decision DecisionFromProto(const v1::Decision& decision) {
+  Decision result;
+  result.key = {static_cast<DecisionField>(decision.field()),
+                decision.subject()};
+  if (decision.has_value()) result.value = decision.value();
+  result.reason = decision.reason();
+  result.time = {decision.time().unix_ms(), decision.time().logical(),
+                 decision.time().tracker_instance()};
+  return result;
+}
+
+v1::NodeUse ToProto(const NodeUse& use) {
+  v1::NodeUse result;
+  result.set_role(RoleToProto(use.role));
+  result.set_weight(use.weight);
+  result.set_priority(use.priority);
+  return result;
+}
+
+v1::NodeWord ToProto(const NodeWord& word) {
+  v1::NodeWord result;
+  SetIdentity(word.identity, result.mutable_identity());
+  SetReport(word.status, result.mutable_report());
+  result.set_state(StateToProto(word.state));
+  if (word.age != absl::InfiniteDuration()) {
+    SetDuration(word.age, result.mutable_age());
+  }
+  result.set_first_hand(word.first_hand);
+  return result;
+}
+
+v1::Decision ToProto(const Decision& decision) {
+  v1::Decision result;
+  result.set_field(static_cast<v1::DecisionField>(decision.key.field));
+  result.set_subject(decision.key.subject);
+  if (decision.value.has_value()) result.set_value(*decision.value);
+  result.set_reason(decision.reason);
+  result.mutable_time()->set_unix_ms(decision.time.unix_ms);
+  result.mutable_time()->set_logical(decision.time.logical);
+  result.mutable_time()->set_tracker_instance(decision.time.tracker);
+  return result;
+}
+
 v1::Node ToProto(const NodeRecord& node) {
   v1::Node result;
-  v1::NodeIdentity* identity = result.mutable_identity();
-  identity->set_node_uuid(node.identity.node_uuid);
-  identity->set_node_number(node.identity.node_number);
-  identity->set_name(node.identity.name);
-  identity->set_group(node.identity.group);
-  identity->set_cluster_id(node.identity.cluster_id);
-  identity->set_address(node.identity.address);
-  identity->set_zone(node.identity.zone);
-  identity->set_version(node.identity.version);
-
-  v1::NodeReport* report = result.mutable_report();
-  for (const StorePathStatus& path : node.status.store_paths) {
-    v1::StorePathReport* path_report = report->add_store_paths();
-    path_report->set_index(path.space.index);
-    path_report->set_writable(path.space.writable);
-    path_report->set_readable(path.space.readable);
-    path_report->set_total_bytes(path.space.total_bytes);
-    path_report->set_free_bytes(path.space.free_bytes);
-    path_report->set_reserve_bytes(path.space.reserve_bytes);
-    path_report->set_files(path.space.files);
-    path_report->set_incarnation(path.incarnation);
-  }
-  report->set_role(RoleToProto(node.status.role));
-  report->set_weight(node.status.weight);
-  report->set_priority(node.status.priority);
-  report->set_calls_in_progress(node.status.calls_in_progress);
-  report->set_stopping(node.status.stopping);
-
+  SetIdentity(node.identity, result.mutable_identity());
+  SetReport(node.status, result.mutable_report());
+  *result.mutable_effective() = ToProto(node.effective);
+  result.set_heard_by(node.heard_by);
   result.set_state(StateToProto(node.state));
   if (node.last_heard != absl::InfinitePast()) {
     const int64_t nanos = absl::ToUnixNanos(node.last_heard);
@@ -175,7 +252,6 @@ v1::PlacementPolicy ToProto(const PlacementPolicy& policy) {
 }
 
 v1::ClusterView ToProto(const ClusterSnapshot& snapshot,
-                        const PlacementPolicy& policy,
                         const MembershipOptions& options,
                         const TrackerIdentity& tracker) {
   v1::ClusterView view;
@@ -185,7 +261,7 @@ v1::ClusterView ToProto(const ClusterSnapshot& snapshot,
   for (const NodeRecord& node : snapshot.nodes) {
     *view.add_nodes() = ToProto(node);
   }
-  *view.mutable_policy() = ToProto(policy);
+  *view.mutable_policy() = ToProto(snapshot.policy);
   for (const std::string& address : tracker.trackers) {
     view.add_trackers(address);
   }
@@ -199,6 +275,12 @@ v1::ClusterChange ToProto(const ClusterChange& change) {
   result.set_revision(change.revision);
   for (const NodeRecord& node : change.changed) {
     *result.add_changed_nodes() = ToProto(node);
+  }
+  for (const NodeRecord& node : change.removed) {
+    result.add_removed_nodes(node.identity.node_uuid);
+  }
+  if (change.policy.has_value()) {
+    *result.mutable_policy() = ToProto(*change.policy);
   }
   return result;
 }

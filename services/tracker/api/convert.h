@@ -7,8 +7,11 @@
 #include <vector>
 
 #include "cairn/tracker/v1/cluster.pb.h"
+#include "cairn/tracker/v1/decision.pb.h"
+#include "cairn/tracker/v1/membership_service.pb.h"
 #include "cairn/tracker/v1/tracker_service.pb.h"
 #include "lib/placement/cluster_model.h"
+#include "services/tracker/core/decisions.h"
 #include "services/tracker/core/membership.h"
 #include "services/tracker/core/node_record.h"
 
@@ -27,10 +30,16 @@ struct TrackerIdentity {
 NodeIdentity IdentityFromProto(const v1::NodeIdentity& identity);
 NodeStatus StatusFromProto(const v1::NodeReport& report);
 
+// To be validated by the caller.
+NodeWord WordFromProto(const v1::NodeWord& word);
+Decision DecisionFromProto(const v1::Decision& decision);
+
+v1::NodeUse ToProto(const NodeUse& use);
+v1::NodeWord ToProto(const NodeWord& word);
+v1::Decision ToProto(const Decision& decision);
 v1::Node ToProto(const NodeRecord& node);
 v1::PlacementPolicy ToProto(const PlacementPolicy& policy);
 v1::ClusterView ToProto(const ClusterSnapshot& snapshot,
-                        const PlacementPolicy& policy,
                         const MembershipOptions& options,
                         const TrackerIdentity& tracker);
 v1::ClusterChange ToProto(const ClusterChange& change);

@@ -146,7 +146,7 @@ class MembershipServiceImpl::Stream
       peers_due_ = true;
       WriteNext();
     }
-    service_->Attached(this, *attached, identity.group);
+    service_->Attached(this, *attached, identity);
     CAIRN_LOG(kInfo, "tracker",
               "node attached name={} uuid={} group={} address={} number={}",
               identity.name, identity.node_uuid, identity.group,
@@ -169,6 +169,10 @@ class MembershipServiceImpl::Stream
       for (const NodeRecord& peer : service_->membership_->PeersOf(identity_)) {
         *peers->add_nodes() = ToProto(peer);
       }
+      const absl::optional<NodeRecord> self =
+          service_->membership_->FindNode(identity_.node_uuid);
+      CAIRN_CHECK(self.has_value());  // Nodes are never forgotten.
+      *peers->mutable_effective() = ToProto(self->effective);
     } else {
       return;
     }
@@ -214,7 +218,8 @@ MembershipServiceImpl::MembershipServiceImpl(Membership* membership,
     : membership_(membership),
       options_(std::move(options)),
       observer_(observer),
-      clock_(clock) {
+      clock_(clock),
+      exchanges_(membership, observer, clock) {
   CAIRN_CHECK(!options_.cluster_secret.empty());
 }
 
@@ -251,16 +256,22 @@ MembershipServiceImpl::Attach(grpc::CallbackServerContext* context) {
   return stream.get();
 }
 
+grpc::ServerBidiReactor<v1::ExchangeRequest, v1::ExchangeResponse>*
+MembershipServiceImpl::Exchange(grpc::CallbackServerContext* context) {
+  return exchanges_.Answer(context->peer());
+}
+
 void MembershipServiceImpl::Attached(Stream* stream,
                                      const Membership::Attached& attached,
-                                     const std::string& group) {
+                                     const NodeIdentity& identity) {
   std::shared_ptr<Stream> displaced;
   {
     MutexLock lock(&mu_);
     const auto found = streams_.find(stream);
     if (found != streams_.end()) {
       found->second.attachment = attached.attachment;
-      found->second.group = group;
+      found->second.node_uuid = identity.node_uuid;
+      found->second.group = identity.group;
     }
     for (const auto& [unused, entry] : streams_) {
       if (attached.displaced != 0 && entry.attachment == attached.displaced) {
@@ -309,6 +320,7 @@ void MembershipServiceImpl::Remove(Stream* stream) {
 
 void MembershipServiceImpl::OnChange() {
   std::vector<std::shared_ptr<Stream>> concerned;
+  std::vector<std::pair<std::shared_ptr<Stream>, absl::Status>> removed;
   {
     MutexLock lock(&mu_);
     const auto changes = membership_->ChangesSince(peers_revision_, SIZE_MAX);
@@ -320,6 +332,9 @@ void MembershipServiceImpl::OnChange() {
         for (const NodeRecord& node : change->changed) {
           groups.insert(node.identity.group);
         }
+        for (const NodeRecord& node : change->removed) {
+          groups.insert(node.identity.group);
+        }
       }
     } else {
       peers_revision_ = membership_->revision();
@@ -327,14 +342,21 @@ void MembershipServiceImpl::OnChange() {
     for (const auto& [unused, entry] : streams_) {
       if (entry.attachment == 0) continue;
       if (!changes.has_value() || groups.count(entry.group) > 0) {
-        concerned.push_back(entry.stream);
+        const absl::Status member = membership_->CheckMember(entry.node_uuid);
+        if (member.ok()) {
+          concerned.push_back(entry.stream);
+        } else {
+          removed.emplace_back(entry.stream, member);
+        }
       }
     }
   }
   for (const auto& stream : concerned) stream->SendPeers();
+  for (const auto& [stream, status] : removed) stream->End(status);
 }
 
 void MembershipServiceImpl::Tick(const std::vector<uint64_t>& silent) {
+  exchanges_.Tick();
   const std::set<uint64_t> silent_set(silent.begin(), silent.end());
   std::vector<std::pair<std::shared_ptr<Stream>, absl::Status>> ended;
   {
@@ -358,6 +380,7 @@ void MembershipServiceImpl::Tick(const std::vector<uint64_t>& silent) {
 }
 
 void MembershipServiceImpl::Stop() {
+  exchanges_.Stop();
   std::vector<std::shared_ptr<Stream>> streams;
   {
     MutexLock lock(&mu_);
@@ -370,8 +393,9 @@ void MembershipServiceImpl::Stop() {
 }
 
 size_t MembershipServiceImpl::streams() const {
+  const size_t rounds = exchanges_.rounds();
   MutexLock lock(&mu_);
-  return streams_.size();
+  return rounds + streams_.size();
 }
 
 }  // namespace tracker

@@ -1,5 +1,5 @@
 // MembershipService: lets storages attach, after both sides have proved that
-// they know the cluster secret.
+// they know the cluster secret. Other trackers' calls go to ExchangeAnswerer.
 //
 //   challenge ─▶          ◀─ hello        welcome, peers ─▶   ◀─ report …
 //   ├──── handshake, at most 10 s ────┤├────────── attached ─────────────┤
@@ -21,6 +21,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
 #include "services/tracker/api/call_observer.h"
+#include "services/tracker/api/exchange_answerer.h"
 #include "services/tracker/core/membership.h"
 
 namespace cairn {
@@ -49,7 +50,13 @@ class MembershipServiceImpl : public v1::MembershipService::CallbackService {
   grpc::ServerBidiReactor<v1::AttachRequest, v1::AttachResponse>* Attach(
       grpc::CallbackServerContext* context) override;
 
-  // The membership changed: nodes hear of new peers.
+  grpc::ServerBidiReactor<v1::ExchangeRequest, v1::ExchangeResponse>* Exchange(
+      grpc::CallbackServerContext* context) override;
+
+  ExchangeAnswerer* exchanges() { return &exchanges_; }
+
+  // The membership changed: nodes hear of new peers and of their own use, and
+  // the streams of those that were removed end.
   void OnChange() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Ends handshakes that take too long, and the streams of `silent`
@@ -67,11 +74,12 @@ class MembershipServiceImpl : public v1::MembershipService::CallbackService {
     std::shared_ptr<Stream> stream;
     absl::Duration begun;     // Clock::Monotonic().
     uint64_t attachment = 0;  // 0 during the handshake.
+    std::string node_uuid;
     std::string group;
   };
 
   void Attached(Stream* stream, const Membership::Attached& attached,
-                const std::string& group) ABSL_LOCKS_EXCLUDED(mu_);
+                const NodeIdentity& identity) ABSL_LOCKS_EXCLUDED(mu_);
   void Refused(const absl::Status& status, const std::string& peer);
   void Remove(Stream* stream) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -79,6 +87,7 @@ class MembershipServiceImpl : public v1::MembershipService::CallbackService {
   const MembershipServiceOptions options_;
   CallObserver* const observer_;
   Clock* const clock_;
+  ExchangeAnswerer exchanges_;
 
   // Held while nothing else is taken, except the membership's.
   mutable Mutex mu_;

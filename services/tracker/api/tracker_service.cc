@@ -96,8 +96,8 @@ class TrackerServiceImpl::Watch
     const ClusterSnapshot snapshot = membership->Snapshot();
     watching_ = true;
     revision_ = snapshot.revision;
-    *response_.mutable_snapshot() = ToProto(snapshot, membership->policy(),
-                                            membership->options(), *identity_);
+    *response_.mutable_snapshot() =
+        ToProto(snapshot, membership->options(), *identity_);
     service_->CountSnapshot();
     return true;
   }

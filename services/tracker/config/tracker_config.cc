@@ -42,6 +42,9 @@ TrackerConfig WithDefaults(TrackerConfig config) {
   if (!config.has_offline_after()) {
     config.mutable_offline_after()->set_seconds(10);
   }
+  if (!config.has_exchange_interval()) {
+    config.mutable_exchange_interval()->set_seconds(1);
+  }
   return config;
 }
 
@@ -62,6 +65,9 @@ absl::Status ValidateConfig(const TrackerConfig& config) {
                         absl::Hours(1));
   complaints.CheckRange("offline_after", FromProto(config.offline_after()),
                         suspect, absl::Hours(24));
+  complaints.CheckRange("exchange_interval",
+                        FromProto(config.exchange_interval()),
+                        absl::Milliseconds(10), absl::Minutes(1));
   return complaints.status();
 }
 

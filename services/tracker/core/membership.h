@@ -9,6 +9,14 @@
 //          ▲
 //          └── loaded from disk; stream ended after "stopping"
 //
+// That is what this tracker observes itself, and it comes first. Of a node that
+// is not attached here, the tracker that heard it last knows best: another one
+// that does, by MergeWords().
+//
+// Operators' decisions are kept here too, since they change what is published:
+// what a node is used for, and whether it is a member at all. A node that was
+// removed is in no snapshot and no model.
+//
 // Every change that others must hear of gets the next revision and goes to a
 // log of bounded length, from which watchers read at their own pace: who is too
 // slow finds a gap and takes a snapshot. Changes of free space alone are put
@@ -33,9 +41,11 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "absl/types/span.h"
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
 #include "lib/placement/cluster_model.h"
+#include "services/tracker/core/decisions.h"
 #include "services/tracker/core/node_record.h"
 
 namespace cairn {
@@ -54,8 +64,12 @@ struct MembershipOptions {
   // Changes that a watcher may lag behind before it needs a snapshot.
   size_t change_log_max = 256;
 
-  // Nodes that are remembered at most.
+  // Nodes, and decisions, that are remembered at most.
   size_t nodes_max = 10000;
+  size_t decisions_max = 50000;
+
+  // UUID of this process, for the times of decisions.
+  std::string tracker_instance;
 };
 
 // What happened at one revision.
@@ -63,12 +77,23 @@ struct ClusterChange {
   uint64_t revision = 0;
   bool space_only = false;
   std::vector<NodeRecord> changed;
+  std::vector<NodeRecord> removed;
+  absl::optional<PlacementPolicy> policy;  // Set if it changed.
 };
 
 // All that is known at one revision.
 struct ClusterSnapshot {
   uint64_t revision = 0;
-  std::vector<NodeRecord> nodes;  // By UUID.
+  std::vector<NodeRecord> nodes;  // By UUID, without those that were removed.
+  PlacementPolicy policy;
+};
+
+// What an operator's decision is judged by.
+struct OperatorView {
+  std::vector<NodeRecord> nodes;  // By UUID, with those that were removed.
+  Decisions decisions;
+  PlacementPolicy policy;             // That is in force.
+  PlacementPolicy configured_policy;  // Without decisions.
 };
 
 // How many there are, for metrics.
@@ -76,7 +101,9 @@ struct MembershipCounts {
   size_t active = 0;
   size_t suspect = 0;
   size_t offline = 0;
+  size_t removed = 0;  // Not among the others.
   size_t attached = 0;
+  size_t decisions = 0;  // In force.
 };
 
 // Told that the revision has grown, on the thread that made it grow, with no
@@ -90,10 +117,16 @@ class MembershipObserver {
 // Thread-safe; nothing here waits for a disk or the network.
 class Membership {
  public:
-  // `known` are nodes from before; they are OFFLINE until heard of. `clock` is
-  // borrowed and must outlive this.
+  // `known` are nodes from before; they are OFFLINE until heard of. So are
+  // `decisions`, which must be valid. `clock` is borrowed and must outlive
+  // this.
   Membership(MembershipOptions options, PlacementPolicy policy,
-             std::vector<NodeRecord> known, Clock* clock);
+             std::vector<NodeRecord> known,
+             const std::vector<Decision>& decisions, Clock* clock);
+
+  // Once it is known, which is after the server is bound. Call it before the
+  // first node attaches.
+  void SetTrackerAddress(absl::string_view address) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Null for none. Call it before the first change.
   void SetObserver(MembershipObserver* observer) { observer_ = observer; }
@@ -108,14 +141,15 @@ class Membership {
   // A node that has proved to be a member is here.
   //   INVALID_ARGUMENT     a field is malformed, or the node number belongs to
   //                        another node of the group.
-  //   FAILED_PRECONDITION  WRONG_CLUSTER.
+  //   FAILED_PRECONDITION  WRONG_CLUSTER, or NODE_REMOVED.
   //   RESOURCE_EXHAUSTED   more than `nodes_max` are known.
   absl::StatusOr<Attached> Attach(NodeIdentity identity, NodeStatus status)
       ABSL_LOCKS_EXCLUDED(mu_);
 
   // It is alive, and how it is.
-  //   INVALID_ARGUMENT  a field is malformed.
-  //   ABORTED           a newer attachment has displaced this one.
+  //   INVALID_ARGUMENT     a field is malformed.
+  //   FAILED_PRECONDITION  NODE_REMOVED.
+  //   ABORTED              a newer attachment has displaced this one.
   absl::Status Report(uint64_t attachment, NodeStatus status)
       ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -129,9 +163,43 @@ class Membership {
   // any more, so end them.
   std::vector<uint64_t> Tick() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // For another tracker: all nodes but those that it hears itself, and what is
+  // known of each.
+  std::vector<NodeWord> WordsExcept(const std::set<std::string>& heard_there)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // UUIDs of the nodes that are ACTIVE and attached here.
+  std::set<std::string> HeardHere() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // What the tracker at `address` says. Words that are malformed or of another
+  // cluster are passed over; their number is returned.
+  size_t MergeWords(absl::string_view address, std::vector<NodeWord> words)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // FAILED_PRECONDITION, NODE_REMOVED, if the node was removed; else OK.
+  absl::Status CheckMember(absl::string_view node_uuid)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Gives decisions that are taken here and now their time: later than all that
+  // was merged.
+  std::vector<Decision> Stamp(std::vector<Decision> decisions)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Takes decisions and publishes what they change. Those that are malformed,
+  // and new ones beyond `decisions_max`, are passed over; their number is
+  // returned. `saved`: they need no saving.
+  size_t MergeDecisions(absl::Span<const Decision> decisions, bool saved)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // By key, with those that were taken back.
+  std::vector<Decision> AllDecisions() ABSL_LOCKS_EXCLUDED(mu_);
+  uint64_t decisions_digest() ABSL_LOCKS_EXCLUDED(mu_);
+
+  OperatorView ViewForOperators() ABSL_LOCKS_EXCLUDED(mu_);
+
   ClusterSnapshot Snapshot() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // nullopt if it is not known.
+  // Also one that was removed. nullopt if it is not known.
   absl::optional<NodeRecord> FindNode(absl::string_view node_uuid)
       ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -153,39 +221,63 @@ class Membership {
   void KeepUnsaved(const std::vector<NodeRecord>& nodes)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The same for decisions that came from other trackers.
+  std::vector<Decision> TakeUnsavedDecisions() ABSL_LOCKS_EXCLUDED(mu_);
+  void KeepUnsavedDecisions(const std::vector<Decision>& decisions)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   MembershipCounts Counts() ABSL_LOCKS_EXCLUDED(mu_);
 
   uint64_t revision() const ABSL_LOCKS_EXCLUDED(mu_);
   const MembershipOptions& options() const { return options_; }
-  const PlacementPolicy& policy() const { return policy_; }
 
  private:
   struct Member {
     NodeRecord node;
-    uint64_t attachment = 0;                          // 0: not attached.
-    absl::Duration heard = absl::InfiniteDuration();  // Clock::Monotonic().
+    uint64_t attachment = 0;  // 0: not attached.
+
+    // When it was heard last, by anybody, and by this tracker itself, with what
+    // that says of it. Clock::Monotonic(); -infinite: never.
+    absl::Duration heard = -absl::InfiniteDuration();
+    absl::Duration own_heard = -absl::InfiniteDuration();
+    NodeState own_state = NodeState::kOffline;
   };
+
+  // The state of a node that was in `state` when it was last heard of.
+  NodeState AfterSilence(NodeState state, absl::Duration silence) const;
 
   absl::Status CheckNew(const NodeIdentity& identity)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Hear(Member* member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  bool IsRemoved(absl::string_view node_uuid) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status NodeRemoved(const NodeIdentity& identity) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // Sets what follows from the decisions. Returns whether anything changed.
+  bool ApplyDecisions(Member* member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool ApplyDecisionsToPolicy() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   // Makes the next revision of these; their free space is in it, so nothing
   // about them waits any more.
-  void Publish(const std::vector<const Member*>& members, bool space_only)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Publish(const std::vector<const Member*>& members, bool space_only,
+               bool with_policy = false) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   void Notify(bool changed) {
     if (changed && observer_ != nullptr) observer_->OnChange();
   }
 
   const MembershipOptions options_;
-  const PlacementPolicy policy_;
+  const PlacementPolicy configured_policy_;
   Clock* const clock_;
   MembershipObserver* observer_ = nullptr;
 
   mutable Mutex mu_;
+  std::string tracker_address_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, Member> members_ ABSL_GUARDED_BY(mu_);  // By UUID.
+  Decisions decisions_ ABSL_GUARDED_BY(mu_);
+  PlacementPolicy policy_ ABSL_GUARDED_BY(mu_);  // With decisions.
   absl::flat_hash_map<uint64_t, std::string> attachments_ ABSL_GUARDED_BY(mu_);
   uint64_t last_attachment_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t revision_ ABSL_GUARDED_BY(mu_) = 1;
@@ -195,6 +287,7 @@ class Membership {
   absl::Duration space_published_ ABSL_GUARDED_BY(mu_) =
       -absl::InfiniteDuration();
   std::set<std::string> unsaved_ ABSL_GUARDED_BY(mu_);  // UUIDs.
+  std::set<DecisionKey> unsaved_decisions_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace tracker

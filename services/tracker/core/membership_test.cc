@@ -4,11 +4,13 @@
 #include "services/tracker/core/membership.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/error_reason.h"
@@ -16,6 +18,7 @@
 #include "lib/placement/cluster_model.h"
 #include "lib/testing/fake_clock.h"
 #include "lib/testing/status_matchers.h"
+#include "services/tracker/core/decisions.h"
 #include "services/tracker/core/node_record.h"
 
 namespace cairn {
@@ -82,7 +85,7 @@ class MembershipTest : public ::testing::Test {
 
   FakeClock clock_;
   CountingObserver observer_;
-  Membership membership_{Options(), {}, {}, &clock_};
+  Membership membership_{Options(), {}, {}, {}, &clock_};
 };
 
 TEST_F(MembershipTest, ANodeIsSuspectThenOfflineBySilenceAndActiveByAReport) {
@@ -301,7 +304,7 @@ TEST_F(MembershipTest, NodesFromBeforeAreListedButOfflineUntilHeardOf) {
   record.status = Status();
   record.status.stopping = true;
   record.state = NodeState::kActive;
-  Membership membership(Options(), {}, {record}, &clock_);
+  Membership membership(Options(), {}, {record}, {}, &clock_);
   EXPECT_EQ(membership.Model()->nodes()[0].state, NodeState::kOffline);
   membership.Tick();
   EXPECT_EQ(membership.Model()->nodes()[0].state, NodeState::kOffline);
@@ -333,6 +336,287 @@ TEST_F(MembershipTest, CountsByState) {
   EXPECT_EQ(counts.suspect, 1u);
   EXPECT_EQ(counts.offline, 0u);
   EXPECT_EQ(counts.attached, 1u);
+}
+
+// ---- What operators decide.
+
+constexpr char kTracker[] = "bbbbbbbb-0000-4000-8000-000000000001";
+constexpr char kOther[] = "bbbbbbbb-0000-4000-8000-000000000002";
+
+class DecidedTest : public MembershipTest {
+ protected:
+  // As an operator at this tracker, or, with a time, at another one.
+  size_t Decide(DecisionField field, const std::string& subject,
+                absl::optional<uint32_t> value,
+                absl::optional<DecisionTime> time = {}) {
+    Decision decision;
+    decision.key = {field, subject};
+    decision.value = value;
+    decision.reason = "because";
+    std::vector<Decision> decisions = {decision};
+    if (time.has_value()) {
+      decisions[0].time = *time;
+    } else {
+      decisions = membership_.Stamp(decisions);
+      decisions[0].time.tracker = kTracker;
+    }
+    return membership_.MergeDecisions(decisions, /*saved=*/false);
+  }
+
+  NodeModel ModelOf(int i) { return *membership_.Model()->FindNode(UuidOf(i)); }
+};
+
+TEST_F(DecidedTest, WhatANodeIsUsedForFollowsTheDecisionThenTheNode) {
+  const uint64_t attachment = Attach(1);
+  const uint64_t before = membership_.revision();
+  EXPECT_EQ(Decide(DecisionField::kNodeRole, UuidOf(1),
+                   RoleNumber(NodeRole::kDraining)),
+            0u);
+  Decide(DecisionField::kNodeWeight, UuidOf(1), 7);
+  Decide(DecisionField::kNodePriority, UuidOf(1), 3);
+  EXPECT_EQ(ModelOf(1).role, NodeRole::kDraining);
+  EXPECT_EQ(ModelOf(1).weight, 7u);
+  EXPECT_EQ(ModelOf(1).priority, 3u);
+  EXPECT_EQ(membership_.revision(), before + 3);
+  // What it says itself is still told apart, and overrules nothing.
+  NodeStatus status = Status();
+  status.role = NodeRole::kStandby;
+  ASSERT_THAT(membership_.Report(attachment, status), IsOk());
+  EXPECT_EQ(ModelOf(1).role, NodeRole::kDraining);
+  const auto node = membership_.FindNode(UuidOf(1));
+  EXPECT_EQ(node->status.role, NodeRole::kStandby);
+  EXPECT_EQ(node->effective.role, NodeRole::kDraining);
+  Decide(DecisionField::kNodeRole, UuidOf(1), absl::nullopt);
+  EXPECT_EQ(ModelOf(1).role, NodeRole::kStandby);
+}
+
+TEST_F(DecidedTest, ADecisionHoldsForANodeThatComesLater) {
+  Decide(DecisionField::kNodeRole, UuidOf(1), RoleNumber(NodeRole::kReadOnly));
+  Attach(1);
+  EXPECT_EQ(ModelOf(1).role, NodeRole::kReadOnly);
+}
+
+TEST_F(DecidedTest, ARemovedNodeIsGoneAndRefusedUntilItIsLetBack) {
+  const uint64_t attachment = Attach(1);
+  Attach(2);
+  const uint64_t before = membership_.revision();
+  Decide(DecisionField::kNodeRemoved, UuidOf(1), 1);
+  EXPECT_EQ(membership_.Model()->FindNode(UuidOf(1)), nullptr);
+  EXPECT_EQ(membership_.Snapshot().nodes.size(), 1u);
+  EXPECT_THAT(membership_.PeersOf(Identity(2)), IsEmpty());
+  EXPECT_EQ(membership_.Counts().removed, 1u);
+  const auto changes = membership_.ChangesSince(before, 10);
+  ASSERT_TRUE(changes.has_value());
+  ASSERT_EQ(changes->size(), 1u);
+  EXPECT_THAT(changes->front()->changed, IsEmpty());
+  ASSERT_EQ(changes->front()->removed.size(), 1u);
+
+  const absl::Status report = membership_.Report(attachment, Status());
+  EXPECT_THAT(report, StatusIs(absl::StatusCode::kFailedPrecondition));
+  membership_.Detach(attachment);
+  const auto again = membership_.Attach(Identity(1), Status());
+  EXPECT_THAT(again, StatusIs(absl::StatusCode::kFailedPrecondition,
+                              HasSubstr("cairn node restore")));
+  EXPECT_THAT(again, StatusIs(absl::StatusCode::kFailedPrecondition,
+                              HasSubstr("because")));
+  EXPECT_EQ(ReasonOf(again.status()), ErrorReason::kNodeRemoved);
+  EXPECT_EQ(ReasonOf(membership_.CheckMember(UuidOf(1))),
+            ErrorReason::kNodeRemoved);
+  EXPECT_THAT(membership_.CheckMember(UuidOf(2)), IsOk());
+
+  Decide(DecisionField::kNodeRemoved, UuidOf(1), absl::nullopt);
+  EXPECT_EQ(StateOf(1), NodeState::kOffline);
+  Attach(1);
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+}
+
+TEST_F(DecidedTest, AGroupsWeightIsPartOfThePolicy) {
+  Attach(1);
+  const uint64_t before = membership_.revision();
+  Decide(DecisionField::kGroupWeight, "g1", 5);
+  EXPECT_EQ(membership_.Model()->policy().group_weights.at("g1"), 5u);
+  EXPECT_EQ(membership_.Snapshot().policy.group_weights.at("g1"), 5u);
+  const auto changes = membership_.ChangesSince(before, 10);
+  ASSERT_EQ(changes->size(), 1u);
+  ASSERT_TRUE(changes->front()->policy.has_value());
+  Decide(DecisionField::kGroupWeight, "g1", absl::nullopt);
+  EXPECT_EQ(membership_.Model()->policy().group_weights.count("g1"), 0u);
+}
+
+TEST_F(DecidedTest, OldAndMalformedDecisionsChangeNothing) {
+  Attach(1);
+  Decide(DecisionField::kNodeRole, UuidOf(1), RoleNumber(NodeRole::kDraining));
+  const uint64_t before = membership_.revision();
+  EXPECT_EQ(Decide(DecisionField::kNodeRole, UuidOf(1),
+                   RoleNumber(NodeRole::kStandby), DecisionTime{5, 0, kOther}),
+            0u);
+  EXPECT_EQ(
+      Decide(DecisionField::kNodeRole, "x", 1, DecisionTime{5, 0, kOther}), 1u);
+  EXPECT_EQ(ModelOf(1).role, NodeRole::kDraining);
+  EXPECT_EQ(membership_.revision(), before);
+}
+
+TEST_F(DecidedTest, DecisionsOfOthersAreSavedAndBounded) {
+  MembershipOptions options = Options();
+  options.decisions_max = 1;
+  Membership small(options, {}, {}, {}, &clock_);
+  Decision first;
+  first.key = {DecisionField::kGroupWeight, "g1"};
+  first.value = 1;
+  first.time = {5, 0, kOther};
+  Decision second = first;
+  second.key.subject = "g2";
+  EXPECT_EQ(small.MergeDecisions({first, second}, /*saved=*/false), 1u);
+  EXPECT_THAT(small.TakeUnsavedDecisions(), ElementsAre(first));
+  EXPECT_THAT(small.TakeUnsavedDecisions(), IsEmpty());
+  small.KeepUnsavedDecisions({first});
+  EXPECT_THAT(small.TakeUnsavedDecisions(), ElementsAre(first));
+  first.time.logical = 1;
+  EXPECT_EQ(small.MergeDecisions({first}, /*saved=*/true), 0u);
+  EXPECT_THAT(small.TakeUnsavedDecisions(), IsEmpty());
+  EXPECT_THAT(small.AllDecisions(), ElementsAre(first));
+
+  Membership restarted(Options(), {}, {}, {first}, &clock_);
+  EXPECT_EQ(restarted.Model()->policy().group_weights.at("g1"), 1u);
+  EXPECT_EQ(restarted.decisions_digest(), small.decisions_digest());
+}
+
+// ---- What other trackers say.
+
+constexpr char kThere[] = "10.0.0.2:7700";
+
+class WordsTest : public MembershipTest {
+ protected:
+  static NodeWord Word(int i, NodeState state, absl::Duration age) {
+    NodeWord word;
+    word.identity = Identity(i);
+    word.status = Status();
+    word.state = state;
+    word.age = age;
+    word.first_hand = true;
+    return word;
+  }
+
+  size_t Hear(NodeWord word) {
+    return membership_.MergeWords(kThere, {std::move(word)});
+  }
+};
+
+TEST_F(WordsTest, ANodeThatOnlyAnotherTrackerHearsIsAsThatOneSays) {
+  EXPECT_EQ(Hear(Word(1, NodeState::kActive, absl::Seconds(1))), 0u);
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+  const auto node = membership_.FindNode(UuidOf(1));
+  EXPECT_EQ(node->heard_by, kThere);
+  EXPECT_EQ(node->last_heard, clock_.Now() - absl::Seconds(1));
+  EXPECT_THAT(membership_.HeardHere(), IsEmpty());
+  // It grows old as if it had been heard here.
+  clock_.Advance(absl::Seconds(2));
+  membership_.Tick();
+  EXPECT_EQ(StateOf(1), NodeState::kSuspect);
+  Hear(Word(1, NodeState::kActive, absl::ZeroDuration()));
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+  clock_.Advance(absl::Seconds(1));
+  Hear(Word(1, NodeState::kSuspect, absl::ZeroDuration()));
+  EXPECT_EQ(StateOf(1), NodeState::kSuspect);
+  clock_.Advance(absl::Seconds(11));
+  membership_.Tick();
+  EXPECT_EQ(StateOf(1), NodeState::kOffline);
+}
+
+TEST_F(WordsTest, OwnObservationComesFirst) {
+  const uint64_t attachment = Attach(1);
+  NodeWord word = Word(1, NodeState::kOffline, absl::ZeroDuration());
+  word.identity.address = "10.0.0.9:1";
+  Hear(word);
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+  EXPECT_EQ(membership_.FindNode(UuidOf(1))->identity, Identity(1));
+  EXPECT_THAT(membership_.HeardHere(), ElementsAre(UuidOf(1)));
+
+  // Its stream breaks here; another tracker heard it after that.
+  clock_.Advance(absl::Seconds(1));
+  membership_.Detach(attachment);
+  EXPECT_EQ(StateOf(1), NodeState::kSuspect);
+  Hear(Word(1, NodeState::kActive, absl::Seconds(2)));  // Before.
+  EXPECT_EQ(StateOf(1), NodeState::kSuspect);
+  Hear(Word(1, NodeState::kActive, absl::Milliseconds(500)));
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+}
+
+TEST_F(WordsTest, TheTrackerThatHeardANodeLastMayTakeItsWordBack) {
+  Hear(Word(1, NodeState::kActive, absl::Seconds(1)));
+  // Another one knows nothing newer.
+  membership_.MergeWords("10.0.0.3:7700",
+                         {Word(1, NodeState::kSuspect, absl::Seconds(1))});
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+  // The stream broke there: it heard nothing more, and says so.
+  Hear(Word(1, NodeState::kSuspect, absl::Seconds(1)));
+  EXPECT_EQ(StateOf(1), NodeState::kSuspect);
+}
+
+TEST_F(WordsTest, HearsayKeepsNoNodeAlive) {
+  Hear(Word(1, NodeState::kActive, absl::ZeroDuration()));
+  // What is passed on is that it is known, not that it is there.
+  const std::vector<NodeWord> words = membership_.WordsExcept({});
+  ASSERT_EQ(words.size(), 1u);
+  EXPECT_FALSE(words[0].first_hand);
+  EXPECT_EQ(words[0].state, NodeState::kOffline);
+
+  Membership third(Options(), {}, {}, {}, &clock_);
+  EXPECT_EQ(third.MergeWords(kThere, words), 0u);
+  EXPECT_EQ(third.Model()->FindNode(UuidOf(1))->state, NodeState::kOffline);
+  EXPECT_EQ(third.FindNode(UuidOf(1))->last_heard, clock_.Now());
+  // To who hears it, it is no news.
+  Hear(words[0]);
+  EXPECT_EQ(StateOf(1), NodeState::kActive);
+}
+
+TEST_F(WordsTest, ANodeIsNotToldToATrackerThatHearsIt) {
+  Attach(1);
+  Attach(2);
+  const std::vector<NodeWord> words = membership_.WordsExcept({UuidOf(1)});
+  ASSERT_EQ(words.size(), 1u);
+  EXPECT_EQ(words[0].identity, Identity(2));
+  EXPECT_TRUE(words[0].first_hand);
+  EXPECT_EQ(words[0].state, NodeState::kActive);
+  EXPECT_EQ(words[0].age, absl::ZeroDuration());
+}
+
+TEST_F(WordsTest, OwnObservationGrowsOldInWhatIsTold) {
+  const uint64_t attachment = Attach(1);
+  clock_.Advance(absl::Seconds(4));
+  membership_.Tick();
+  EXPECT_EQ(membership_.WordsExcept({})[0].state, NodeState::kSuspect);
+  membership_.Detach(attachment);
+  clock_.Advance(absl::Seconds(10));
+  membership_.Tick();
+  const NodeWord word = membership_.WordsExcept({})[0];
+  EXPECT_EQ(word.state, NodeState::kOffline);
+  EXPECT_EQ(word.age, absl::Seconds(14));
+}
+
+TEST_F(WordsTest, WhatIsMalformedOrOfAnotherClusterOrTooMuchIsPassedOver) {
+  NodeWord word = Word(1, NodeState::kActive, absl::ZeroDuration());
+  word.identity.group = "Not a group";
+  EXPECT_EQ(Hear(word), 1u);
+  word = Word(1, NodeState::kActive, absl::ZeroDuration());
+  word.identity.cluster_id = "99999999-2222-4333-8444-555555555555";
+  EXPECT_EQ(Hear(word), 1u);
+  EXPECT_EQ(membership_.Snapshot().nodes.size(), 0u);
+  for (int i = 1; i <= 6; ++i) {
+    EXPECT_EQ(Hear(Word(i, NodeState::kActive, absl::ZeroDuration())),
+              i <= 5 ? 0u : 1u);
+  }
+}
+
+TEST_F(WordsTest, AWordDoesNotBringARemovedNodeBack) {
+  Decision removed;
+  removed.key = {DecisionField::kNodeRemoved, UuidOf(1)};
+  removed.value = 1;
+  removed.time = {5, 0, kOther};
+  ASSERT_EQ(membership_.MergeDecisions({removed}, /*saved=*/true), 0u);
+  Hear(Word(1, NodeState::kActive, absl::ZeroDuration()));
+  EXPECT_EQ(membership_.Model()->FindNode(UuidOf(1)), nullptr);
+  EXPECT_EQ(membership_.FindNode(UuidOf(1))->state, NodeState::kOffline);
 }
 
 }  // namespace

@@ -71,6 +71,20 @@ bool SameUse(const StorePathStatus& a, const StorePathStatus& b) {
 
 }  // namespace
 
+NodeUse EffectiveUse(const Decisions& decisions, absl::string_view node_uuid,
+                     const NodeStatus& status) {
+  const auto value = [&](DecisionField field) {
+    return decisions.Value(field, node_uuid);
+  };
+  NodeUse use = {status.role, status.weight, status.priority};
+  if (const auto role = value(DecisionField::kNodeRole); role.has_value()) {
+    use.role = RoleOfNumber(*role);
+  }
+  use.weight = value(DecisionField::kNodeWeight).value_or(use.weight);
+  use.priority = value(DecisionField::kNodePriority).value_or(use.priority);
+  return use;
+}
+
 NodeModel ToModel(const NodeRecord& node) {
   NodeModel model;
   model.uuid = node.identity.node_uuid;
@@ -80,10 +94,10 @@ NodeModel ToModel(const NodeRecord& node) {
   model.zone = node.identity.zone;
   model.address = node.identity.address;
   model.state = node.state;
-  model.role = node.status.role;
+  model.role = node.effective.role;
   model.stopping = node.status.stopping;
-  model.weight = node.status.weight;
-  model.priority = node.status.priority;
+  model.weight = node.effective.weight;
+  model.priority = node.effective.priority;
   model.store_paths.reserve(node.status.store_paths.size());
   for (const StorePathStatus& path : node.status.store_paths) {
     model.store_paths.push_back(path.space);

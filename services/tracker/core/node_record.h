@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "lib/placement/cluster_model.h"
+#include "services/tracker/core/decisions.h"
 
 namespace cairn {
 namespace tracker {
@@ -45,15 +47,47 @@ struct NodeStatus {
   bool stopping = false;
 };
 
+// What a node is used for, and how much.
+struct NodeUse {
+  NodeRole role = NodeRole::kReadWrite;
+  uint32_t weight = kDefaultWeight;
+  uint32_t priority = 0;
+
+  friend bool operator==(const NodeUse&, const NodeUse&) = default;
+};
+
 // What the tracker makes of it.
 struct NodeRecord {
   NodeIdentity identity;
   NodeStatus status;
   NodeState state = NodeState::kOffline;
   absl::Time last_heard = absl::InfinitePast();  // By the tracker's clock.
+
+  // What is in force: operators' decisions, else what `status` says. Not saved
+  // with the node.
+  NodeUse effective;
+  bool removed = false;
+
+  // Address of the tracker that heard it last; empty if none has since this
+  // one was started. Not saved.
+  std::string heard_by;
 };
 
-// For placement.
+// What another tracker says of a node; see NodeWord in
+// proto/cairn/tracker/v1/membership_service.proto.
+struct NodeWord {
+  NodeIdentity identity;
+  NodeStatus status;
+  NodeState state = NodeState::kOffline;
+  absl::Duration age = absl::InfiniteDuration();  // Infinite: never heard of.
+  bool first_hand = false;
+};
+
+// What `status` says, but for what was decided about `node_uuid`.
+NodeUse EffectiveUse(const Decisions& decisions, absl::string_view node_uuid,
+                     const NodeStatus& status);
+
+// For placement, with the use that is in force.
 NodeModel ToModel(const NodeRecord& node);
 
 // Whether the two differ in nothing that would change a decision at once: free

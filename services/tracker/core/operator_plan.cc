@@ -1,0 +1,423 @@
+#include "services/tracker/core/operator_plan.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/status_macros.h"
+#include "lib/placement/placer.h"
+#include "services/tracker/core/node_record.h"
+
+namespace cairn {
+namespace tracker {
+namespace {
+
+// Stands for the tracker in times that are never kept.
+constexpr char kNobody[] = "00000000-0000-4000-8000-000000000000";
+
+absl::Status Invalid(absl::string_view field, absl::string_view why) {
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
+      absl::StrCat(field, ": ", why), {{"field", std::string(field)}});
+}
+
+absl::Status UnknownNode(const std::string& node_uuid) {
+  return ErrorWithReason(
+      absl::StatusCode::kNotFound, ErrorReason::kUnknownNode,
+      absl::StrCat("no node of UUID `", node_uuid, "` is known"));
+}
+
+absl::string_view NameOf(NodeRole role) {
+  switch (role) {
+    case NodeRole::kReadWrite:
+      return "read_write";
+    case NodeRole::kReadOnly:
+      return "read_only";
+    case NodeRole::kDraining:
+      return "draining";
+    case NodeRole::kStandby:
+      return "standby";
+  }
+  return "read_only";
+}
+
+absl::string_view MeaningOf(NodeRole role) {
+  switch (role) {
+    case NodeRole::kReadWrite:
+      return "It takes uploads and serves reads.";
+    case NodeRole::kReadOnly:
+      return "It takes no uploads and serves reads.";
+    case NodeRole::kDraining:
+      return "It takes no uploads and serves reads, until it is removed or "
+             "used again.";
+    case NodeRole::kStandby:
+      return "It receives what others take and serves nobody.";
+  }
+  return "";
+}
+
+absl::string_view NameOf(GroupPolicy policy) {
+  switch (policy) {
+    case GroupPolicy::kRoundRobin:
+      return "in turn";
+    case GroupPolicy::kFixed:
+      return "always to one group";
+    case GroupPolicy::kMostFree:
+      return "to the one with the most free bytes";
+    case GroupPolicy::kWeighted:
+      return "by weight";
+  }
+  return "in turn";
+}
+
+// `3 members`, `1 member`.
+std::string Count(int64_t count, absl::string_view what) {
+  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
+}
+
+std::string NameOf(const NodeRecord& node) {
+  return absl::StrCat("Node ", node.identity.name, " (", node.identity.address,
+                      ") of group ", node.identity.group);
+}
+
+int64_t FilesOf(const NodeRecord& node) {
+  int64_t files = 0;
+  for (const StorePathStatus& path : node.status.store_paths) {
+    files += path.space.files;
+  }
+  return files;
+}
+
+const NodeRecord* FindNode(const OperatorView& view,
+                           absl::string_view node_uuid) {
+  for (const NodeRecord& node : view.nodes) {
+    if (node.identity.node_uuid == node_uuid) return &node;
+  }
+  return nullptr;
+}
+
+// One group at one moment.
+struct GroupCounts {
+  uint32_t members = 0;
+  uint32_t writable = 0;
+  uint32_t readable = 0;
+  bool any_group_writable = false;
+};
+
+GroupCounts CountGroup(const std::vector<NodeRecord>& nodes,
+                       absl::string_view group) {
+  GroupCounts counts;
+  for (const NodeRecord& node : nodes) {
+    if (node.removed) continue;
+    const bool writable = NodeTakesUploads(ToModel(node));
+    counts.any_group_writable |= writable;
+    if (node.identity.group != group) continue;
+    ++counts.members;
+    counts.writable += writable ? 1 : 0;
+    counts.readable += node.state != NodeState::kOffline &&
+                               node.effective.role != NodeRole::kStandby
+                           ? 1
+                           : 0;
+  }
+  return counts;
+}
+
+// Collects what is decided and tells what follows for the group.
+class Planner {
+ public:
+  Planner(const OperatorView& view, std::string group, std::string reason)
+      : view_(view), reason_(std::move(reason)) {
+    plan_.group = std::move(group);
+  }
+
+  // Decides, unless that is in force. Returns whether it was not.
+  absl::StatusOr<bool> Decide(DecisionField field, absl::string_view subject,
+                              absl::optional<uint32_t> value) {
+    Decision decision;
+    decision.key = {field, std::string(subject)};
+    decision.value = value;
+    decision.reason = reason_;
+    Decision timed = decision;
+    timed.time = view_.decisions.NextTime(absl::UnixEpoch(), kNobody);
+    CAIRN_RETURN_IF_ERROR(ValidateDecision(timed));
+    if (view_.decisions.Value(field, subject) == value) return false;
+    plan_.decisions.push_back(std::move(decision));
+    return true;
+  }
+
+  void Say(std::string sentence) {
+    plan_.sentences.push_back(std::move(sentence));
+  }
+
+  void SetFilesLosingRedundancy(int64_t files) {
+    plan_.files_losing_redundancy = files;
+  }
+
+  OperatorPlan Finish() {
+    if (plan_.decisions.empty()) {
+      Say("That is in force already: nothing changes.");
+    }
+    const GroupCounts before = CountGroup(view_.nodes, plan_.group);
+    const GroupCounts after = CountGroup(NodesAfter(), plan_.group);
+    plan_.members = after.members;
+    plan_.writable_members = after.writable;
+    plan_.readable_members = after.readable;
+    if (after.writable < before.writable) {
+      Say(after.writable > 0
+              ? absl::StrCat("Group ", plan_.group, " keeps ",
+                             Count(after.writable, "member"),
+                             " that can take uploads now.")
+              : absl::StrCat("Group ", plan_.group,
+                             " takes no uploads any more: it has no other "
+                             "member that can."));
+    } else if (after.writable > before.writable) {
+      Say(absl::StrCat("Group ", plan_.group, " has ",
+                       Count(after.writable, "member"),
+                       " that can take uploads now."));
+    }
+    if (before.any_group_writable && !after.any_group_writable) {
+      Say("No group of the cluster takes uploads any more.");
+    }
+    if (before.readable > 0 && after.readable == 0) {
+      Say(absl::StrCat("Group ", plan_.group,
+                       " serves no reads any more: it has no other member "
+                       "that can."));
+    }
+    return std::move(plan_);
+  }
+
+ private:
+  std::vector<NodeRecord> NodesAfter() const {
+    Decisions decisions = view_.decisions;
+    for (Decision decision : plan_.decisions) {
+      decision.time = decisions.NextTime(absl::UnixEpoch(), kNobody);
+      decisions.Merge(decision);
+    }
+    std::vector<NodeRecord> nodes = view_.nodes;
+    for (NodeRecord& node : nodes) {
+      const std::string& uuid = node.identity.node_uuid;
+      node.effective = EffectiveUse(decisions, uuid, node.status);
+      node.removed =
+          decisions.Value(DecisionField::kNodeRemoved, uuid).has_value();
+    }
+    return nodes;
+  }
+
+  const OperatorView& view_;
+  const std::string reason_;
+  OperatorPlan plan_;
+};
+
+absl::Status NotBoth(absl::string_view field, bool set, bool clear) {
+  if (!set || !clear) return absl::OkStatus();
+  return Invalid(field, absl::StrCat("is set and cleared; do one of the two"));
+}
+
+}  // namespace
+
+absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
+                                         const SetNodeWish& wish) {
+  CAIRN_RETURN_IF_ERROR(
+      NotBoth("role", wish.role.has_value(), wish.clear_role));
+  CAIRN_RETURN_IF_ERROR(
+      NotBoth("weight", wish.weight.has_value(), wish.clear_weight));
+  CAIRN_RETURN_IF_ERROR(
+      NotBoth("priority", wish.priority.has_value(), wish.clear_priority));
+  const bool any = wish.role.has_value() || wish.clear_role ||
+                   wish.weight.has_value() || wish.clear_weight ||
+                   wish.priority.has_value() || wish.clear_priority;
+  if (!any) return Invalid("role", "neither it nor anything else is named");
+  const NodeRecord* const node = FindNode(view, wish.node_uuid);
+  if (node == nullptr) return UnknownNode(wish.node_uuid);
+
+  Planner planner(view, node->identity.group, wish.reason);
+  const std::string name = NameOf(*node);
+  if (wish.role.has_value() || wish.clear_role) {
+    absl::optional<uint32_t> value;
+    if (wish.role.has_value()) value = RoleNumber(*wish.role);
+    CAIRN_ASSIGN_OR_RETURN(
+        const bool news,
+        planner.Decide(DecisionField::kNodeRole, wish.node_uuid, value));
+    const NodeRole role = wish.role.value_or(node->status.role);
+    if (news) {
+      planner.Say(absl::StrCat(
+          name, " is ", NameOf(role),
+          wish.role.has_value()
+              ? absl::StrCat(", by decision; its own configuration says ",
+                             NameOf(node->status.role), ".")
+              : ", as its own configuration says."));
+      planner.Say(std::string(MeaningOf(role)));
+    }
+  }
+  const auto decide_number = [&](DecisionField field, absl::string_view what,
+                                 const absl::optional<uint32_t>& wanted,
+                                 bool clear, uint32_t own) -> absl::Status {
+    if (!wanted.has_value() && !clear) return absl::OkStatus();
+    CAIRN_ASSIGN_OR_RETURN(const bool news,
+                           planner.Decide(field, wish.node_uuid, wanted));
+    if (!news) return absl::OkStatus();
+    planner.Say(absl::StrCat(
+        name, " has ", what, " ", wanted.value_or(own),
+        clear ? ", as its own configuration says."
+              : absl::StrCat(", by decision; its own configuration says ", own,
+                             ".")));
+    return absl::OkStatus();
+  };
+  CAIRN_RETURN_IF_ERROR(decide_number(DecisionField::kNodeWeight, "weight",
+                                      wish.weight, wish.clear_weight,
+                                      node->status.weight));
+  CAIRN_RETURN_IF_ERROR(decide_number(DecisionField::kNodePriority, "priority",
+                                      wish.priority, wish.clear_priority,
+                                      node->status.priority));
+  if (node->removed) {
+    planner.Say(
+        "The node is removed: what is decided here holds when it is back.");
+  }
+  return planner.Finish();
+}
+
+absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
+                                            const std::string& node_uuid,
+                                            bool force,
+                                            const std::string& reason) {
+  const NodeRecord* const node = FindNode(view, node_uuid);
+  if (node == nullptr) return UnknownNode(node_uuid);
+  const std::string& group = node->identity.group;
+  Planner planner(view, group, reason);
+  CAIRN_ASSIGN_OR_RETURN(
+      const bool news,
+      planner.Decide(DecisionField::kNodeRemoved, node_uuid, 1));
+  if (!news) return planner.Finish();
+
+  const int64_t files = FilesOf(*node);
+  uint32_t others = 0;
+  uint32_t others_active = 0;
+  int64_t others_files = 0;
+  for (const NodeRecord& other : view.nodes) {
+    if (&other == node || other.removed || other.identity.group != group) {
+      continue;
+    }
+    ++others;
+    others_active += other.state == NodeState::kActive ? 1 : 0;
+    others_files = std::max(others_files, FilesOf(other));
+  }
+  if (others == 0 && files > 0) {
+    return ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, ErrorReason::kLastMember,
+        absl::StrCat(NameOf(*node),
+                     " is the last member of its group and "
+                     "holds ",
+                     Count(files, "file"),
+                     ", which would be out of reach; add a member to the "
+                     "group and let it catch up, or delete the files"),
+        {{"group", group}, {"files", absl::StrCat(files)}});
+  }
+  if (node->state == NodeState::kActive &&
+      node->effective.role != NodeRole::kDraining && !force) {
+    return ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, ErrorReason::kNodeActive,
+        absl::StrCat(NameOf(*node),
+                     " serves and does not drain; drain it "
+                     "first (`cairn node drain ",
+                     node->identity.name, "`), or say that you mean it"),
+        {{"node_uuid", node_uuid}});
+  }
+
+  planner.Say(
+      absl::StrCat(NameOf(*node),
+                   " is removed: no view shows it, its streams end, and it "
+                   "is refused when it attaches. Its disks stay as they "
+                   "are."));
+  if (files > 0) {
+    planner.Say(absl::StrCat(
+        "It holds ", Count(files, "file"),
+        ", which have a member fewer from now on; the group keeps ",
+        Count(others, "member"), "."));
+    planner.SetFilesLosingRedundancy(files);
+  }
+  if (files > others_files) {
+    planner.Say(absl::StrCat(
+        "No other member holds more than ", Count(others_files, "file"),
+        ": at least ", files - others_files,
+        " may be on this node alone. Wait until the others have caught up."));
+  }
+  if (others > 0 && others_active == 0) {
+    planner.Say(
+        absl::StrCat("No other member of group ", group, " is active now."));
+  }
+  return planner.Finish();
+}
+
+absl::StatusOr<OperatorPlan> PlanRestoreNode(const OperatorView& view,
+                                             const std::string& node_uuid,
+                                             const std::string& reason) {
+  const NodeRecord* const node = FindNode(view, node_uuid);
+  const bool removed =
+      view.decisions.Value(DecisionField::kNodeRemoved, node_uuid).has_value();
+  if (node == nullptr && !removed) return UnknownNode(node_uuid);
+  Planner planner(view, node == nullptr ? "" : node->identity.group, reason);
+  CAIRN_ASSIGN_OR_RETURN(
+      const bool news,
+      planner.Decide(DecisionField::kNodeRemoved, node_uuid, absl::nullopt));
+  if (news) {
+    planner.Say(absl::StrCat(
+        node == nullptr ? absl::StrCat("Node ", node_uuid) : NameOf(*node),
+        " is let back: it is a member again as soon as it attaches."));
+    if (node != nullptr && node->effective.role != NodeRole::kReadWrite) {
+      planner.Say(absl::StrCat("It is ", NameOf(node->effective.role),
+                               " then. ", MeaningOf(node->effective.role)));
+    }
+  }
+  return planner.Finish();
+}
+
+absl::StatusOr<OperatorPlan> PlanSetGroup(const OperatorView& view,
+                                          const SetGroupWish& wish) {
+  CAIRN_RETURN_IF_ERROR(
+      NotBoth("weight", wish.weight.has_value(), wish.clear_weight));
+  if (!wish.weight.has_value() && !wish.clear_weight) {
+    return Invalid("weight", "neither it nor anything else is named");
+  }
+  const auto of_group = [&](const NodeRecord& node) {
+    return !node.removed && node.identity.group == wish.group;
+  };
+  const bool known =
+      std::any_of(view.nodes.begin(), view.nodes.end(), of_group) ||
+      view.policy.group_weights.count(wish.group) > 0;
+  if (!known) {
+    return ErrorWithReason(
+        absl::StatusCode::kNotFound, ErrorReason::kUnknownGroup,
+        absl::StrCat("group `", wish.group, "` is not known"));
+  }
+  const auto configured = view.configured_policy.group_weights.find(wish.group);
+  const uint32_t own = configured == view.configured_policy.group_weights.end()
+                           ? kDefaultWeight
+                           : configured->second;
+  Planner planner(view, wish.group, wish.reason);
+  CAIRN_ASSIGN_OR_RETURN(
+      const bool news,
+      planner.Decide(DecisionField::kGroupWeight, wish.group, wish.weight));
+  if (news) {
+    const uint32_t weight = wish.weight.value_or(own);
+    planner.Say(absl::StrCat(
+        "Group ", wish.group, " has weight ", weight,
+        wish.clear_weight
+            ? ", as the policy says."
+            : absl::StrCat(", by decision; the policy says ", own, ".")));
+    if (view.policy.group_policy != GroupPolicy::kWeighted) {
+      planner.Say(absl::StrCat("Uploads go to groups ",
+                               NameOf(view.policy.group_policy),
+                               ", so that weights have no effect now."));
+    } else if (weight == 0) {
+      planner.Say("Uploads that name no group do not go there.");
+    }
+  }
+  return planner.Finish();
+}
+
+}  // namespace tracker
+}  // namespace cairn

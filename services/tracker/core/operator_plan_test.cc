@@ -1,0 +1,264 @@
+// What operators may decide, and what they are told about it.
+
+#include "services/tracker/core/operator_plan.h"
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/error_reason.h"
+#include "lib/placement/cluster_model.h"
+#include "lib/testing/status_matchers.h"
+#include "services/tracker/core/decisions.h"
+#include "services/tracker/core/membership.h"
+#include "services/tracker/core/node_record.h"
+
+namespace cairn {
+namespace tracker {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+constexpr char kTracker[] = "bbbbbbbb-0000-4000-8000-000000000001";
+
+std::string UuidOf(int i) {
+  return absl::StrCat("aaaaaaaa-0000-4000-8000-00000000000", i);
+}
+
+std::string TextOf(const OperatorPlan& plan) {
+  return absl::StrJoin(plan.sentences, "\n");
+}
+
+class OperatorPlanTest : public ::testing::Test {
+ protected:
+  // An ACTIVE node with room.
+  void AddNode(int i, const std::string& group, int64_t files) {
+    NodeRecord node;
+    node.identity.node_uuid = UuidOf(i);
+    node.identity.name = absl::StrCat("n", i);
+    node.identity.group = group;
+    node.identity.address = absl::StrCat("127.0.0.1:", 20000 + i);
+    StorePathStatus path;
+    path.space.free_bytes = 1000;
+    path.space.files = files;
+    node.status.store_paths.push_back(path);
+    node.state = NodeState::kActive;
+    view_.nodes.push_back(node);
+  }
+
+  // Makes it hold, as a tracker would.
+  void Apply(const OperatorPlan& plan) {
+    for (Decision decision : plan.decisions) {
+      decision.time = view_.decisions.NextTime(absl::UnixEpoch(), kTracker);
+      EXPECT_THAT(ValidateDecision(decision), IsOk());
+      view_.decisions.Merge(decision);
+    }
+    for (NodeRecord& node : view_.nodes) {
+      const std::string& uuid = node.identity.node_uuid;
+      node.effective = EffectiveUse(view_.decisions, uuid, node.status);
+      node.removed =
+          view_.decisions.Value(DecisionField::kNodeRemoved, uuid).has_value();
+      if (node.removed) node.state = NodeState::kOffline;
+    }
+  }
+
+  absl::StatusOr<OperatorPlan> Drain(int i) {
+    SetNodeWish wish;
+    wish.node_uuid = UuidOf(i);
+    wish.role = NodeRole::kDraining;
+    return PlanSetNode(view_, wish);
+  }
+
+  OperatorView view_;
+};
+
+TEST_F(OperatorPlanTest, DrainingTellsWhatTheGroupIsLeftWith) {
+  AddNode(1, "g1", 10);
+  AddNode(2, "g1", 10);
+  auto plan = Drain(1);
+  ASSERT_THAT(plan, IsOk());
+  ASSERT_THAT(plan->decisions, SizeIs(1));
+  EXPECT_EQ(plan->decisions[0].value, RoleNumber(NodeRole::kDraining));
+  EXPECT_EQ(plan->group, "g1");
+  EXPECT_EQ(plan->members, 2u);
+  EXPECT_EQ(plan->writable_members, 1u);
+  EXPECT_EQ(plan->readable_members, 2u);
+  EXPECT_EQ(plan->files_losing_redundancy, 0);
+  EXPECT_THAT(TextOf(*plan),
+              HasSubstr("its own configuration says read_write"));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("keeps 1 member that can take uploads"));
+  Apply(*plan);
+
+  plan = Drain(1);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(plan->decisions, IsEmpty());
+  EXPECT_THAT(TextOf(*plan), HasSubstr("nothing changes"));
+
+  plan = Drain(2);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_EQ(plan->writable_members, 0u);
+  EXPECT_THAT(TextOf(*plan), HasSubstr("g1 takes no uploads any more"));
+  EXPECT_THAT(TextOf(*plan),
+              HasSubstr("No group of the cluster takes uploads any more"));
+
+  SetNodeWish back;
+  back.node_uuid = UuidOf(1);
+  back.clear_role = true;
+  plan = PlanSetNode(view_, back);
+  ASSERT_THAT(plan, IsOk());
+  ASSERT_THAT(plan->decisions, SizeIs(1));
+  EXPECT_EQ(plan->decisions[0].value, absl::nullopt);
+  EXPECT_EQ(plan->writable_members, 2u);
+  EXPECT_THAT(TextOf(*plan), HasSubstr("as its own configuration says"));
+}
+
+TEST_F(OperatorPlanTest, AStandbyServesNoReads) {
+  AddNode(1, "g1", 10);
+  SetNodeWish wish;
+  wish.node_uuid = UuidOf(1);
+  wish.role = NodeRole::kStandby;
+  wish.weight = 7;
+  wish.priority = 3;
+  const auto plan = PlanSetNode(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(plan->decisions, SizeIs(3));
+  EXPECT_EQ(plan->readable_members, 0u);
+  EXPECT_THAT(TextOf(*plan), HasSubstr("serves no reads any more"));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("weight 7"));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("priority 3"));
+}
+
+TEST_F(OperatorPlanTest, WishesThatMakeNoSenseAreRefused) {
+  AddNode(1, "g1", 10);
+  SetNodeWish wish;
+  wish.node_uuid = UuidOf(1);
+  EXPECT_THAT(PlanSetNode(view_, wish),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  wish.weight = 0;
+  EXPECT_THAT(PlanSetNode(view_, wish),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("1000")));
+  wish.weight = 5;
+  wish.clear_weight = true;
+  EXPECT_THAT(PlanSetNode(view_, wish),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  wish.clear_weight = false;
+  wish.reason = std::string(1000, 'x');
+  EXPECT_THAT(
+      PlanSetNode(view_, wish),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("reason")));
+  wish.reason.clear();
+  wish.node_uuid = UuidOf(9);
+  const auto unknown = PlanSetNode(view_, wish);
+  EXPECT_THAT(unknown, StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(ReasonOf(unknown.status()), ErrorReason::kUnknownNode);
+}
+
+TEST_F(OperatorPlanTest, ANodeThatServesIsRemovedWhenItDrainsOrByForce) {
+  AddNode(1, "g1", 10);
+  AddNode(2, "g1", 8);
+  auto plan = PlanRemoveNode(view_, UuidOf(1), /*force=*/false, "");
+  EXPECT_THAT(plan, StatusIs(absl::StatusCode::kFailedPrecondition,
+                             HasSubstr("cairn node drain n1")));
+  EXPECT_EQ(ReasonOf(plan.status()), ErrorReason::kNodeActive);
+  EXPECT_THAT(PlanRemoveNode(view_, UuidOf(1), /*force=*/true, ""), IsOk());
+
+  Apply(*Drain(1));
+  plan = PlanRemoveNode(view_, UuidOf(1), /*force=*/false, "old disks");
+  ASSERT_THAT(plan, IsOk());
+  ASSERT_THAT(plan->decisions, SizeIs(1));
+  EXPECT_EQ(plan->decisions[0].key.field, DecisionField::kNodeRemoved);
+  EXPECT_EQ(plan->decisions[0].reason, "old disks");
+  EXPECT_EQ(plan->members, 1u);
+  EXPECT_EQ(plan->files_losing_redundancy, 10);
+  EXPECT_THAT(TextOf(*plan), HasSubstr("10 files, which have a member fewer"));
+  // The other one holds only 8.
+  EXPECT_THAT(TextOf(*plan), HasSubstr("at least 2 may be on this node alone"));
+  Apply(*plan);
+
+  // The last one now, whatever it is told.
+  for (const bool force : {false, true}) {
+    plan = PlanRemoveNode(view_, UuidOf(2), force, "");
+    EXPECT_THAT(plan, StatusIs(absl::StatusCode::kFailedPrecondition));
+    EXPECT_EQ(ReasonOf(plan.status()), ErrorReason::kLastMember);
+  }
+}
+
+TEST_F(OperatorPlanTest, AnEmptyLastMemberAndAnOfflineOneCanGo) {
+  AddNode(1, "g1", 0);
+  EXPECT_THAT(PlanRemoveNode(view_, UuidOf(1), /*force=*/true, ""), IsOk());
+  AddNode(2, "g2", 5);
+  AddNode(3, "g2", 5);
+  view_.nodes[1].state = NodeState::kOffline;
+  view_.nodes[2].state = NodeState::kOffline;
+  const auto plan = PlanRemoveNode(view_, UuidOf(2), /*force=*/false, "");
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(TextOf(*plan),
+              HasSubstr("No other member of group g2 is active"));
+}
+
+TEST_F(OperatorPlanTest, ANodeIsLetBackWhateverIsKnownOfIt) {
+  AddNode(1, "g1", 1);
+  AddNode(2, "g1", 1);
+  auto plan = PlanRestoreNode(view_, UuidOf(1), "");
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(plan->decisions, IsEmpty());
+  Apply(*Drain(1));
+  Apply(*PlanRemoveNode(view_, UuidOf(1), false, ""));
+  plan = PlanRestoreNode(view_, UuidOf(1), "");
+  ASSERT_THAT(plan, IsOk());
+  ASSERT_THAT(plan->decisions, SizeIs(1));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("It is draining then"));
+
+  // A tracker may have heard of the removal alone.
+  view_.nodes.erase(view_.nodes.begin());
+  plan = PlanRestoreNode(view_, UuidOf(1), "");
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(plan->decisions, SizeIs(1));
+  EXPECT_THAT(PlanRestoreNode(view_, UuidOf(9), ""),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(OperatorPlanTest, AGroupsWeightIsDecidedAndTakenBack) {
+  AddNode(1, "g1", 1);
+  view_.configured_policy.group_weights["g1"] = 30;
+  SetGroupWish wish;
+  wish.group = "g1";
+  wish.weight = 0;
+  auto plan = PlanSetGroup(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(plan->decisions, SizeIs(1));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("the policy says 30"));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("weights have no effect now"));
+
+  view_.policy.group_policy = GroupPolicy::kWeighted;
+  plan = PlanSetGroup(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(TextOf(*plan), HasSubstr("name no group do not go there"));
+  EXPECT_THAT(TextOf(*plan), Not(HasSubstr("no effect")));
+  Apply(*plan);
+  wish.weight.reset();
+  wish.clear_weight = true;
+  plan = PlanSetGroup(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(plan->decisions, SizeIs(1));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("weight 30, as the policy says"));
+
+  wish.group = "g9";
+  const auto unknown = PlanSetGroup(view_, wish);
+  EXPECT_EQ(ReasonOf(unknown.status()), ErrorReason::kUnknownGroup);
+  wish.clear_weight = false;
+  wish.group = "g1";
+  EXPECT_THAT(PlanSetGroup(view_, wish),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+}  // namespace
+}  // namespace tracker
+}  // namespace cairn
