@@ -20,9 +20,9 @@ constexpr int kInFlightMax = 65536;
 constexpr char kFooter[] =
     "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 unavailable,\n"
     "            5 damaged, 130 interrupted.\n"
-    "Environment: CAIRN_TRACKERS (addresses, by commas), CAIRN_TLS_CA,\n"
-    "             CAIRN_TLS_CERT, CAIRN_TLS_KEY, CAIRN_TLS_SERVER_NAME, "
-    "NO_COLOR.\n"
+    "Environment: CAIRN_TRACKERS (addresses, by commas), CAIRN_SECRET_FILE,\n"
+    "             CAIRN_TLS_CA, CAIRN_TLS_CERT, CAIRN_TLS_KEY,\n"
+    "             CAIRN_TLS_SERVER_NAME, NO_COLOR.\n"
     "\n"
     "  id=$(cairn put photo.jpg --tracker localhost:7700)\n"
     "  cairn get \"$id\" -o photo.jpg\n"
@@ -44,6 +44,11 @@ class Commands {
   using Runner = std::function<ExitCode(Session*)>;
 
   CLI::App* Add(const char* name, const char* help, Runner runner);
+
+  // A word that is followed by one of its own commands, and one of these.
+  CLI::App* AddFamily(const char* name, const char* help);
+  CLI::App* AddTo(CLI::App* family, const char* name, const char* help,
+                  Runner runner);
   void AddGlobalFlags();
   void AddPut();
   void AddGet();
@@ -52,6 +57,8 @@ class Commands {
   void AddVerify();
   void AddDecode();
   void AddCluster();
+  void AddNode();
+  void AddGroup();
   void AddBench();
   void AddOthers();
 
@@ -60,6 +67,7 @@ class Commands {
   static void AddManifest(CLI::App* command, std::string* manifest);
   static void AddLevel(CLI::App* command, std::string* level);
   static void AddFileIds(CLI::App* command, std::vector<std::string>* ids);
+  static void AddDecision(CLI::App* command, DecisionFlags* flags);
 
   ExitCode RunCompletion(Session* session);
 
@@ -72,6 +80,13 @@ class Commands {
   VerifyFlags verify_;
   DecodeFlags decode_;
   NodesFlags nodes_;
+  NodesFlags node_list_;
+  StatusFlags status_;
+  NodeSetFlags node_set_;
+  NodeSetFlags node_drain_;
+  NodeRemoveFlags node_remove_;
+  NodeRestoreFlags node_restore_;
+  GroupSetFlags group_set_;
   BenchFlags bench_;
   std::string shell_;
 };
@@ -88,12 +103,26 @@ Commands::Commands(CLI::App* app) : app_(app) {
   AddVerify();
   AddDecode();
   AddCluster();
+  AddNode();
+  AddGroup();
   AddBench();
   AddOthers();
 }
 
 CLI::App* Commands::Add(const char* name, const char* help, Runner runner) {
-  CLI::App* const command = app_->add_subcommand(name, help);
+  return AddTo(app_, name, help, std::move(runner));
+}
+
+CLI::App* Commands::AddFamily(const char* name, const char* help) {
+  CLI::App* const family = app_->add_subcommand(name, help);
+  family->fallthrough();
+  family->require_subcommand(1);
+  return family;
+}
+
+CLI::App* Commands::AddTo(CLI::App* family, const char* name, const char* help,
+                          Runner runner) {
+  CLI::App* const command = family->add_subcommand(name, help);
   command->fallthrough();
   commands_.emplace_back(command, std::move(runner));
   return command;
@@ -250,8 +279,99 @@ void Commands::AddCluster() {
   nodes->add_option("--group", nodes_.group, "Only this group's.");
   Add("groups", "List the groups with their room.",
       [](Session* session) { return RunGroups(session); });
-  Add("status", "One verdict over the cluster, why, and what to do next.",
-      [](Session* session) { return RunStatus(session); });
+  CLI::App* const status =
+      Add("status", "One verdict over the cluster, why, and what to do next.",
+          [this](Session* session) { return RunStatus(status_, session); });
+  status->add_flag(
+      "--watch", status_.watch,
+      "Again every 2 s: on a terminal drawn anew, elsewhere a line "
+      "for each change. Ctrl-C ends it.");
+}
+
+void Commands::AddDecision(CLI::App* command, DecisionFlags* flags) {
+  command->add_option("--reason", flags->reason,
+                      "Why, for those who will wonder. At most 200 bytes.");
+  command->add_option("--secret-file", flags->secret_file,
+                      "File that holds the cluster secret; CAIRN_SECRET_FILE "
+                      "names it too.");
+  command->add_flag("--dry-run", flags->dry_run,
+                    "Only tell what would happen.");
+  command->add_flag("-y,--yes", flags->yes,
+                    "Do not ask. Needed where nobody can be asked.");
+}
+
+void Commands::AddNode() {
+  CLI::App* const node =
+      AddFamily("node", "What nodes are used for, and which are members.");
+  CLI::App* const list =
+      AddTo(node, "list", "List the nodes, with those that were removed.",
+            [this](Session* session) {
+              node_list_.with_removed = true;
+              return RunNodes(node_list_, session);
+            });
+  list->add_option("--group", node_list_.group, "Only this group's.");
+
+  CLI::App* const set = AddTo(
+      node, "set", "Decide what a node is used for.",
+      [this](Session* session) { return RunNodeSet(node_set_, session); });
+  set->add_option("NODE", node_set_.node, "Name, UUID or address.")->required();
+  set->add_option("--role", node_set_.role,
+                  "read_write, read_only, draining, standby, or own: what its "
+                  "configuration says.")
+      ->check(CLI::IsMember(
+          {"read_write", "read_only", "draining", "standby", "own"}));
+  set->add_option("--weight", node_set_.weight,
+                  "Share of uploads among the group's nodes, 1 to 1000, or "
+                  "own.");
+  set->add_option("--priority", node_set_.priority,
+                  "The lowest goes first where a group places by priority; a "
+                  "number, or own.");
+  AddDecision(set, &node_set_.decision);
+
+  CLI::App* const drain =
+      AddTo(node, "drain", "Let a node take no uploads, and serve what it has.",
+            [this](Session* session) {
+              node_drain_.role = "draining";
+              return RunNodeSet(node_drain_, session);
+            });
+  drain->add_option("NODE", node_drain_.node, "Name, UUID or address.")
+      ->required();
+  AddDecision(drain, &node_drain_.decision);
+
+  CLI::App* const remove =
+      AddTo(node, "remove", "Take a node out of the cluster. Its disks stay.",
+            [this](Session* session) {
+              return RunNodeRemove(node_remove_, session);
+            });
+  remove->add_option("NODE", node_remove_.node, "Name, UUID or address.")
+      ->required();
+  remove->add_flag("--force", node_remove_.force,
+                   "Also while it serves and does not drain.");
+  AddDecision(remove, &node_remove_.decision);
+
+  CLI::App* const restore =
+      AddTo(node, "restore", "Let a node back that was removed.",
+            [this](Session* session) {
+              return RunNodeRestore(node_restore_, session);
+            });
+  restore->add_option("NODE", node_restore_.node, "Name, UUID or address.")
+      ->required();
+  AddDecision(restore, &node_restore_.decision);
+}
+
+void Commands::AddGroup() {
+  CLI::App* const group = AddFamily("group", "How groups share the uploads.");
+  AddTo(group, "list", "List the groups with their room.",
+        [](Session* session) { return RunGroups(session); });
+  CLI::App* const set = AddTo(
+      group, "set", "Decide about a group.",
+      [this](Session* session) { return RunGroupSet(group_set_, session); });
+  set->add_option("GROUP", group_set_.group, "Its name.")->required();
+  set->add_option("--weight", group_set_.weight,
+                  "Share of uploads where groups are chosen by weight, 0 to "
+                  "1000, or own: what the policy says.")
+      ->required();
+  AddDecision(set, &group_set_.decision);
 }
 
 void Commands::AddBench() {
@@ -327,10 +447,11 @@ std::vector<CompletionFlag> FlagsOf(const CLI::App& app) {
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_positional()) continue;
     const bool takes_value = option->get_items_expected_max() > 0;
-    const std::vector<std::string> values =
-        option->get_name() == "--level"
-            ? std::vector<std::string>{"cached", "synced"}
-            : std::vector<std::string>{};
+    std::vector<std::string> values;
+    if (option->get_name() == "--level") values = {"cached", "synced"};
+    if (option->get_name() == "--role") {
+      values = {"read_write", "read_only", "draining", "standby", "own"};
+    }
     for (const std::string& name : option->get_lnames()) {
       flags.push_back(
           {"--" + name, option->get_description(), takes_value, values});
@@ -346,6 +467,26 @@ std::vector<CompletionFlag> FlagsOf(const CLI::App& app) {
 ExitCode Commands::RunCompletion(Session* session) {
   std::vector<CompletionCommand> commands;
   for (const auto& [command, runner] : commands_) {
+    if (command->get_parent() != app_) {
+      // One of a family, which comes as one command with words of its own.
+      CLI::App* const family = command->get_parent();
+      if (commands.empty() || commands.back().name != family->get_name()) {
+        commands.emplace_back();
+        commands.back().name = family->get_name();
+        commands.back().help = family->get_description();
+      }
+      commands.back().words.push_back(command->get_name());
+      for (CompletionFlag& flag : FlagsOf(*command)) {
+        const auto same = [&flag](const CompletionFlag& other) {
+          return other.name == flag.name;
+        };
+        std::vector<CompletionFlag>& flags = commands.back().flags;
+        if (std::none_of(flags.begin(), flags.end(), same)) {
+          flags.push_back(std::move(flag));
+        }
+      }
+      continue;
+    }
     CompletionCommand one;
     one.name = command->get_name();
     one.help = command->get_description();

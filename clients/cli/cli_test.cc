@@ -325,7 +325,8 @@ TEST_F(CliTest, CompletionKnowsEveryCommand) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const CliResult script = cli_.Run({"completion", shell});
     EXPECT_EQ(script.exit, 0);
-    for (const char* word : {"put", "verify", "bench", "recursive"}) {
+    for (const char* word : {"put", "verify", "bench", "recursive", "drain",
+                             "restore", "secret-file", "standby"}) {
       EXPECT_THAT(script.out, HasSubstr(word)) << shell;
     }
   }

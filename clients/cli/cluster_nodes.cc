@@ -8,7 +8,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "cairn/storage/v1/node_service.pb.h"
+#include "clients/cli/format.h"
 #include "lib/base/status_macros.h"
+#include "nlohmann/json.hpp"
 
 namespace cairn {
 namespace cli {
@@ -73,6 +75,26 @@ absl::StatusOr<tracker::v1::ListNodesResponse> FindNodes(
       absl::StrCat("no tracker answers: ", absl::StrJoin(errors, "; ")));
 }
 
+absl::StatusOr<tracker::v1::ListDecisionsResponse> FindDecisions(
+    Session* session) {
+  CAIRN_RETURN_IF_ERROR(session->RequireAddress());
+  if (!session->flags().storage.empty()) {
+    return tracker::v1::ListDecisionsResponse();
+  }
+  std::vector<std::string> errors;
+  for (const std::string& tracker : session->flags().trackers) {
+    auto decisions = session->environment().queries->ListDecisions(
+        tracker, QueryTimeout(*session));
+    if (decisions.ok()) return decisions;
+    if (decisions.status().code() == absl::StatusCode::kUnimplemented) {
+      return tracker::v1::ListDecisionsResponse();
+    }
+    errors.push_back(std::string(decisions.status().message()));
+  }
+  return absl::UnavailableError(
+      absl::StrCat("no tracker answers: ", absl::StrJoin(errors, "; ")));
+}
+
 std::string StateName(tracker::v1::NodeState state) {
   return absl::AsciiStrToLower(
       absl::StripPrefix(tracker::v1::NodeState_Name(state), "NODE_STATE_"));
@@ -84,6 +106,42 @@ std::string RoleName(tracker::v1::NodeRole role) {
   }
   return absl::AsciiStrToLower(
       absl::StripPrefix(tracker::v1::NodeRole_Name(role), "NODE_ROLE_"));
+}
+
+tracker::v1::NodeUse UseOf(const tracker::v1::Node& node) {
+  if (node.has_effective()) return node.effective();
+  tracker::v1::NodeUse use;
+  use.set_role(node.report().role());
+  use.set_weight(node.report().weight());
+  use.set_priority(node.report().priority());
+  return use;
+}
+
+std::string RoleText(const tracker::v1::Node& node) {
+  const std::string effective = RoleName(UseOf(node).role());
+  const std::string own = RoleName(node.report().role());
+  if (own == effective) return own;
+  return absl::StrCat(effective, " (own: ", own, ")");
+}
+
+Json DecisionJson(const tracker::v1::Decision& decision) {
+  Json json;
+  json["field"] = absl::AsciiStrToLower(absl::StripPrefix(
+      tracker::v1::DecisionField_Name(decision.field()), "DECISION_FIELD_"));
+  json["subject"] = decision.subject();
+  if (!decision.has_value()) {
+    json["value"] = nullptr;
+  } else if (decision.field() == tracker::v1::DECISION_FIELD_NODE_ROLE) {
+    json["value"] =
+        RoleName(static_cast<tracker::v1::NodeRole>(decision.value()));
+  } else if (decision.field() == tracker::v1::DECISION_FIELD_NODE_REMOVED) {
+    json["value"] = true;
+  } else {
+    json["value"] = decision.value();
+  }
+  json["reason"] = decision.reason();
+  json["time"] = FormatUtc(absl::FromUnixMillis(decision.time().unix_ms()));
+  return json;
 }
 
 NodeSums SumsOf(const tracker::v1::Node& node) {

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cairn/tracker/v1/admin_service.pb.h"
 #include "cairn/tracker/v1/cluster.pb.h"
 #include "cairn/tracker/v1/tracker_service.pb.h"
 #include "clients/cli/session.h"
@@ -25,10 +26,26 @@ absl::Duration QueryTimeout(const Session& session);
 absl::StatusOr<tracker::v1::ListNodesResponse> FindNodes(
     Session* session, const std::string& group);
 
+// The same for what operators have decided. Empty with --storage, and where
+// trackers know of no such thing.
+absl::StatusOr<tracker::v1::ListDecisionsResponse> FindDecisions(
+    Session* session);
+
 // "active", "suspect", "offline"; "read_write", "draining" …: an enum's name
 // without its prefix, in lower case.
 std::string StateName(tracker::v1::NodeState state);
 std::string RoleName(tracker::v1::NodeRole role);
+
+// What the node is used for: what operators have decided, else what it says
+// itself.
+tracker::v1::NodeUse UseOf(const tracker::v1::Node& node);
+
+// "draining", and if the node itself says otherwise: "draining (own:
+// read_write)".
+std::string RoleText(const tracker::v1::Node& node);
+
+// A decision of an operator: field, subject, value, reason, time.
+Json DecisionJson(const tracker::v1::Decision& decision);
 
 // Sums over a node's disks.
 struct NodeSums {

@@ -66,10 +66,53 @@ ExitCode RunDecode(const DecodeFlags& flags, Session* session);
 
 struct NodesFlags {
   std::string group;
+  bool with_removed = false;
 };
 ExitCode RunNodes(const NodesFlags& flags, Session* session);
 ExitCode RunGroups(Session* session);
-ExitCode RunStatus(Session* session);
+
+struct StatusFlags {
+  bool watch = false;
+};
+ExitCode RunStatus(const StatusFlags& flags, Session* session);
+
+// What all decisions of operators have.
+struct DecisionFlags {
+  std::string reason;
+  std::string secret_file;
+  bool dry_run = false;
+  bool yes = false;
+};
+
+struct NodeSetFlags {
+  std::string node;  // UUID, name or address.
+  std::string role;  // read_write, read_only, draining, standby, own; empty: as
+                     // it is.
+  std::string weight;    // A number, or `own`; empty: as it is.
+  std::string priority;  // The same.
+  DecisionFlags decision;
+};
+ExitCode RunNodeSet(const NodeSetFlags& flags, Session* session);
+
+struct NodeRemoveFlags {
+  std::string node;
+  bool force = false;
+  DecisionFlags decision;
+};
+ExitCode RunNodeRemove(const NodeRemoveFlags& flags, Session* session);
+
+struct NodeRestoreFlags {
+  std::string node;
+  DecisionFlags decision;
+};
+ExitCode RunNodeRestore(const NodeRestoreFlags& flags, Session* session);
+
+struct GroupSetFlags {
+  std::string group;
+  std::string weight;  // A number, or `own`.
+  DecisionFlags decision;
+};
+ExitCode RunGroupSet(const GroupSetFlags& flags, Session* session);
 
 struct BenchFlags {
   std::vector<std::string>

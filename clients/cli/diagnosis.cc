@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -49,6 +50,10 @@ class Diagnostician {
     JudgeTrackers();
     for (const tracker::v1::Node& node : observations_.nodes) JudgeNode(node);
     JudgeGroups();
+    for (const tracker::v1::Decision& decision :
+         observations_.decisions.decisions()) {
+      TellDecision(decision);
+    }
     std::stable_sort(result_.findings.begin(), result_.findings.end(),
                      [](const Finding& a, const Finding& b) {
                        return a.verdict > b.verdict;
@@ -70,6 +75,8 @@ class Diagnostician {
   void JudgeStorePaths(const tracker::v1::Node& node,
                        const storage::v1::GetStateResponse& state);
   void JudgeGroups();
+  void TellDecision(const tracker::v1::Decision& decision);
+  std::string NameOfSubject(const std::string& uuid) const;
 
   const Observations& observations_;
   Diagnosis result_;
@@ -122,7 +129,7 @@ void Diagnostician::JudgeNode(const tracker::v1::Node& node) {
       sums.files += path.files();
     }
   }
-  const tracker::v1::NodeRole role = node.report().role();
+  const tracker::v1::NodeRole role = UseOf(node).role();
   group.files = std::max(group.files, sums.files);
   group.free_bytes = std::min(group.free_bytes, sums.free_bytes);
   group.total_bytes = std::min(group.total_bytes, sums.total_bytes);
@@ -215,7 +222,81 @@ void Diagnostician::JudgeGroups() {
   }
 }
 
+// Somebody's wish: said, but nothing to mend.
+void Diagnostician::TellDecision(const tracker::v1::Decision& decision) {
+  const std::string why =
+      absl::StrCat(" by decision of ",
+                   FormatUtc(absl::FromUnixMillis(decision.time().unix_ms())),
+                   decision.reason().empty() ? "" : ": ", decision.reason());
+  const std::string& subject = decision.subject();
+  const std::string node = NameOfSubject(subject);
+  switch (decision.field()) {
+    case tracker::v1::DECISION_FIELD_NODE_ROLE: {
+      const auto role = static_cast<tracker::v1::NodeRole>(decision.value());
+      Add(Verdict::kOk, absl::StrCat(node, " is ", RoleName(role), why),
+          absl::StrCat("cairn node set ", subject,
+                       " --role own  # takes that back"));
+      return;
+    }
+    case tracker::v1::DECISION_FIELD_NODE_REMOVED:
+      Add(Verdict::kOk, absl::StrCat(node, " is removed", why),
+          absl::StrCat("cairn node restore ", subject, "  # lets it back"));
+      return;
+    case tracker::v1::DECISION_FIELD_NODE_WEIGHT:
+      Add(Verdict::kOk,
+          absl::StrCat(node, " has weight ", decision.value(), why), "");
+      return;
+    case tracker::v1::DECISION_FIELD_NODE_PRIORITY:
+      Add(Verdict::kOk,
+          absl::StrCat(node, " has priority ", decision.value(), why), "");
+      return;
+    case tracker::v1::DECISION_FIELD_GROUP_WEIGHT:
+      Add(Verdict::kOk,
+          absl::StrCat("group ", subject, " has weight ", decision.value(),
+                       why),
+          "");
+      return;
+    default:
+      return;  // Of a newer version.
+  }
+}
+
+std::string Diagnostician::NameOfSubject(const std::string& uuid) const {
+  for (const tracker::v1::Node& node : observations_.nodes) {
+    if (node.identity().node_uuid() == uuid) return NameOf(node);
+  }
+  for (const tracker::v1::Node& node :
+       observations_.decisions.removed_nodes()) {
+    if (node.identity().node_uuid() == uuid) return NameOf(node);
+  }
+  return absl::StrCat("node ", uuid);
+}
+
+std::string LineOf(const Finding& finding) {
+  return absl::StrCat(VerdictName(finding.verdict), ": ", finding.what);
+}
+
 }  // namespace
+
+std::vector<std::string> ChangesBetween(const Diagnosis* before,
+                                        const Diagnosis& after) {
+  std::vector<std::string> changes;
+  if (before == nullptr || before->verdict != after.verdict) {
+    changes.push_back(absl::StrCat(
+        "the cluster is ", absl::AsciiStrToUpper(VerdictName(after.verdict))));
+  }
+  std::set<std::string> old;
+  if (before != nullptr) {
+    for (const Finding& finding : before->findings) old.insert(LineOf(finding));
+  }
+  for (const Finding& finding : after.findings) {
+    if (old.erase(LineOf(finding)) == 0) changes.push_back(LineOf(finding));
+  }
+  for (const std::string& gone : old) {
+    changes.push_back(absl::StrCat("over: ", gone));
+  }
+  return changes;
+}
 
 std::string VerdictName(Verdict verdict) {
   switch (verdict) {

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "cairn/storage/v1/node_service.pb.h"
+#include "cairn/tracker/v1/admin_service.pb.h"
 #include "cairn/tracker/v1/cluster.pb.h"
 
 namespace cairn {
@@ -39,6 +40,9 @@ struct Observations {
 
   // By address, of the nodes that are there.
   std::map<std::string, absl::StatusOr<storage::v1::GetStateResponse>> states;
+
+  // What operators have decided.
+  tracker::v1::ListDecisionsResponse decisions;
 };
 
 struct Diagnosis {
@@ -54,7 +58,13 @@ struct Diagnosis {
   int64_t total_bytes = 0;
 };
 
+// What operators have decided is among the findings, as kOk.
 Diagnosis Diagnose(const Observations& observations);
+
+// What is told of the newer one to somebody who knows the older one: a line for
+// each change of the verdict and of the findings. `before` null: all of it.
+std::vector<std::string> ChangesBetween(const Diagnosis* before,
+                                        const Diagnosis& after);
 
 }  // namespace cli
 }  // namespace cairn

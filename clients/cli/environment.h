@@ -24,6 +24,7 @@ struct Environment {
   std::FILE* out = nullptr;
   std::FILE* err = nullptr;
 
+  bool in_is_terminal = false;
   bool err_is_terminal = false;
   bool out_is_terminal = false;
   int columns = 80;  // Of the terminal.

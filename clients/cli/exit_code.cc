@@ -98,6 +98,17 @@ std::string NextStep(const absl::Status& status) {
     case ErrorReason::kWriteFailed:
       return "A write failed on the node. Try again; `cairn status` names the "
              "disk.";
+    case ErrorReason::kNotAMember:
+      return "Name the file with the cluster secret that the trackers have: "
+             "--secret-file, or CAIRN_SECRET_FILE.";
+    case ErrorReason::kUnknownNode:
+      return "`cairn node list` lists the nodes, with those that were removed.";
+    case ErrorReason::kNodeActive:
+      return "`cairn node drain NODE` first, and remove it when its files have "
+             "other members; or --force.";
+    case ErrorReason::kLastMember:
+      return "Add a member to the group and let it catch up, or delete the "
+             "group's files.";
     case ErrorReason::kNotSupported:
       return "The server's version does not have this; `cairn status` shows "
              "versions.";

@@ -6,12 +6,18 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "cairn/storage/v1/node_service.grpc.pb.h"
+#include "cairn/tracker/v1/admin_service.grpc.pb.h"
 #include "cairn/tracker/v1/tracker_service.grpc.pb.h"
 #include "clients/cli/node_queries.h"
 #include "lib/base/mutex.h"
 #include "lib/base/status_macros.h"
 #include "lib/rpc/channel.h"
+#include "lib/rpc/cluster_auth.h"
 #include "lib/rpc/grpc_status.h"
 #include "lib/rpc/tls.h"
 
@@ -70,7 +76,88 @@ class GrpcNodeQueries : public NodeQueries {
                   response);
   }
 
+  absl::StatusOr<tracker::v1::ListDecisionsResponse> ListDecisions(
+      const std::string& address, absl::Duration timeout) override {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, timeout);
+    tracker::v1::ListDecisionsResponse response;
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                           ChannelTo(address));
+    return Result(address,
+                  tracker::v1::AdminService::NewStub(channel)->ListDecisions(
+                      &context, {}, &response),
+                  response);
+  }
+
+  absl::StatusOr<tracker::v1::Account> SetNode(
+      const std::string& address, const std::string& secret,
+      const tracker::v1::SetNodeRequest& request,
+      absl::Duration timeout) override {
+    return Decide(address, secret, "SetNode", &AdminStub::SetNode, request,
+                  timeout);
+  }
+  absl::StatusOr<tracker::v1::Account> RemoveNode(
+      const std::string& address, const std::string& secret,
+      const tracker::v1::RemoveNodeRequest& request,
+      absl::Duration timeout) override {
+    return Decide(address, secret, "RemoveNode", &AdminStub::RemoveNode,
+                  request, timeout);
+  }
+  absl::StatusOr<tracker::v1::Account> RestoreNode(
+      const std::string& address, const std::string& secret,
+      const tracker::v1::RestoreNodeRequest& request,
+      absl::Duration timeout) override {
+    return Decide(address, secret, "RestoreNode", &AdminStub::RestoreNode,
+                  request, timeout);
+  }
+  absl::StatusOr<tracker::v1::Account> SetGroup(
+      const std::string& address, const std::string& secret,
+      const tracker::v1::SetGroupRequest& request,
+      absl::Duration timeout) override {
+    return Decide(address, secret, "SetGroup", &AdminStub::SetGroup, request,
+                  timeout);
+  }
+
  private:
+  using AdminStub = tracker::v1::AdminService::Stub;
+
+  // Gets a challenge and makes the call with the proof for it.
+  template <typename Request, typename Response>
+  absl::StatusOr<tracker::v1::Account> Decide(
+      const std::string& address, const std::string& secret,
+      absl::string_view name,
+      grpc::Status (AdminStub::*method)(grpc::ClientContext*, const Request&,
+                                        Response*),
+      const Request& request, absl::Duration timeout) {
+    const absl::Time deadline = absl::Now() + timeout;
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                           ChannelTo(address));
+    const std::unique_ptr<AdminStub> stub =
+        tracker::v1::AdminService::NewStub(channel);
+    grpc::ClientContext asking;
+    rpc::SetDeadline(&asking, deadline);
+    tracker::v1::GetChallengeResponse challenge;
+    CAIRN_RETURN_IF_ERROR(
+        Result(address, stub->GetChallenge(&asking, {}, &challenge), challenge)
+            .status());
+    grpc::ClientContext context;
+    rpc::SetDeadline(&context, deadline);
+    context.AddMetadata(rpc::kAdminChallengeKey, challenge.challenge());
+    context.AddMetadata(
+        rpc::kAdminProofKey,
+        rpc::AdminProof(
+            secret,
+            absl::StrCat("/", tracker::v1::AdminService::service_full_name(),
+                         "/", name),
+            challenge.challenge(), request.SerializeAsString()));
+    Response response;
+    CAIRN_ASSIGN_OR_RETURN(
+        response,
+        Result(address, (stub.get()->*method)(&context, request, &response),
+               response));
+    return response.account();
+  }
+
   absl::StatusOr<std::shared_ptr<grpc::Channel>> ChannelTo(
       const std::string& address) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);

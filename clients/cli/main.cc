@@ -62,6 +62,7 @@ int Main(int argc, char** argv) {
   environment.in = stdin;
   environment.out = stdout;
   environment.err = stderr;
+  environment.in_is_terminal = ::isatty(STDIN_FILENO) != 0;
   environment.err_is_terminal = ::isatty(STDERR_FILENO) != 0;
   environment.out_is_terminal = ::isatty(STDOUT_FILENO) != 0;
   environment.columns = TerminalColumns();

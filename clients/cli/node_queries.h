@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cairn/storage/v1/node_service.pb.h"
+#include "cairn/tracker/v1/admin_service.pb.h"
 #include "cairn/tracker/v1/tracker_service.pb.h"
 #include "lib/rpc/tls_files.h"
 
@@ -38,6 +39,26 @@ class NodeQueries {
       absl::Duration timeout) = 0;
   virtual absl::StatusOr<tracker::v1::ListGroupsResponse> ListGroups(
       const std::string& address, absl::Duration timeout) = 0;
+  virtual absl::StatusOr<tracker::v1::ListDecisionsResponse> ListDecisions(
+      const std::string& address, absl::Duration timeout) = 0;
+
+  // Decides something at a tracker. `secret` is the cluster's.
+  //   UNAUTHENTICATED  it is not.
+  // and what AdminService says of each.
+  virtual absl::StatusOr<tracker::v1::Account> SetNode(
+      const std::string& address, const std::string& secret,
+      const tracker::v1::SetNodeRequest& request, absl::Duration timeout) = 0;
+  virtual absl::StatusOr<tracker::v1::Account> RemoveNode(
+      const std::string& address, const std::string& secret,
+      const tracker::v1::RemoveNodeRequest& request,
+      absl::Duration timeout) = 0;
+  virtual absl::StatusOr<tracker::v1::Account> RestoreNode(
+      const std::string& address, const std::string& secret,
+      const tracker::v1::RestoreNodeRequest& request,
+      absl::Duration timeout) = 0;
+  virtual absl::StatusOr<tracker::v1::Account> SetGroup(
+      const std::string& address, const std::string& secret,
+      const tracker::v1::SetGroupRequest& request, absl::Duration timeout) = 0;
 };
 
 // By gRPC; keeps its connections.

@@ -1,4 +1,6 @@
-// cairn nodes: every node of the cluster, one line each.
+// cairn nodes, cairn node list: every node of the cluster, one line each.
+
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
@@ -16,7 +18,7 @@ absl::Time HeardAt(const tracker::v1::Node& node) {
   return absl::FromUnixSeconds(node.last_heard_time().seconds());
 }
 
-Json ToJson(const tracker::v1::Node& node) {
+Json ToJson(const tracker::v1::Node& node, bool removed) {
   const tracker::v1::NodeIdentity& identity = node.identity();
   Json json;
   json["name"] = identity.name();
@@ -26,8 +28,15 @@ Json ToJson(const tracker::v1::Node& node) {
   json["address"] = identity.address();
   json["zone"] = identity.zone();
   json["version"] = identity.version();
-  json["state"] = StateName(node.state());
-  json["role"] = RoleName(node.report().role());
+  json["state"] = removed ? "removed" : StateName(node.state());
+  const tracker::v1::NodeUse use = UseOf(node);
+  json["role"] = RoleName(use.role());
+  json["weight"] = use.weight();
+  json["priority"] = use.priority();
+  json["own_role"] = RoleName(node.report().role());
+  json["own_weight"] = node.report().weight();
+  json["own_priority"] = node.report().priority();
+  json["heard_by"] = node.heard_by();
   json["stopping"] = node.report().stopping();
   if (node.has_last_heard_time()) {
     json["last_heard_time"] = FormatUtc(HeardAt(node));
@@ -66,32 +75,49 @@ ExitCode RunNodes(const NodesFlags& flags, Session* session) {
   }
   const auto nodes = FindNodes(session, flags.group);
   if (!nodes.ok()) return session->Fail(nodes.status());
+  absl::StatusOr<tracker::v1::ListDecisionsResponse> decided =
+      tracker::v1::ListDecisionsResponse();
+  if (flags.with_removed) decided = FindDecisions(session);
+  if (!decided.ok()) return session->Fail(decided.status());
+  const auto listed = [&](const tracker::v1::Node& node) {
+    return flags.group.empty() || flags.group == node.identity().group();
+  };
   if (session->json()) {
     for (const tracker::v1::Node& node : nodes->nodes()) {
-      session->PrintJson(ToJson(node));
+      session->PrintJson(ToJson(node, /*removed=*/false));
+    }
+    for (const tracker::v1::Node& node : decided->removed_nodes()) {
+      if (listed(node)) session->PrintJson(ToJson(node, /*removed=*/true));
     }
     return kExitOk;
   }
-  if (nodes->nodes().empty()) {
+  if (nodes->nodes().empty() && decided->removed_nodes().empty()) {
     session->Say("no node is known; start one: cairn-storage --help");
     return kExitOk;
   }
   Table table("lllllrrrrl");
   table.AddRow({"GROUP", "NAME", "ADDRESS", "STATE", "ROLE", "PATHS", "FILES",
                 "FREE", "SIZE", "VERSION"});
-  for (const tracker::v1::Node& node : nodes->nodes()) {
+  const auto add_row = [&](const tracker::v1::Node& node, bool removed) {
     const NodeSums sums = SumsOf(node);
     const int paths = node.report().store_paths_size();
-    table.AddRow(
-        {node.identity().group(), node.identity().name(),
-         node.identity().address(),
-         node.report().stopping() ? "stopping" : StateName(node.state()),
-         RoleName(node.report().role()),
-         sums.writable_paths == paths
-             ? absl::StrCat(paths)
-             : absl::StrCat(sums.writable_paths, "/", paths),
-         absl::StrCat(sums.files), FormatBytes(sums.free_bytes),
-         FormatBytes(sums.total_bytes), node.identity().version()});
+    const std::string state = removed ? "removed"
+                              : node.report().stopping()
+                                  ? "stopping"
+                                  : StateName(node.state());
+    table.AddRow({node.identity().group(), node.identity().name(),
+                  node.identity().address(), state, RoleText(node),
+                  sums.writable_paths == paths
+                      ? absl::StrCat(paths)
+                      : absl::StrCat(sums.writable_paths, "/", paths),
+                  absl::StrCat(sums.files), FormatBytes(sums.free_bytes),
+                  FormatBytes(sums.total_bytes), node.identity().version()});
+  };
+  for (const tracker::v1::Node& node : nodes->nodes()) {
+    add_row(node, /*removed=*/false);
+  }
+  for (const tracker::v1::Node& node : decided->removed_nodes()) {
+    if (listed(node)) add_row(node, /*removed=*/true);
   }
   session->Write(table.ToString());
   return kExitOk;

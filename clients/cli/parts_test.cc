@@ -283,6 +283,46 @@ TEST_F(DiagnosisTest, OneMemberOfTwoThatIsGoneDegrades) {
   EXPECT_THAT(diagnosis.findings[0].what, HasSubstr("b:1"));
 }
 
+TEST_F(DiagnosisTest, DecisionsAreToldAndAreNothingToMend) {
+  AddNode("b:1", "group1")->mutable_identity()->set_node_uuid("uuid-of-b");
+  auto* const role = seen_.decisions.add_decisions();
+  role->set_field(tracker::v1::DECISION_FIELD_NODE_ROLE);
+  role->set_subject("uuid-of-b");
+  role->set_value(tracker::v1::NODE_ROLE_DRAINING);
+  role->set_reason("old disks");
+  role->mutable_time()->set_unix_ms(1767225600123);
+  auto* const removed = seen_.decisions.add_decisions();
+  removed->set_field(tracker::v1::DECISION_FIELD_NODE_REMOVED);
+  removed->set_subject("uuid-of-c");
+  removed->set_value(1);
+  const Diagnosis diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kOk);
+  ASSERT_THAT(diagnosis.findings, SizeIs(2));
+  EXPECT_EQ(diagnosis.findings[0].what,
+            "node b:1 (b:1) is draining by decision of 2026-01-01T00:00:00Z: "
+            "old disks");
+  EXPECT_THAT(diagnosis.findings[1].what, HasSubstr("uuid-of-c is removed"));
+  EXPECT_THAT(diagnosis.findings[1].next_command,
+              HasSubstr("cairn node restore uuid-of-c"));
+}
+
+TEST_F(DiagnosisTest, AGroupWhoseMembersAllDrainTakesNoUploads) {
+  seen_.nodes[0].mutable_effective()->set_role(tracker::v1::NODE_ROLE_DRAINING);
+  EXPECT_EQ(Diagnose(seen_).verdict, Verdict::kDown);
+}
+
+TEST_F(DiagnosisTest, OnlyWhatChangesIsToldToWhoWatches) {
+  const Diagnosis well = Diagnose(seen_);
+  EXPECT_THAT(ChangesBetween(nullptr, well), ElementsAre("the cluster is OK"));
+  EXPECT_THAT(ChangesBetween(&well, well), IsEmpty());
+  seen_.trackers["t2:1"] = absl::UnavailableError("refused");
+  const Diagnosis worse = Diagnose(seen_);
+  EXPECT_THAT(ChangesBetween(&well, worse),
+              ElementsAre("the cluster is DEGRADED", HasSubstr("t2:1")));
+  EXPECT_THAT(ChangesBetween(&worse, well),
+              ElementsAre("the cluster is OK", HasSubstr("over: degraded:")));
+}
+
 TEST_F(DiagnosisTest, AGroupWithoutMembersIsDownAndComesFirst) {
   AddNode("b:1", "group2")->set_state(tracker::v1::NODE_STATE_OFFLINE);
   const Diagnosis diagnosis = Diagnose(seen_);

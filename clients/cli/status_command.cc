@@ -1,19 +1,29 @@
 // cairn status: one verdict over the cluster, why, and what to run next.
 
+#include <algorithm>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "clients/cli/cluster_nodes.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/diagnosis.h"
 #include "clients/cli/format.h"
 #include "clients/cli/grpcurl.h"
+#include "clients/cli/interrupt.h"
+#include "lib/base/mutex.h"
 #include "nlohmann/json.hpp"
 
 namespace cairn {
 namespace cli {
 namespace {
+
+constexpr absl::Duration kWatchInterval = absl::Seconds(2);
 
 Observations Observe(Session* session) {
   Observations seen;
@@ -25,6 +35,9 @@ Observations Observe(Session* session) {
     if (!nodes.ok() || !seen.nodes.empty()) continue;
     seen.nodes.assign(nodes->nodes().begin(), nodes->nodes().end());
   }
+  // Where no tracker answers, that is told already.
+  auto decisions = FindDecisions(session);
+  if (decisions.ok()) seen.decisions = *std::move(decisions);
   for (const tracker::v1::Node& node : seen.nodes) {
     if (node.state() != tracker::v1::NODE_STATE_ACTIVE) continue;
     const std::string& address = node.identity().address();
@@ -113,26 +126,78 @@ void PrintGrpcurl(Session* session) {
                   "cairn.storage.v1.NodeService/GetState", Json::object()));
 }
 
+absl::StatusOr<Diagnosis> Look(Session* session) {
+  absl::StatusOr<Observations> seen = session->flags().storage.empty()
+                                          ? Observe(session)
+                                          : ObserveStorage(session);
+  if (!seen.ok()) return seen.status();
+  return Diagnose(*seen);
+}
+
+// Waits, and returns whether the user wants no more.
+bool WaitOrInterrupt(const Session& session, absl::Duration wait) {
+  Mutex mu;
+  CondVar never;
+  MutexLock lock(&mu);
+  const absl::Time end = absl::Now() + wait;
+  while (!session.environment().interrupt->raised()) {
+    const absl::Duration left = end - absl::Now();
+    if (left <= absl::ZeroDuration()) return false;
+    never.WaitWithTimeout(
+        &mu, std::min(left, absl::Milliseconds(kInterruptPollMillis)));
+  }
+  return true;
+}
+
+// On a terminal everything anew, elsewhere what has changed.
+ExitCode Watch(Session* session) {
+  const bool redraw =
+      session->environment().out_is_terminal && !session->json();
+  absl::optional<Diagnosis> before;
+  while (true) {
+    const absl::StatusOr<Diagnosis> now = Look(session);
+    if (!now.ok()) {
+      session->Fail(now.status());
+    } else {
+      const std::vector<std::string> changes =
+          ChangesBetween(before.has_value() ? &*before : nullptr, *now);
+      if (redraw) {
+        session->Write("\x1b[H\x1b[2J");
+        PrintText(*now, session);
+      } else if (session->json()) {
+        if (!changes.empty()) session->PrintJson(ToJson(*now));
+      } else {
+        for (const std::string& change : changes) {
+          session->Print(absl::StrCat(
+              FormatUtc(session->environment().clock->Now()), " ", change));
+        }
+      }
+      before = *now;
+    }
+    const absl::Status flushed = session->Flush();
+    if (!flushed.ok()) return session->Fail(flushed);
+    if (WaitOrInterrupt(*session, kWatchInterval)) return kExitInterrupted;
+  }
+}
+
 }  // namespace
 
-ExitCode RunStatus(Session* session) {
+ExitCode RunStatus(const StatusFlags& flags, Session* session) {
   if (session->flags().print_grpcurl) {
     PrintGrpcurl(session);
     return kExitOk;
   }
   const absl::Status address = session->RequireAddress();
   if (!address.ok()) return session->Fail(address);
-  absl::StatusOr<Observations> seen = session->flags().storage.empty()
-                                          ? Observe(session)
-                                          : ObserveStorage(session);
-  if (!seen.ok()) return session->Fail(seen.status());
-  const Diagnosis diagnosis = Diagnose(*seen);
+  if (flags.watch) return Watch(session);
+  const absl::StatusOr<Diagnosis> diagnosis = Look(session);
+  if (!diagnosis.ok()) return session->Fail(diagnosis.status());
   if (session->json()) {
-    session->PrintJson(ToJson(diagnosis));
+    session->PrintJson(ToJson(*diagnosis));
   } else {
-    PrintText(diagnosis, session);
+    PrintText(*diagnosis, session);
   }
-  switch (diagnosis.verdict) {
+  switch (diagnosis->verdict) {
     case Verdict::kOk:
       return kExitOk;
     case Verdict::kDegraded:

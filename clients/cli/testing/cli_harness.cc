@@ -53,6 +53,7 @@ CliResult CliHarness::Run(const std::vector<std::string>& arguments,
               environment.err != nullptr);
   std::fwrite(in.data(), 1, in.size(), environment.in);
   std::rewind(environment.in);
+  environment.in_is_terminal = in_is_terminal_;
   environment.variable = [this](const char* name) {
     const auto found = variables_.find(name);
     return found == variables_.end() ? "" : found->second;

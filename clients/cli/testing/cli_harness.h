@@ -38,6 +38,9 @@ class CliHarness {
     variables_[name] = value;
   }
 
+  // As if standard input were a person at a terminal from now on.
+  void SetInputIsTerminal() { in_is_terminal_ = true; }
+
   // As if the user had pressed Ctrl-C.
   Interrupt* interrupt() { return &interrupt_; }
 
@@ -54,6 +57,7 @@ class CliHarness {
  private:
   std::string folder_;
   std::map<std::string, std::string> variables_;
+  bool in_is_terminal_ = false;
   Interrupt interrupt_;
   const std::unique_ptr<NodeQueries> queries_;
 };

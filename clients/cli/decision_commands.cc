@@ -1,0 +1,387 @@
+// cairn node set, drain, remove, restore; cairn group set: what operators
+// decide. Each is first told by the tracker what it leads to.
+
+#include <google/protobuf/util/json_util.h>
+
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cairn/tracker/v1/admin_service.pb.h"
+#include "clients/cli/cluster_nodes.h"
+#include "clients/cli/commands.h"
+#include "clients/cli/grpcurl.h"
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/status_macros.h"
+#include "lib/base/uuid.h"
+#include "lib/config/cluster_secret.h"
+#include "lib/io/file_system.h"
+#include "nlohmann/json.hpp"
+
+namespace cairn {
+namespace cli {
+namespace {
+
+using tracker::v1::Account;
+
+absl::Status UsageError(absl::string_view message) {
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                         ErrorReason::kInvalidField, message);
+}
+
+// The proof of an AdminService call, made where a shell script runs: the secret
+// stays out of command lines, which others can see.
+constexpr char kProofScript[] =
+    "import base64,hmac,sys; "
+    "print(hmac.new(open(sys.argv[1],\"rb\").read().strip(), "
+    "(\"cairn admin v1\\n%s\\n%s\\n\" % (sys.argv[2], sys.argv[3])).encode() + "
+    "base64.b64decode(sys.argv[4]), \"sha256\").hexdigest())";
+
+std::string SecretFile(const DecisionFlags& flags, const Session& session) {
+  return flags.secret_file.empty()
+             ? session.environment().variable("CAIRN_SECRET_FILE")
+             : flags.secret_file;
+}
+
+absl::StatusOr<std::string> ReadSecret(const DecisionFlags& flags,
+                                       const Session& session) {
+  const std::string path = SecretFile(flags, session);
+  if (path.empty()) {
+    return UsageError(
+        "no cluster secret: name the file that holds it with --secret-file or "
+        "CAIRN_SECRET_FILE");
+  }
+  return ReadClusterSecret("", path, FileSystem::Real());
+}
+
+// By UUID, name or address; also one that was removed.
+//   NOT_FOUND         UNKNOWN_NODE.
+//   INVALID_ARGUMENT  several are meant; the message names them.
+absl::StatusOr<tracker::v1::Node> FindNode(const std::string& wanted,
+                                           Session* session) {
+  CAIRN_ASSIGN_OR_RETURN(const tracker::v1::ListNodesResponse nodes,
+                         FindNodes(session, ""));
+  CAIRN_ASSIGN_OR_RETURN(const tracker::v1::ListDecisionsResponse decisions,
+                         FindDecisions(session));
+  std::vector<tracker::v1::Node> all(nodes.nodes().begin(),
+                                     nodes.nodes().end());
+  all.insert(all.end(), decisions.removed_nodes().begin(),
+             decisions.removed_nodes().end());
+  std::vector<tracker::v1::Node> found;
+  for (const tracker::v1::Node& node : all) {
+    const tracker::v1::NodeIdentity& identity = node.identity();
+    if (identity.node_uuid() == wanted) return node;
+    if (identity.name() == wanted || identity.address() == wanted) {
+      found.push_back(node);
+    }
+  }
+  if (found.size() == 1) return found[0];
+  if (found.empty()) {
+    // Some tracker may know it by its UUID alone.
+    if (Uuid::Parse(wanted).ok()) {
+      tracker::v1::Node node;
+      node.mutable_identity()->set_node_uuid(wanted);
+      return node;
+    }
+    return ErrorWithReason(
+        absl::StatusCode::kNotFound, ErrorReason::kUnknownNode,
+        absl::StrCat("no node has the name, UUID or address `", wanted, "`"));
+  }
+  const std::string uuids = absl::StrJoin(
+      found, ", ", [](std::string* out, const tracker::v1::Node& node) {
+        absl::StrAppend(out, node.identity().node_uuid());
+      });
+  return UsageError(absl::StrCat("several nodes are called `", wanted,
+                                 "`; say which by its UUID: ", uuids));
+}
+
+// For --print-grpcurl, which asks nobody.
+absl::StatusOr<std::string> UuidAsGiven(const std::string& node) {
+  if (Uuid::Parse(node).ok()) return node;
+  return UsageError(
+      "--print-grpcurl asks no tracker: name the node by its UUID (`cairn node "
+      "list --json`)");
+}
+
+void PrintGrpcurl(const std::string& method,
+                  const google::protobuf::Message& request,
+                  const DecisionFlags& flags, Session* session) {
+  const std::string service = "cairn.tracker.v1.AdminService/";
+  const std::string file = SecretFile(flags, *session);
+  std::string json;
+  CAIRN_CHECK(google::protobuf::util::MessageToJsonString(request, &json).ok());
+  session->Print(
+      absl::StrCat("CHALLENGE=$(",
+                   GrpcurlCall(*session, AddressWord(*session),
+                               service + "GetChallenge", Json::object()),
+                   " | jq -r .challenge)"));
+  session->Print(absl::StrCat(
+      "PROOF=$(python3 -c ", ShellQuote(kProofScript), " ",
+      file.empty() ? "\"$CAIRN_SECRET_FILE\"" : ShellQuote(file), " ",
+      ShellQuote(absl::StrCat("/", service, method)), " \"$CHALLENGE\" ",
+      ShellQuote(absl::Base64Escape(request.SerializeAsString())), ")"));
+  session->Print(absl::StrCat("grpcurl ", TransportFlags(*session),
+                              " -H \"cairn-admin-challenge: $CHALLENGE\" "
+                              "-H \"cairn-admin-proof: $PROOF\" -d ",
+                              ShellQuote(json), " ", AddressWord(*session), " ",
+                              service, method));
+}
+
+Json ToJson(const Account& account, bool applied) {
+  Json json;
+  json["applied"] = applied;
+  json["sentences"] = Json::array();
+  for (const std::string& sentence : account.sentences()) {
+    json["sentences"].push_back(sentence);
+  }
+  json["decisions"] = Json::array();
+  for (const tracker::v1::Decision& decision : account.decisions()) {
+    json["decisions"].push_back(DecisionJson(decision));
+  }
+  json["group"] = account.group();
+  json["members"] = account.members();
+  json["writable_members"] = account.writable_members();
+  json["readable_members"] = account.readable_members();
+  json["files_losing_redundancy"] = account.files_losing_redundancy();
+  return json;
+}
+
+// One decision from the question to the answer.
+class DecisionRun {
+ public:
+  // Asks a tracker; with `dry_run` it only tells.
+  using Ask = std::function<absl::StatusOr<Account>(
+      const std::string& tracker, const std::string& secret, bool dry_run)>;
+
+  DecisionRun(const DecisionFlags& flags, Session* session)
+      : flags_(flags), session_(session) {}
+
+  // `must_confirm` says of what the tracker has told whether a person has to
+  // agree.
+  ExitCode Run(const Ask& ask,
+               const std::function<bool(const Account&)>& must_confirm) {
+    if (session_->flags().trackers.empty()) {
+      return session_->Fail(UsageError(
+          "trackers keep what operators decide: name one with --tracker"));
+    }
+    const absl::StatusOr<std::string> secret = ReadSecret(flags_, *session_);
+    if (!secret.ok()) return session_->Fail(secret.status());
+    const absl::StatusOr<Account> told =
+        AskInTurn(ask, *secret, /*dry_run=*/true);
+    if (!told.ok()) return session_->Fail(told.status());
+    if (flags_.dry_run) return Report(*told, /*applied=*/false);
+    if (told->decisions_size() > 0 && must_confirm(*told)) {
+      const absl::Status confirmed = Confirm(*told);
+      if (!confirmed.ok()) return session_->Fail(confirmed);
+    }
+    const absl::StatusOr<Account> decided =
+        AskInTurn(ask, *secret, /*dry_run=*/false);
+    if (!decided.ok()) return session_->Fail(decided.status());
+    return Report(*decided, /*applied=*/true);
+  }
+
+ private:
+  // The first tracker that is there.
+  absl::StatusOr<Account> AskInTurn(const Ask& ask, const std::string& secret,
+                                    bool dry_run) {
+    std::vector<std::string> errors;
+    for (const std::string& tracker : session_->flags().trackers) {
+      absl::StatusOr<Account> account = ask(tracker, secret, dry_run);
+      const absl::StatusCode code = account.status().code();
+      if (code != absl::StatusCode::kUnavailable &&
+          code != absl::StatusCode::kDeadlineExceeded) {
+        return account;
+      }
+      errors.push_back(std::string(account.status().message()));
+    }
+    return absl::UnavailableError(
+        absl::StrCat("no tracker answers: ", absl::StrJoin(errors, "; ")));
+  }
+
+  absl::Status Confirm(const Account& told) {
+    if (flags_.yes) return absl::OkStatus();
+    const Environment& environment = session_->environment();
+    if (!environment.in_is_terminal) {
+      return UsageError(
+          "nobody can be asked whether that is meant: look at it with "
+          "--dry-run, and add --yes");
+    }
+    for (const std::string& sentence : told.sentences())
+      session_->Say(sentence);
+    std::fputs("Go on? [y/N] ", environment.err);
+    std::fflush(environment.err);
+    char line[16] = "";
+    const bool answered =
+        std::fgets(line, sizeof(line), environment.in) != nullptr;
+    const std::string answer =
+        absl::AsciiStrToLower(absl::StripAsciiWhitespace(line));
+    if (answered && (answer == "y" || answer == "yes")) return absl::OkStatus();
+    return absl::AbortedError("nothing was decided");
+  }
+
+  ExitCode Report(const Account& account, bool applied) {
+    if (session_->json()) {
+      session_->PrintJson(ToJson(account, applied));
+      return kExitOk;
+    }
+    if (!applied) session_->Say("dry run: nothing is decided");
+    for (const std::string& sentence : account.sentences()) {
+      session_->Print(sentence);
+    }
+    return kExitOk;
+  }
+
+  const DecisionFlags& flags_;
+  Session* const session_;
+};
+
+// A number, or `own` to take the decision back.
+template <typename Request>
+absl::Status ParseNumber(absl::string_view flag, const std::string& text,
+                         void (Request::*set)(uint32_t),
+                         void (Request::*clear)(bool), Request* request) {
+  if (text.empty()) return absl::OkStatus();
+  if (text == "own") {
+    (request->*clear)(true);
+    return absl::OkStatus();
+  }
+  uint32_t number = 0;
+  if (!absl::SimpleAtoi(text, &number)) {
+    return UsageError(absl::StrCat(flag, " ", text,
+                                   " is no number: write one from 0 on, or "
+                                   "`own` for what the configuration says"));
+  }
+  (request->*set)(number);
+  return absl::OkStatus();
+}
+
+tracker::v1::NodeRole ParseRole(const std::string& role) {
+  tracker::v1::NodeRole parsed = tracker::v1::NODE_ROLE_UNSPECIFIED;
+  tracker::v1::NodeRole_Parse(
+      absl::StrCat("NODE_ROLE_", absl::AsciiStrToUpper(role)), &parsed);
+  return parsed;
+}
+
+absl::StatusOr<tracker::v1::SetNodeRequest> MakeSetNode(
+    const NodeSetFlags& flags) {
+  using Request = tracker::v1::SetNodeRequest;
+  Request request;
+  if (flags.role == "own") {
+    request.set_clear_role(true);
+  } else if (!flags.role.empty()) {
+    request.set_role(ParseRole(flags.role));
+  }
+  CAIRN_RETURN_IF_ERROR(ParseNumber("--weight", flags.weight,
+                                    &Request::set_weight,
+                                    &Request::set_clear_weight, &request));
+  CAIRN_RETURN_IF_ERROR(ParseNumber("--priority", flags.priority,
+                                    &Request::set_priority,
+                                    &Request::set_clear_priority, &request));
+  if (flags.role.empty() && flags.weight.empty() && flags.priority.empty()) {
+    return UsageError(
+        "nothing is to be set: add --role, --weight or "
+        "--priority");
+  }
+  request.set_reason(flags.decision.reason);
+  return request;
+}
+
+// Finds the node, prints the call or makes it.
+template <typename Request, typename Method>
+ExitCode DecideAboutNode(const std::string& node, const char* name,
+                         Request request, Method method,
+                         const DecisionFlags& flags, Session* session,
+                         const std::function<bool(const Account&)>& confirm) {
+  if (session->flags().print_grpcurl) {
+    const absl::StatusOr<std::string> uuid = UuidAsGiven(node);
+    if (!uuid.ok()) return session->Fail(uuid.status());
+    request.set_node_uuid(*uuid);
+    request.set_dry_run(flags.dry_run);
+    PrintGrpcurl(name, request, flags, session);
+    return kExitOk;
+  }
+  const absl::StatusOr<tracker::v1::Node> found = FindNode(node, session);
+  if (!found.ok()) return session->Fail(found.status());
+  request.set_node_uuid(found->identity().node_uuid());
+  return DecisionRun(flags, session)
+      .Run(
+          [&](const std::string& tracker, const std::string& secret,
+              bool dry_run) {
+            request.set_dry_run(dry_run);
+            return (session->environment().queries->*method)(
+                tracker, secret, request, QueryTimeout(*session));
+          },
+          confirm);
+}
+
+}  // namespace
+
+ExitCode RunNodeSet(const NodeSetFlags& flags, Session* session) {
+  const absl::StatusOr<tracker::v1::SetNodeRequest> request =
+      MakeSetNode(flags);
+  if (!request.ok()) return session->Fail(request.status());
+  // What takes something away from everybody is not done by a slip.
+  const bool restricts = request->has_role() &&
+                         request->role() != tracker::v1::NODE_ROLE_READ_WRITE;
+  return DecideAboutNode(
+      flags.node, "SetNode", *request, &NodeQueries::SetNode, flags.decision,
+      session, [restricts](const Account& account) {
+        return restricts && (account.writable_members() == 0 ||
+                             account.readable_members() == 0);
+      });
+}
+
+ExitCode RunNodeRemove(const NodeRemoveFlags& flags, Session* session) {
+  tracker::v1::RemoveNodeRequest request;
+  request.set_force(flags.force);
+  request.set_reason(flags.decision.reason);
+  return DecideAboutNode(flags.node, "RemoveNode", request,
+                         &NodeQueries::RemoveNode, flags.decision, session,
+                         [](const Account& /*account*/) { return true; });
+}
+
+ExitCode RunNodeRestore(const NodeRestoreFlags& flags, Session* session) {
+  tracker::v1::RestoreNodeRequest request;
+  request.set_reason(flags.decision.reason);
+  return DecideAboutNode(flags.node, "RestoreNode", request,
+                         &NodeQueries::RestoreNode, flags.decision, session,
+                         [](const Account& /*account*/) { return false; });
+}
+
+ExitCode RunGroupSet(const GroupSetFlags& flags, Session* session) {
+  using Request = tracker::v1::SetGroupRequest;
+  Request request;
+  const absl::Status parsed =
+      ParseNumber("--weight", flags.weight, &Request::set_weight,
+                  &Request::set_clear_weight, &request);
+  if (!parsed.ok()) return session->Fail(parsed);
+  request.set_group(flags.group);
+  request.set_reason(flags.decision.reason);
+  if (session->flags().print_grpcurl) {
+    request.set_dry_run(flags.decision.dry_run);
+    PrintGrpcurl("SetGroup", request, flags.decision, session);
+    return kExitOk;
+  }
+  return DecisionRun(flags.decision, session)
+      .Run(
+          [&](const std::string& tracker, const std::string& secret,
+              bool dry_run) {
+            request.set_dry_run(dry_run);
+            return session->environment().queries->SetGroup(
+                tracker, secret, request, QueryTimeout(*session));
+          },
+          [&](const Account& /*account*/) {
+            return request.has_weight() && request.weight() == 0;
+          });
+}
+
+}  // namespace cli
+}  // namespace cairn

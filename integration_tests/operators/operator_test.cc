@@ -1,0 +1,314 @@
+// What operators decide with the `cairn` command, at trackers that are killed,
+// and what it does to storages and clients: all of them real processes, but for
+// the client, which is the library that programs use.
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "cairn/tracker/v1/tracker_service.grpc.pb.h"
+#include "clients/cpp/client.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "integration_tests/mini_cluster/cluster.h"
+#include "integration_tests/mini_cluster/process.h"
+#include "lib/rpc/channel.h"
+#include "lib/rpc/grpc_status.h"
+#include "lib/testing/status_matchers.h"
+
+namespace cairn {
+namespace testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+using Nodes = std::vector<tracker::v1::Node>;
+
+absl::StatusOr<Nodes> ListNodes(const std::string& tracker) {
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, kProcessDeadline);
+  tracker::v1::ListNodesResponse response;
+  const grpc::Status status =
+      tracker::v1::TrackerService::NewStub(rpc::MakeChannel(tracker))
+          ->ListNodes(&context, tracker::v1::ListNodesRequest(), &response);
+  if (!status.ok()) return rpc::FromGrpcStatus(status);
+  return Nodes(response.nodes().begin(), response.nodes().end());
+}
+
+// Asks until the tracker's nodes are as wanted.
+bool AwaitNodes(const std::string& tracker,
+                const std::function<bool(const Nodes&)>& wanted) {
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  while (true) {
+    const absl::StatusOr<Nodes> nodes = ListNodes(tracker);
+    if (nodes.ok() && wanted(*nodes)) return true;
+    if (absl::Now() > deadline) {
+      ADD_FAILURE() << "tracker " << tracker << ": " << nodes.status();
+      return false;
+    }
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+}
+
+const tracker::v1::Node* Find(const Nodes& nodes, const std::string& name) {
+  for (const tracker::v1::Node& node : nodes) {
+    if (node.identity().name() == name) return &node;
+  }
+  return nullptr;
+}
+
+bool AwaitRole(const std::string& tracker, const std::string& name,
+               tracker::v1::NodeRole role) {
+  return AwaitNodes(tracker, [&](const Nodes& nodes) {
+    const tracker::v1::Node* const node = Find(nodes, name);
+    return node != nullptr && node->effective().role() == role;
+  });
+}
+
+bool AwaitActive(const std::string& tracker, const std::string& name) {
+  return AwaitNodes(tracker, [&](const Nodes& nodes) {
+    const tracker::v1::Node* const node = Find(nodes, name);
+    return node != nullptr && node->state() == tracker::v1::NODE_STATE_ACTIVE;
+  });
+}
+
+bool AwaitGone(const std::string& tracker, const std::string& name) {
+  return AwaitNodes(tracker, [&](const Nodes& nodes) {
+    return Find(nodes, name) == nullptr;
+  });
+}
+
+struct CommandResult {
+  int exit = -1;
+  std::string text;  // Both outputs.
+};
+
+class OperatorTest : public ::testing::Test {
+ protected:
+  // Two trackers that know of each other, which they can only once they have
+  // their ports.
+  void Start(int storages) {
+    auto cluster = MiniCluster::Start({.trackers = 2, .storages = storages});
+    ASSERT_THAT(cluster, IsOk());
+    cluster_ = *std::move(cluster);
+    for (int i = 0; i < 2; ++i) ASSERT_THAT(RestartTracker(i), IsOk());
+    for (int i = 0; i < 2; ++i) {
+      for (int storage = 0; storage < storages; ++storage) {
+        ASSERT_TRUE(AwaitActive(Tracker(i), absl::StrCat("storage", storage)));
+      }
+    }
+    WriteSecretFile();
+  }
+
+  // Kills it first.
+  absl::Status RestartTracker(int i) {
+    return cluster_->tracker(i)->KillAndRestart(
+        {absl::StrCat("--set=trackers=", Tracker(1 - i))});
+  }
+
+  // As `cairn --secret-file` wants it: what the configuration says.
+  void WriteSecretFile() {
+    std::ifstream config(cluster_->tracker()->config_file());
+    constexpr absl::string_view kField = "cluster_secret: \"";
+    std::string secret;
+    for (std::string line; std::getline(config, line);) {
+      absl::string_view text = line;
+      if (absl::ConsumePrefix(&text, kField) &&
+          absl::ConsumeSuffix(&text, "\"")) {
+        secret = std::string(text);
+      }
+    }
+    ASSERT_NE(secret, "");
+    std::ofstream(SecretFile()) << secret << "\n";
+    ASSERT_EQ(chmod(SecretFile().c_str(), 0600), 0);
+  }
+
+  std::string SecretFile() const {
+    return absl::StrCat(cluster_->folder(), "/secret");
+  }
+
+  std::string Tracker(int i) { return cluster_->tracker(i)->address(); }
+
+  // Runs `cairn` against one tracker, with nobody to ask.
+  CommandResult Cairn(int tracker, std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(),
+                     {"--tracker", Tracker(tracker), "--timeout", "60s"});
+    if (arguments[1] != "list" && arguments[0] != "status") {
+      arguments.insert(arguments.end(), {"--secret-file", SecretFile()});
+    }
+    const std::string log =
+        absl::StrCat(cluster_->folder(), "/cairn", ++commands_);
+    auto process =
+        Process::Start({Runfile("clients/cli/cairn"), arguments, log});
+    EXPECT_THAT(process, IsOk());
+    if (!process.ok()) return {};
+    const auto status = (*process)->Wait();
+    EXPECT_THAT(status, IsOk());
+    return {status.ok() ? status->code.value_or(-1) : -1, (*process)->Log()};
+  }
+
+  std::unique_ptr<client::Client> Connect() {
+    client::ClientOptions options;
+    options.trackers = cluster_->tracker_addresses();
+    options.connect_timeout = kProcessDeadline;
+    options.timeout = kProcessDeadline;
+    auto client = client::Client::Connect(options);
+    EXPECT_THAT(client, IsOk());
+    return client.ok() ? *std::move(client) : nullptr;
+  }
+
+  std::unique_ptr<MiniCluster> cluster_;
+  int commands_ = 0;
+};
+
+// Puts files until `wanted` of the last `count` IDs holds.
+bool AwaitPuts(client::Client* client, int count,
+               const std::function<bool(const std::string&)>& wanted) {
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  for (int in_a_row = 0; in_a_row < count;) {
+    const auto put = client->Put("some content");
+    EXPECT_THAT(put, IsOk());
+    if (!put.ok() || absl::Now() > deadline) return false;
+    in_a_row = wanted(put->info.file_id) ? in_a_row + 1 : 0;
+  }
+  return true;
+}
+
+bool InGroup1(const std::string& id) { return absl::StartsWith(id, "group1/"); }
+
+TEST_F(OperatorTest, ADecisionHoldsAtAllTrackersThroughTheDeathOfEach) {
+  Start(/*storages=*/1);
+  const CommandResult set =
+      Cairn(0, {"node", "set", "storage0", "--weight", "7", "--priority", "3",
+                "--role", "draining", "--reason", "new disks", "--yes"});
+  ASSERT_EQ(set.exit, 0) << set.text;
+  EXPECT_THAT(set.text, HasSubstr("draining"));
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(
+        AwaitRole(Tracker(i), "storage0", tracker::v1::NODE_ROLE_DRAINING));
+  }
+  // What was answered is on that tracker's disk, what was heard soon on the
+  // other one's.
+  for (int i = 0; i < 2; ++i) {
+    SCOPED_TRACE(i);
+    ASSERT_THAT(RestartTracker(i), IsOk());
+    ASSERT_TRUE(
+        AwaitRole(Tracker(i), "storage0", tracker::v1::NODE_ROLE_DRAINING));
+  }
+  // A tracker that has lost its disk learns it from the other one.
+  cluster_->tracker(0)->Kill();
+  ASSERT_GT(
+      std::filesystem::remove_all(cluster_->tracker(0)->folder() + "/data"),
+      0u);
+  ASSERT_THAT(RestartTracker(0), IsOk());
+  ASSERT_TRUE(
+      AwaitRole(Tracker(0), "storage0", tracker::v1::NODE_ROLE_DRAINING));
+  const CommandResult status = Cairn(0, {"status"});
+  EXPECT_THAT(status.text, HasSubstr("new disks"));
+  const auto nodes = ListNodes(Tracker(0));
+  ASSERT_THAT(nodes, IsOk());
+  EXPECT_EQ(Find(*nodes, "storage0")->effective().weight(), 7u);
+  EXPECT_EQ(Find(*nodes, "storage0")->report().weight(), 100u);
+  // The node itself knows.
+  EXPECT_THAT(cluster_->storage()->process()->Log(),
+              HasSubstr("NODE_ROLE_DRAINING"));
+}
+
+TEST_F(OperatorTest, ClientsStopUploadingToANodeThatDrains) {
+  Start(/*storages=*/2);
+  auto client = Connect();
+  ASSERT_NE(client, nullptr);
+  const auto in_group1 = client->Put("before", {.group = "group1"});
+  ASSERT_THAT(in_group1, IsOk());
+
+  const CommandResult drain = Cairn(0, {"node", "drain", "storage0", "--yes"});
+  ASSERT_EQ(drain.exit, 0) << drain.text;
+  EXPECT_THAT(drain.text, HasSubstr("Group group1 takes no uploads any more"));
+  const absl::Time begun = absl::Now();
+  ASSERT_TRUE(AwaitPuts(client.get(), 50,
+                        [](const std::string& id) { return !InGroup1(id); }));
+  // The client watches a tracker; it needs no minute to know.
+  EXPECT_LT(absl::Now() - begun, absl::Seconds(30));
+  const auto read = client->Get(in_group1->info.file_id);
+  ASSERT_THAT(read, IsOk());
+  EXPECT_EQ(std::string(read->content), "before");
+
+  // Taken back at the other tracker.
+  const CommandResult back =
+      Cairn(1, {"node", "set", "storage0", "--role", "own"});
+  ASSERT_EQ(back.exit, 0) << back.text;
+  EXPECT_TRUE(AwaitPuts(client.get(), 1, InGroup1));
+}
+
+TEST_F(OperatorTest, ANodeIsRemovedAndLetBack) {
+  Start(/*storages=*/2);
+  // Without a word from a person it is refused, and while it serves.
+  CommandResult result = Cairn(0, {"node", "remove", "storage0", "--force"});
+  EXPECT_EQ(result.exit, 2) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("--yes"));
+  result = Cairn(0, {"node", "remove", "storage0", "--yes"});
+  EXPECT_EQ(result.exit, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("NODE_ACTIVE"));
+  result = Cairn(0, {"node", "remove", "storage0", "--force", "--dry-run"});
+  EXPECT_EQ(result.exit, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("nothing is decided"));
+
+  ASSERT_EQ(Cairn(0, {"node", "drain", "storage0", "--yes"}).exit, 0);
+  result = Cairn(0, {"node", "remove", "storage0", "--yes"});
+  ASSERT_EQ(result.exit, 0) << result.text;
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(AwaitGone(Tracker(i), "storage0"));
+  result = Cairn(1, {"node", "list"});
+  EXPECT_THAT(result.text, HasSubstr("removed"));
+  // It knocks again and again, and is told why it may not in. A restart does
+  // not help it.
+  ASSERT_THAT(cluster_->storage(0)->KillAndRestart(), IsOk());
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  while (!absl::StrContains(cluster_->storage(0)->process()->Log(),
+                            "cairn node restore")) {
+    ASSERT_LT(absl::Now(), deadline);
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(AwaitGone(Tracker(i), "storage0"));
+
+  result = Cairn(1, {"node", "restore", "storage0"});
+  ASSERT_EQ(result.exit, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("It is draining then"));
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(AwaitActive(Tracker(i), "storage0"));
+    ASSERT_TRUE(
+        AwaitRole(Tracker(i), "storage0", tracker::v1::NODE_ROLE_DRAINING));
+  }
+
+  // With a file it is the last that holds it.
+  ASSERT_EQ(Cairn(0, {"node", "set", "storage0", "--role", "own"}).exit, 0);
+  auto client = Connect();
+  ASSERT_NE(client, nullptr);
+  ASSERT_THAT(client->Put("precious", {.group = "group1"}), IsOk());
+  ASSERT_TRUE(AwaitNodes(Tracker(0), [](const Nodes& nodes) {
+    const tracker::v1::Node* const node = Find(nodes, "storage0");
+    return node != nullptr && node->report().store_paths(0).files() == 1;
+  }));
+  result = Cairn(0, {"node", "remove", "storage0", "--force", "--yes"});
+  EXPECT_EQ(result.exit, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("LAST_MEMBER"));
+}
+
+}  // namespace
+}  // namespace testing
+}  // namespace cairn
