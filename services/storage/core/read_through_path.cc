@@ -213,7 +213,8 @@ class RemoteFile : public OpenFile {
                         ErrorReason::kContentNotHere,
                         absl::StrCat("file ", info_.name,
                                      ": no member that has it can be read")),
-        [&](const Peer& peer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        [&](const Peer& peer) {
+          mu_.AssertHeld();
           return ReadAt(peer, offset, length);
         });
   }

@@ -140,7 +140,7 @@ void Replicator::CancelAll() {
   for (auto& [uuid, peer] : peers_) {
     if (peer.pull != nullptr) peer.pull->Cancel();
   }
-  for (auto& [log, other] : other_pulls_) other.pull->Cancel();
+  for (auto& [log, pull] : other_pulls_) pull->Cancel();
   if (snapshot_ != nullptr) snapshot_->Cancel();
   for (auto& [name, fetching] : fetches_) {
     if (fetching.running) fetching.fetch->Cancel();
@@ -259,7 +259,7 @@ void Replicator::ReapEnded(absl::Duration now) {
     it = !state.current && idle ? peers_.erase(it) : std::next(it);
   }
   for (auto it = other_pulls_.begin(); it != other_pulls_.end();) {
-    LogPull* const pull = it->second.pull.get();
+    LogPull* const pull = it->second.get();
     if (pull->ended().has_value()) {
       applied_before_ += pull->applied();
       it = other_pulls_.erase(it);
@@ -359,12 +359,9 @@ void Replicator::StartOtherPulls(absl::Duration now) {
       continue;
     }
     if (now < source.state->backoff.next) continue;
-    OtherPull other;
-    other.peer = source.state->peer.node_uuid;
-    other.pull =
-        std::make_unique<LogPull>(path_, missing_.get(), clock_, wake_);
-    other.pull->Start(transport_, source.state->peer, options_.store_path, log);
-    other_pulls_.emplace(log, std::move(other));
+    auto pull = std::make_unique<LogPull>(path_, missing_.get(), clock_, wake_);
+    pull->Start(transport_, source.state->peer, options_.store_path, log);
+    other_pulls_.emplace(log, std::move(pull));
   }
 }
 

@@ -177,11 +177,6 @@ class Replicator : public LogObserver {
     std::vector<LogRange> logs;  // How far it has them.
   };
 
-  struct OtherPull {
-    std::unique_ptr<LogPull> pull;
-    Uuid peer;
-  };
-
   struct Fetching {
     std::unique_ptr<ContentFetch> fetch;
     bool running = false;
@@ -220,7 +215,7 @@ class Replicator : public LogObserver {
   std::shared_ptr<StorePath> path_;
   std::vector<LogRange> logs_;  // Of the path, as of this tick.
   std::map<Uuid, PeerState> peers_;
-  std::map<LogId, OtherPull> other_pulls_;
+  std::map<LogId, std::unique_ptr<LogPull>> other_pulls_;
   std::unique_ptr<SnapshotPull> snapshot_;
   SnapshotPull::Cursor snapshot_cursor_;
   Uuid snapshot_peer_;
