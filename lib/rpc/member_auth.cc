@@ -128,22 +128,14 @@ void MemberAuthServer::CountRefused(const absl::Status& status,
     return;  // Ordinary: this process was restarted.
   }
   if (not_a_member_ != nullptr) not_a_member_->Add();
-  uint64_t unlogged = 0;
-  {
-    // Anyone may knock: one line a second is enough.
-    MutexLock lock(&mu_);
-    const absl::Duration now = clock_->Monotonic();
-    if (now - logged_ < absl::Seconds(1)) {
-      ++unlogged_;
-      return;
-    }
-    logged_ = now;
-    unlogged = std::exchange(unlogged_, 0);
-  }
+  // Anyone may knock.
+  const absl::optional<uint64_t> unlogged =
+      refusals_.Admit(clock_->Monotonic());
+  if (!unlogged.has_value()) return;
   CAIRN_LOG(kWarning, "rpc",
             "a call between members was refused peer={} error=\"{}\" "
             "others_since_last={}",
-            peer, status, unlogged);
+            peer, status, *unlogged);
 }
 
 struct MemberAuthClient::Stub {

@@ -34,6 +34,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "lib/base/clock.h"
+#include "lib/base/log_limiter.h"
 #include "lib/base/mutex.h"
 #include "lib/metrics/metrics.h"
 #include "lib/rpc/member_sessions.h"
@@ -72,8 +73,7 @@ class MemberAuthServer {
  private:
   class Service;
 
-  void CountRefused(const absl::Status& status, const std::string& peer)
-      ABSL_LOCKS_EXCLUDED(mu_);
+  void CountRefused(const absl::Status& status, const std::string& peer);
 
   MemberSessions sessions_;
   Clock* const clock_;
@@ -83,10 +83,7 @@ class MemberAuthServer {
   Counter* session_expired_ = nullptr;
   uint64_t refresh_ = 0;
   const std::unique_ptr<Service> service_;
-
-  Mutex mu_;
-  absl::Duration logged_ ABSL_GUARDED_BY(mu_) = -absl::InfiniteDuration();
-  uint64_t unlogged_ ABSL_GUARDED_BY(mu_) = 0;
+  LogLimiter refusals_;
 };
 
 struct MemberAuthClientOptions {

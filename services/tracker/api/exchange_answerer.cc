@@ -253,21 +253,13 @@ ExchangeAnswerer::Answer(const std::string& peer) {
 void ExchangeAnswerer::Refused(const absl::Status& status,
                                const std::string& peer) {
   observer_->OnExchangeRefused(status);
-  uint64_t unlogged = 0;
-  {
-    // Anyone may knock: one line a second is enough.
-    MutexLock lock(&mu_);
-    const absl::Duration now = clock_->Monotonic();
-    if (now - refusal_logged_ < absl::Seconds(1)) {
-      ++refusals_unlogged_;
-      return;
-    }
-    refusal_logged_ = now;
-    unlogged = std::exchange(refusals_unlogged_, 0);
-  }
+  // Anyone may knock.
+  const absl::optional<uint64_t> unlogged =
+      refusals_.Admit(clock_->Monotonic());
+  if (!unlogged.has_value()) return;
   CAIRN_LOG(kWarning, "tracker",
             "a tracker was refused peer={} error=\"{}\" others_since_last={}",
-            peer, status, unlogged);
+            peer, status, *unlogged);
 }
 
 void ExchangeAnswerer::Remove(Round* round) {

@@ -18,6 +18,7 @@
 #include "absl/types/optional.h"
 #include "cairn/tracker/v1/membership_service.grpc.pb.h"
 #include "lib/base/clock.h"
+#include "lib/base/log_limiter.h"
 #include "lib/base/mutex.h"
 #include "services/tracker/api/call_observer.h"
 #include "services/tracker/api/exchange.h"
@@ -61,22 +62,19 @@ class ExchangeAnswerer {
     absl::Duration begun;  // Clock::Monotonic().
   };
 
-  void Refused(const absl::Status& status, const std::string& peer)
-      ABSL_LOCKS_EXCLUDED(mu_);
+  void Refused(const absl::Status& status, const std::string& peer);
   void Remove(Round* round) ABSL_LOCKS_EXCLUDED(mu_);
 
   Membership* const membership_;
   CallObserver* const observer_;
   Clock* const clock_;
+  LogLimiter refusals_;
 
   // Held while nothing else is taken.
   mutable Mutex mu_;
   std::shared_ptr<const ExchangeIdentity> identity_ ABSL_GUARDED_BY(mu_);
   std::map<Round*, Entry> rounds_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  absl::Duration refusal_logged_ ABSL_GUARDED_BY(mu_) =
-      -absl::InfiniteDuration();
-  uint64_t refusals_unlogged_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace tracker

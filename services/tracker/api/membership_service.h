@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "cairn/tracker/v1/membership_service.grpc.pb.h"
 #include "lib/base/clock.h"
+#include "lib/base/log_limiter.h"
 #include "lib/base/mutex.h"
 #include "services/tracker/api/call_observer.h"
 #include "services/tracker/api/exchange_answerer.h"
@@ -87,6 +88,7 @@ class MembershipServiceImpl : public v1::MembershipService::CallbackService {
   const MembershipServiceOptions options_;
   CallObserver* const observer_;
   Clock* const clock_;
+  LogLimiter refusals_;
   ExchangeAnswerer exchanges_;
 
   // Held while nothing else is taken, except the membership's.
@@ -94,9 +96,6 @@ class MembershipServiceImpl : public v1::MembershipService::CallbackService {
   std::map<Stream*, Entry> streams_ ABSL_GUARDED_BY(mu_);
   uint64_t peers_revision_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  absl::Duration refusal_logged_ ABSL_GUARDED_BY(mu_) =
-      -absl::InfiniteDuration();
-  uint64_t refusals_unlogged_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace tracker
