@@ -376,9 +376,7 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
     }
     changes_.Write();
   }
-  if (sync_needed_ && parts_.state->Unsynced().empty()) {
-    parts_.state->MarkSynced(parts_.state->Logs());
-  }
+  if (sync_needed_) parts_.state->MarkJournalSynced();
   return GroupResult::kDone;
 }
 

@@ -727,10 +727,7 @@ class EngineImpl : public Engine, public ReplicaStore {
       return found;
     }
     if (!may_block) return absl::nullopt;
-    // By the committer, between two groups: what it has made visible is known
-    // to whoever syncs then.
-    const absl::Status synced = committer_->Run(
-        [this](ChangeSet*) { return checkpointer_->SyncAll(); });
+    const absl::Status synced = Sync();
     if (!synced.ok()) {
       return Result(health_.broken() ? health_.OutcomeUnknown() : synced);
     }

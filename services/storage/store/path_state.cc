@@ -169,16 +169,18 @@ uint32_t PathState::NextLogOrigin() const {
   MutexLock lock(&mu_);
   return logs_.empty() ? 1 : logs_.rbegin()->first + 1;
 }
-bool PathState::MarkSynced(const std::vector<LogHead>& heads) {
-  bool more = false;
+void PathState::MarkSynced(const std::vector<LogHead>& heads) {
   MutexLock lock(&mu_);
   for (const LogHead& head : heads) {
     const auto it = logs_.find(head.origin);
-    if (it == logs_.end() || it->second.synced >= head.applied) continue;
-    it->second.synced = head.applied;
-    more = true;
+    if (it == logs_.end()) continue;
+    it->second.synced = std::max(it->second.synced, head.applied);
   }
-  return more;
+}
+void PathState::MarkJournalSynced() {
+  MutexLock lock(&mu_);
+  if (!unsynced_.empty()) return;
+  for (auto& [origin, head] : logs_) head.synced = head.applied;
 }
 void PathState::SetPassed(const std::vector<LogPosition>& passed) {
   MutexLock lock(&mu_);

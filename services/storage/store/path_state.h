@@ -109,8 +109,12 @@ class PathState {
   uint32_t NextLogOrigin() const;
 
   // Everything up to there is durable. `heads` is what Logs() said before it
-  // was made so. Returns whether more is now than was before.
-  bool MarkSynced(const std::vector<LogHead>& heads);
+  // was made so.
+  void MarkSynced(const std::vector<LogHead>& heads);
+
+  // All of the journal is durable: so is all that is applied, unless contents
+  // beside it are not.
+  void MarkJournalSynced();
 
   // What every member has, durably; see ReplicaStore::SetPassed().
   void SetPassed(const std::vector<LogPosition>& passed);
