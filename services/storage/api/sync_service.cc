@@ -61,12 +61,12 @@ absl::StatusOr<MemberCall> SyncServiceImpl::Admit(
 grpc::ServerWriteReactor<grpc::ByteBuffer>* SyncServiceImpl::Sync(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* buffer) {
   v1::SyncRequest request;
-  absl::StatusOr<MemberCall> call =
+  const absl::StatusOr<MemberCall> call =
       rpc::FromByteBuffer(*buffer, &request)
           ? Admit(context, "Sync", request.node_uuid(), request.group(),
                   request.store_path())
           : InvalidField("request", "the bytes are no SyncRequest message");
-  return new SyncStream(context_, &metrics_->sync, std::move(call), request);
+  return new SyncStream(context_, &metrics_->sync, call, request);
 }
 
 grpc::ServerUnaryReactor* SyncServiceImpl::AckSync(
@@ -101,13 +101,12 @@ grpc::ServerUnaryReactor* SyncServiceImpl::AckSync(
 grpc::ServerWriteReactor<grpc::ByteBuffer>* SyncServiceImpl::Snapshot(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* buffer) {
   v1::SnapshotRequest request;
-  absl::StatusOr<MemberCall> call =
+  const absl::StatusOr<MemberCall> call =
       rpc::FromByteBuffer(*buffer, &request)
           ? Admit(context, "Snapshot", request.node_uuid(), request.group(),
                   request.store_path())
           : InvalidField("request", "the bytes are no SnapshotRequest message");
-  return new SnapshotStream(context_, &metrics_->snapshot, std::move(call),
-                            request);
+  return new SnapshotStream(context_, &metrics_->snapshot, call, request);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* SyncServiceImpl::Fetch(

@@ -1,13 +1,14 @@
 #include "services/storage/api/sync_streams.h"
 
-#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/rpc/grpc_status.h"
+#include "services/storage/core/peer_transport.h"
+#include "services/storage/core/replica_log.h"
 #include "services/storage/core/replica_source.h"
-#include "services/storage/core/replica_store.h"
 #include "services/storage/sync/sync_wire.h"
 
 namespace cairn {
@@ -139,101 +140,57 @@ void MemberStream::OnDone() {
 }
 
 SyncStream::SyncStream(const CallContext& context, rpc::MethodMetrics* metrics,
-                       absl::StatusOr<MemberCall> call,
+                       const absl::StatusOr<MemberCall>& call,
                        const v1::SyncRequest& request)
     : MemberStream(context, metrics) {
   absl::Status status = call.status();
-  if (status.ok()) {
-    call_ = *std::move(call);
-    status = Prepare(request);
-  }
-  if (status.ok() && own_) {
-    tailing_ = true;
-    call_.replicator->AddTail(this);
-  }
-  Begin(status, call_.path);
+  if (status.ok()) status = Prepare(*call, request);
+  if (status.ok()) sender_->Start();
+  Begin(status, status.ok() ? call->path : nullptr);
 }
 
-absl::Status SyncStream::Prepare(const v1::SyncRequest& request) {
-  Acknowledgement said;
+absl::Status SyncStream::Prepare(const MemberCall& call,
+                                 const v1::SyncRequest& request) {
+  std::vector<LogRange> have;
   for (const v1::LogRange& range : request.have()) {
-    CAIRN_ASSIGN_OR_RETURN(const LogRange have, FromProto(range));
-    said.logs.push_back(have);
+    CAIRN_ASSIGN_OR_RETURN(const LogRange said, FromProto(range));
+    have.push_back(said);
   }
-  log_ = call_.path->replica()->Logs().front().log;
+  absl::optional<LogId> log;
   if (request.has_log()) {
-    CAIRN_ASSIGN_OR_RETURN(log_, FromProto(request.log()));
-  } else {
-    own_ = true;
+    CAIRN_ASSIGN_OR_RETURN(log, FromProto(request.log()));
   }
-  for (const LogRange& have : said.logs) {
-    if (have.log == log_) sent_ = have.applied;
-  }
+  sender_.emplace(call.caller, call.path, call.replicator, log, have,
+                  ChangeLimits{}, [this] { Wake(); });
   return absl::OkStatus();
 }
 
-void SyncStream::OnHeartbeat() {
-  heartbeat_.store(true);
-  Wake();
-}
-
 absl::StatusOr<absl::optional<grpc::ByteBuffer>> SyncStream::Produce() {
-  SyncBatch batch;
-  batch.log = log_;
-  // Before the log is read: who commits now may wait for what is read then.
-  batch.ack_wanted = call_.replicator->ack_wanted();
-  batch.sync_wanted = call_.replicator->sync_wanted();
-  CAIRN_ASSIGN_OR_RETURN(batch.changes, ReadChanges(call_.path.get(), log_,
-                                                    sent_, ChangeLimits{}));
-  if (batch.changes.empty()) {
-    if (own_ && !following_) {
-      following_ = true;
-      call_.replicator->waits()->SetFollowing(call_.caller, this, true);
-    }
-    if (!own_) SetLast();
-  } else {
-    sent_ = batch.changes.back().change.sequence;
-  }
-  if (heartbeat_.exchange(false)) batch.logs = call_.path->replica()->Logs();
-  if (batch.changes.empty() && batch.logs.empty()) {
-    return absl::optional<grpc::ByteBuffer>();
-  }
-  return absl::optional<grpc::ByteBuffer>(MakeSyncResponse(batch));
+  CAIRN_ASSIGN_OR_RETURN(const absl::optional<SyncBatch> batch,
+                         sender_->Next());
+  if (sender_->done()) SetLast();
+  if (!batch.has_value()) return absl::optional<grpc::ByteBuffer>();
+  return absl::optional<grpc::ByteBuffer>(MakeSyncResponse(*batch));
 }
 
 void SyncStream::Ended() {
-  if (tailing_) call_.replicator->RemoveTail(this);
-  if (following_) {
-    call_.replicator->waits()->SetFollowing(call_.caller, this, false);
-  }
+  if (sender_.has_value()) sender_->Stop();
 }
 
 SnapshotStream::SnapshotStream(const CallContext& context,
                                rpc::MethodMetrics* metrics,
-                               absl::StatusOr<MemberCall> call,
+                               const absl::StatusOr<MemberCall>& call,
                                const v1::SnapshotRequest& request)
-    : MemberStream(context, metrics), next_(request.from()) {
-  absl::Status status = call.status();
-  if (status.ok()) call_ = *std::move(call);
-  Begin(status, call_.path);
+    : MemberStream(context, metrics) {
+  if (call.ok()) sender_.emplace(call->path, request.from(), ChangeLimits{});
+  Begin(call.status(), call.ok() ? call->path : nullptr);
 }
 
 absl::StatusOr<absl::optional<grpc::ByteBuffer>> SnapshotStream::Produce() {
-  SnapshotBatch batch;
-  if (!begun_) {
-    begun_ = true;
-    CAIRN_ASSIGN_OR_RETURN(logs_, call_.path->replica()->BeginSnapshot());
-    batch.logs = logs_;
-  }
-  CAIRN_ASSIGN_OR_RETURN(
-      SnapshotChanges page,
-      ReadSnapshotChanges(call_.path.get(), next_, ChangeLimits{}));
-  batch.changes = std::move(page.changes);
-  batch.next = page.next;
-  batch.end = page.next.empty();
-  next_ = std::move(page.next);
+  CAIRN_ASSIGN_OR_RETURN(const SnapshotBatch batch, sender_->Next());
   if (batch.end) SetLast();
-  return absl::optional<grpc::ByteBuffer>(MakeSnapshotResponse(batch, logs_));
+  return absl::optional<grpc::ByteBuffer>(
+      MakeSnapshotResponse(batch, sender_->logs()));
 }
 
 }  // namespace storage

@@ -17,8 +17,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -29,6 +27,7 @@
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
 #include "services/storage/api/call_context.h"
+#include "services/storage/core/log_sender.h"
 #include "services/storage/core/replicator.h"
 #include "services/storage/core/store_path.h"
 
@@ -97,41 +96,30 @@ class MemberStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   absl::optional<absl::Status> end_ ABSL_GUARDED_BY(mu_);
 };
 
-class SyncStream : public MemberStream, public LogTail {
+class SyncStream : public MemberStream {
  public:
   SyncStream(const CallContext& context, rpc::MethodMetrics* metrics,
-             absl::StatusOr<MemberCall> call, const v1::SyncRequest& request);
-
-  void OnGrown() override { Wake(); }
-  void OnHeartbeat() override;
+             const absl::StatusOr<MemberCall>& call,
+             const v1::SyncRequest& request);
 
  private:
-  absl::Status Prepare(const v1::SyncRequest& request);
+  absl::Status Prepare(const MemberCall& call, const v1::SyncRequest& request);
   absl::StatusOr<absl::optional<grpc::ByteBuffer>> Produce() override;
   void Ended() override;
 
-  MemberCall call_;
-  LogId log_;
-  bool own_ = false;
-  uint64_t sent_ = 0;  // Sequence.
-  bool following_ = false;
-  bool tailing_ = false;
-  std::atomic<bool> heartbeat_{true};
+  absl::optional<LogSender> sender_;  // Unset if the call was refused.
 };
 
 class SnapshotStream : public MemberStream {
  public:
   SnapshotStream(const CallContext& context, rpc::MethodMetrics* metrics,
-                 absl::StatusOr<MemberCall> call,
+                 const absl::StatusOr<MemberCall>& call,
                  const v1::SnapshotRequest& request);
 
  private:
   absl::StatusOr<absl::optional<grpc::ByteBuffer>> Produce() override;
 
-  MemberCall call_;
-  std::string next_;
-  bool begun_ = false;
-  std::vector<LogRange> logs_;
+  absl::optional<SnapshotSender> sender_;  // Unset if the call was refused.
 };
 
 }  // namespace storage

@@ -1,0 +1,94 @@
+#include "services/storage/core/log_sender.h"
+
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/base/status_macros.h"
+#include "services/storage/core/replica_store.h"
+
+namespace cairn {
+namespace storage {
+
+LogSender::LogSender(const Uuid& caller, std::shared_ptr<StorePath> path,
+                     Replicator* replicator, const absl::optional<LogId>& log,
+                     const std::vector<LogRange>& have,
+                     const ChangeLimits& limits, std::function<void()> wake)
+    : caller_(caller),
+      path_(std::move(path)),
+      replicator_(replicator),
+      limits_(limits),
+      wake_(std::move(wake)),
+      own_(!log.has_value()),
+      log_(log.has_value() ? *log : path_->replica()->Logs().front().log) {
+  for (const LogRange& range : have) {
+    if (range.log == log_) sent_ = range.applied;
+  }
+}
+
+LogSender::~LogSender() { CAIRN_CHECK(!started_); }
+
+void LogSender::Start() {
+  started_ = true;
+  if (own_) replicator_->AddTail(this);
+}
+
+void LogSender::Stop() {
+  if (!started_) return;
+  started_ = false;
+  if (own_) replicator_->RemoveTail(this);
+  if (following_) {
+    replicator_->waits()->SetFollowing(caller_, this, false);
+  }
+}
+
+void LogSender::OnHeartbeat() {
+  heartbeat_.store(true);
+  wake_();
+}
+
+absl::StatusOr<absl::optional<SyncBatch>> LogSender::Next() {
+  SyncBatch batch;
+  batch.log = log_;
+  // Before the log is read: who commits now may wait for what is read then.
+  batch.ack_wanted = replicator_->ack_wanted();
+  batch.sync_wanted = replicator_->sync_wanted();
+  CAIRN_ASSIGN_OR_RETURN(batch.changes,
+                         ReadChanges(path_.get(), log_, sent_, limits_));
+  if (batch.changes.empty()) {
+    if (own_ && !following_) {
+      following_ = true;
+      replicator_->waits()->SetFollowing(caller_, this, true);
+    }
+    if (!own_) done_ = true;
+  } else {
+    sent_ = batch.changes.back().change.sequence;
+  }
+  if (heartbeat_.exchange(false)) batch.logs = path_->replica()->Logs();
+  if (batch.changes.empty() && batch.logs.empty()) {
+    return absl::optional<SyncBatch>();
+  }
+  return absl::optional<SyncBatch>(std::move(batch));
+}
+
+SnapshotSender::SnapshotSender(std::shared_ptr<StorePath> path,
+                               std::string from, const ChangeLimits& limits)
+    : path_(std::move(path)), limits_(limits), next_(std::move(from)) {}
+
+absl::StatusOr<SnapshotBatch> SnapshotSender::Next() {
+  SnapshotBatch batch;
+  if (!begun_) {
+    begun_ = true;
+    CAIRN_ASSIGN_OR_RETURN(logs_, path_->replica()->BeginSnapshot());
+    batch.logs = logs_;
+  }
+  CAIRN_ASSIGN_OR_RETURN(SnapshotChanges page,
+                         ReadSnapshotChanges(path_.get(), next_, limits_));
+  batch.changes = std::move(page.changes);
+  batch.next = page.next;
+  batch.end = page.next.empty();
+  next_ = std::move(page.next);
+  return batch;
+}
+
+}  // namespace storage
+}  // namespace cairn
