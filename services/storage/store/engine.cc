@@ -320,12 +320,13 @@ class EngineImpl : public Engine, public ReplicaStore {
           absl::StatusCode::kNotFound, ErrorReason::kUnknownLog,
           absl::StrCat("log ", log.ToString(), " is not known to this path"));
     }
+    // As of before the read: the log may grow meanwhile, which is no gap.
+    const uint64_t applied = head.applied;
     CAIRN_ASSIGN_OR_RETURN(const std::vector<Index::LogRow> rows,
                            index_->ReadLog(head.origin, after, limit));
     // Asked again: it may have been cut while it was read.
     state_.FindLog(log, &head);
-    if (after < head.cut ||
-        (rows.empty() && limit > 0 && after < head.applied)) {
+    if (after < head.cut || (rows.empty() && limit > 0 && after < applied)) {
       return ErrorWithReason(
           absl::StatusCode::kOutOfRange, ErrorReason::kLogCut,
           absl::StrCat("log ", log.ToString(), " has no entry ", after + 1,

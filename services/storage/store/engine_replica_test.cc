@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -486,6 +487,29 @@ void ExpectPrefix(Member* from, Member* to, const LogId& log) {
       EXPECT_THAT(ReadFile(to->path(), entry.name), IsOkAndHolds(*content));
     }
   }
+}
+
+// Who reads at the end of a log that grows finds nothing there or the next
+// entry, and never a gap.
+TEST(EngineReplicaTest, TheEndOfALogThatGrowsIsNotACut) {
+  constexpr uint64_t kChanges = 3000;
+  Member a(1);
+  ASSERT_THAT(PutFile(a.path(), "first", "x"), IsOk());
+  const LogId log = a.own_log().log;
+  std::thread writer([&a] {
+    for (uint64_t i = 1; i < kChanges; ++i) {
+      CAIRN_CHECK_OK(PutFile(a.path(), absl::StrCat("f", i), "x").status());
+    }
+  });
+  uint64_t read = 0;
+  absl::Status failed;
+  while (read < kChanges && failed.ok()) {
+    const auto entries = a.replica()->ReadLog(log, read, 512);
+    failed = entries.status();
+    if (entries.ok()) read += entries->size();
+  }
+  writer.join();
+  EXPECT_THAT(failed, IsOk());
 }
 
 TEST(EngineReplicaTest, APowerCutAtAnyChangeOfTheDiskLeavesAWholePrefix) {
