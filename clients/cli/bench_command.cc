@@ -13,6 +13,7 @@
 #include "clients/cli/bench/report.h"
 #include "clients/cli/cluster_nodes.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/durability.h"
 #include "clients/cli/format.h"
 #include "clients/cli/grpcurl.h"
 #include "clients/cli/local_files.h"
@@ -81,7 +82,7 @@ absl::StatusOr<LoadOptions> OptionsOf(const BenchFlags& flags,
     }
     options.duration = duration;
   }
-  CAIRN_ASSIGN_OR_RETURN(options.level, ParseLevel(flags.level));
+  CAIRN_ASSIGN_OR_RETURN(options.durability, ParseDurability(flags.durability));
   options.group = flags.group;
   options.extension = flags.extension;
   CAIRN_ASSIGN_OR_RETURN(options.sizes, SizeDistribution::Parse(flags.size));

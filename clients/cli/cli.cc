@@ -65,7 +65,7 @@ class Commands {
   // `-j`, `--manifest`, `--level`, as they are everywhere.
   static void AddJobs(CLI::App* command, int* jobs);
   static void AddManifest(CLI::App* command, std::string* manifest);
-  static void AddLevel(CLI::App* command, std::string* level);
+  static void AddDurability(CLI::App* command, DurabilityFlags* flags);
   static void AddFileIds(CLI::App* command, std::vector<std::string>* ids);
   static void AddDecision(CLI::App* command, DecisionFlags* flags);
 
@@ -178,13 +178,20 @@ void Commands::AddManifest(CLI::App* command, std::string* manifest) {
                       "All files of a list that `cairn put` wrote.");
 }
 
-void Commands::AddLevel(CLI::App* command, std::string* level) {
+void Commands::AddDurability(CLI::App* command, DurabilityFlags* flags) {
   command
-      ->add_option("--level", *level,
+      ->add_option("--level", flags->level,
                    "What an answer survives: cached a killed process, "
                    "synced a power cut.")
       ->check(CLI::IsMember({"cached", "synced"}))
       ->capture_default_str();
+  command
+      ->add_option("--replicas", flags->replicas,
+                   "Members that must have it; 0 is the group's default.")
+      ->check(CLI::Range(0, 32));
+  command->add_flag("--required", flags->required,
+                    "Fails where fewer members can have it, instead of "
+                    "making do with those that are up.");
 }
 
 void Commands::AddFileIds(CLI::App* command, std::vector<std::string>* ids) {
@@ -209,11 +216,8 @@ void Commands::AddPut() {
   put->add_option("--ext", put_.extension,
                   "Extension in the ID instead of the file's own; '' for "
                   "none.");
-  AddLevel(put, &put_.level);
+  AddDurability(put, &put_.durability);
   put->add_option("--group", put_.group, "Group to store in.");
-  put->add_option("--replicas", put_.replicas,
-                  "Members that must have it; 0 is the group's default.")
-      ->check(CLI::Range(0, 32));
   put->add_option("--store-path", put_.store_path,
                   "Number of the store path on the node.")
       ->check(CLI::Range(0, 255));
@@ -252,7 +256,7 @@ void Commands::AddRm() {
   AddManifest(rm, &rm_.manifest);
   rm->add_flag("-f,--ignore-missing", rm_.ignore_missing,
                "Files that are not there are no error.");
-  AddLevel(rm, &rm_.level);
+  AddDurability(rm, &rm_.durability);
   AddJobs(rm, &rm_.jobs);
 }
 
@@ -405,7 +409,7 @@ void Commands::AddBench() {
                    "flight.")
       ->check(CLI::IsMember({"callback", "blocking"}))
       ->capture_default_str();
-  AddLevel(bench, &bench_.level);
+  AddDurability(bench, &bench_.durability);
   bench->add_option("--group", bench_.group, "Group to store in.");
   bench->add_option("--ext", bench_.extension, "Extension of the files.");
   bench->add_option("--order", bench_.order, "Of files: random, sequential.")

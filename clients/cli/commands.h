@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "clients/cli/durability.h"
 #include "clients/cli/exit_code.h"
 #include "clients/cli/session.h"
 
@@ -21,9 +22,8 @@ struct PutFlags {
   std::string manifest;
   std::string extension;  // Instead of each file's own.
   bool has_extension = false;
-  std::string level = "synced";  // cached, synced
+  DurabilityFlags durability;
   std::string group;
-  int replicas = 0;
   int store_path = -1;     // Any.
   std::string request_id;  // With one file only.
 };
@@ -47,7 +47,7 @@ struct RmFlags {
   std::vector<std::string> file_ids;
   std::string manifest;  // Instead of file_ids.
   bool ignore_missing = false;
-  std::string level = "synced";
+  DurabilityFlags durability;
   int jobs = 64;
 };
 ExitCode RunRm(const RmFlags& flags, Session* session);
@@ -122,7 +122,7 @@ struct BenchFlags {
   std::string duration;       // Of each phase.
   int in_flight = 64;
   std::string mode = "callback";  // callback, blocking
-  std::string level = "cached";
+  DurabilityFlags durability = {"cached"};
   std::string group;
   std::string extension;
   std::string order = "random";    // random, sequential

@@ -121,9 +121,15 @@ TEST_F(GrpcurlTest, GetPutsTheChunksTogether) {
 }
 
 TEST_F(GrpcurlTest, TheOthersNameTheirMethods) {
-  const auto rm = RunPrinted({"rm", kId, "--storage", "s:1"});
+  const auto rm = RunPrinted(
+      {"rm", kId, "--storage", "s:1", "--replicas", "2", "--required"});
   EXPECT_EQ(rm[0], "s:1 cairn.storage.v1.FileService/Delete");
-  EXPECT_EQ(Parse<storage::v1::DeleteRequest>(rm[1]).file_id(), kId);
+  const auto deletion = Parse<storage::v1::DeleteRequest>(rm[1]);
+  EXPECT_EQ(deletion.file_id(), kId);
+  EXPECT_EQ(deletion.durability().level(), common::v1::DURABILITY_LEVEL_SYNCED);
+  EXPECT_EQ(deletion.durability().replicas(), 2u);
+  EXPECT_EQ(deletion.durability().policy(),
+            common::v1::REPLICA_POLICY_REQUIRED);
   for (const auto& [command, method] :
        std::vector<std::pair<std::string, std::string>>{
            {"nodes", "TrackerService/ListNodes"},

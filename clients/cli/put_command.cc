@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/durability.h"
 #include "clients/cli/format.h"
 #include "clients/cli/local_files.h"
 #include "clients/cli/manifest.h"
@@ -55,8 +56,7 @@ class PipeReader : public client::ContentReader {
 absl::StatusOr<client::PutOptions> OptionsOf(const PutFlags& flags,
                                              const Session& session) {
   client::PutOptions options;
-  CAIRN_ASSIGN_OR_RETURN(options.durability.level, ParseLevel(flags.level));
-  options.durability.replicas = static_cast<uint32_t>(flags.replicas);
+  CAIRN_ASSIGN_OR_RETURN(options.durability, ParseDurability(flags.durability));
   options.group = flags.group;
   options.timeout = session.timeout();
   if (flags.store_path >= 0) {

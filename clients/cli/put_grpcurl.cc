@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "clients/cli/durability.h"
 #include "clients/cli/grpcurl.h"
 #include "clients/cli/local_files.h"
 #include "clients/cli/result_json.h"
@@ -61,7 +61,8 @@ absl::StatusOr<std::string> GrpcurlForPut(const PutFlags& flags,
   CAIRN_ASSIGN_OR_RETURN(const std::string content,
                          ReadWholeFile(FileSystem::Real(), AbsolutePath(path),
                                        kGrpcurlFileBytesMax));
-  CAIRN_RETURN_IF_ERROR(ParseLevel(flags.level).status());
+  CAIRN_ASSIGN_OR_RETURN(const client::Durability durability,
+                         ParseDurability(flags.durability));
 
   Json spec;
   spec["requestId"] =
@@ -72,9 +73,7 @@ absl::StatusOr<std::string> GrpcurlForPut(const PutFlags& flags,
       flags.has_extension ? flags.extension : ExtensionOf(path);
   if (!extension.empty()) spec["extension"] = extension;
   spec["sizeBytes"] = absl::StrCat(content.size());
-  spec["durability"]["level"] =
-      absl::StrCat("DURABILITY_LEVEL_", absl::AsciiStrToUpper(flags.level));
-  if (flags.replicas > 0) spec["durability"]["replicas"] = flags.replicas;
+  spec["durability"] = DurabilityRequestJson(durability);
 
   std::string lines = NodeForUpload(session, flags.group);
   Json first;

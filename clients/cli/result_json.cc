@@ -2,7 +2,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "clients/cli/format.h"
-#include "lib/base/error_reason.h"
 #include "nlohmann/json.hpp"
 
 namespace cairn {
@@ -33,14 +32,6 @@ std::string KindName(client::FileKind kind) {
 
 std::string LevelName(client::DurabilityLevel level) {
   return level == client::DurabilityLevel::kCached ? "cached" : "synced";
-}
-
-absl::StatusOr<client::DurabilityLevel> ParseLevel(absl::string_view name) {
-  if (name == "cached") return client::DurabilityLevel::kCached;
-  if (name == "synced") return client::DurabilityLevel::kSynced;
-  return ErrorWithReason(
-      absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
-      absl::StrCat("--level ", name, ": write cached or synced"));
 }
 
 }  // namespace cli

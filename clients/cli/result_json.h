@@ -5,8 +5,6 @@
 
 #include <string>
 
-#include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "clients/cli/session.h"
 #include "clients/cpp/types.h"
 
@@ -21,10 +19,6 @@ std::string KindName(client::FileKind kind);
 
 // "cached", "synced".
 std::string LevelName(client::DurabilityLevel level);
-
-// The reverse.
-//   INVALID_ARGUMENT  neither.
-absl::StatusOr<client::DurabilityLevel> ParseLevel(absl::string_view name);
 
 }  // namespace cli
 }  // namespace cairn

@@ -3,9 +3,9 @@
 #include <memory>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/durability.h"
 #include "clients/cli/file_list.h"
 #include "clients/cli/format.h"
 #include "clients/cli/grpcurl.h"
@@ -103,14 +103,14 @@ ExitCode RunRm(const RmFlags& flags, Session* session) {
   const absl::StatusOr<std::vector<ListedFile>> files =
       ListFiles(flags.file_ids, flags.manifest);
   if (!files.ok()) return session->Fail(files.status());
-  const absl::StatusOr<client::DurabilityLevel> level = ParseLevel(flags.level);
-  if (!level.ok()) return session->Fail(level.status());
+  const absl::StatusOr<client::Durability> durability =
+      ParseDurability(flags.durability);
+  if (!durability.ok()) return session->Fail(durability.status());
   if (session->flags().print_grpcurl) {
     for (const ListedFile& file : *files) {
       Json request;
       request["fileId"] = file.file_id;
-      request["durability"]["level"] =
-          absl::StrCat("DURABILITY_LEVEL_", absl::AsciiStrToUpper(flags.level));
+      request["durability"] = DurabilityRequestJson(*durability);
       session->Write(NodeForFile(*session, file.file_id));
       session->Print(GrpcurlCall(
           *session, kNodeWord, "cairn.storage.v1.FileService/Delete", request));
@@ -118,7 +118,7 @@ ExitCode RunRm(const RmFlags& flags, Session* session) {
     return kExitOk;
   }
   client::DeleteOptions options;
-  options.durability.level = *level;
+  options.durability = *durability;
   options.timeout = session->timeout();
   return RmRun(flags, session).Run(*files, options);
 }

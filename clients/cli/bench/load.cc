@@ -198,11 +198,11 @@ Load::Load(client::Client* client, const Content& content,
       first_index_(files->size()) {
   put_options_.group = options.group;
   put_options_.extension = options.extension;
-  put_options_.durability.level = options.level;
+  put_options_.durability = options.durability;
   put_options_.timeout = options.timeout;
   get_options_.timeout = options.timeout;
   stat_options_.timeout = options.timeout;
-  delete_options_.durability.level = options.level;
+  delete_options_.durability = options.durability;
   delete_options_.timeout = options.timeout;
 }
 

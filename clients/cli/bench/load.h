@@ -63,7 +63,7 @@ struct LoadOptions {
   absl::optional<int64_t> count;
   absl::optional<absl::Duration> duration;
 
-  client::DurabilityLevel level = client::DurabilityLevel::kCached;
+  client::Durability durability = {client::DurabilityLevel::kCached};
   std::string group;
   std::string extension;
   SizeDistribution sizes;  // Of what is put.

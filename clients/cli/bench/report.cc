@@ -67,7 +67,10 @@ Json PhaseJson(const LoadOptions& options, const LoadResult& result,
   }
   phase["in_flight"] = options.in_flight;
   phase["mode"] = result.blocking ? "blocking" : "callback";
-  phase["level"] = LevelName(options.level);
+  phase["level"] = LevelName(options.durability.level);
+  phase["replicas"] = options.durability.replicas;
+  phase["required"] =
+      options.durability.policy == client::ReplicaPolicy::kRequired;
   phase["errors"] = result.errors;
   phase["damaged"] = result.damaged;
   phase["errors_by_reason"] = Json::object();
