@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "clients/probe/lag.h"
 #include "clients/probe/probe_server.h"
 #include "clients/probe/probes.h"
 #include "lib/base/mutex.h"  // Switches the deadlock search of gRPC's locks off.
@@ -73,6 +74,9 @@ int Main(int argc, char** argv) {
   int64_t total_bytes = int64_t{1} << 30;
   int64_t chunk_bytes = 256 << 10;
   double seconds = 3;
+  std::string from;
+  std::string to;
+  double quiet_seconds = 1;
 
   CLI::App* const serve =
       app.add_subcommand("serve", "Serve the gRPC probes until SIGTERM.");
@@ -109,6 +113,27 @@ int Main(int argc, char** argv) {
   for (CLI::App* const timed : {echo, sync}) {
     timed->add_option("--seconds", seconds, "How long to measure.");
   }
+  CLI::App* const lag = app.add_subcommand(
+      "lag",
+      "How far a member of a group is behind another that takes files: starts "
+      "before the load and ends after it.");
+  lag->add_option("--from", from, "Address of the node that takes them.")
+      ->required();
+  lag->add_option("--to", to, "Address of the member that follows.")
+      ->required();
+  lag->add_option("--quiet", quiet_seconds,
+                  "The load is over after so long without a change.");
+  double limit_seconds = 600;
+  int64_t files = 0;
+  int64_t live_bytes = 0;
+  CLI::App* const filled = app.add_subcommand(
+      "filled", "Wait until a node has so many files, contents and all.");
+  filled->add_option("--target", target, "Address of the node.")->required();
+  filled->add_option("--files", files, "How many.")->required();
+  filled->add_option("--bytes", live_bytes, "Of all of them together.");
+  for (CLI::App* const watch : {lag, filled}) {
+    watch->add_option("--limit", limit_seconds, "Seconds to watch at most.");
+  }
   CLI11_PARSE(app, argc, argv);
 
   if (serve->parsed()) return Serve(listen, ready_file);
@@ -124,6 +149,14 @@ int Main(int argc, char** argv) {
   }
   if (sync->parsed()) {
     return Print(ProbeSync(directory, absl::Seconds(seconds)));
+  }
+  if (lag->parsed()) {
+    return Print(ProbeLag(from, to, absl::Seconds(quiet_seconds),
+                          absl::Seconds(limit_seconds)));
+  }
+  if (filled->parsed()) {
+    return Print(
+        ProbeFilled(target, files, live_bytes, absl::Seconds(limit_seconds)));
   }
   return Print(ProbeSequentialFile(directory, total_bytes));
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Measures a standalone node against reference probes in the same run.
+"""Measures a standalone node, and groups of members, against reference probes in the same run.
 
 Each row compares a work of Cairn with a probe that does the like without it, on
 the same machine, one right after the other, several times over; what counts is
@@ -86,7 +86,9 @@ def summarise(row, rounds):
 
     def score(measured):
         value, _, required = measured
-        return value / required if row.bound == "at least" else required / value
+        if row.bound == "at least":
+            return value / required
+        return required / value if value else float("inf")
 
     ordered = sorted(rounds, key=score)
     value, probe, required = ordered[(len(ordered) - 1) // 2]
@@ -166,6 +168,7 @@ def measure(rows, settings, folder, arguments):
             place = os.path.join(folder, "own")
             for name, measured in row.measure_own(arguments, place, settings):
                 rounds.setdefault(name, []).append(measured)
+                print(f"  {name}: {number(measured[0])} (required {number(measured[2])})", file=sys.stderr, flush=True)
             shutil.rmtree(place, ignore_errors=True)
 
     results = []
@@ -179,8 +182,8 @@ def measure(rows, settings, folder, arguments):
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--standalone", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--cairn", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--probe", required=True, help=argparse.SUPPRESS)
+    for program in ("tracker", "storage", "cairn", "probe"):
+        parser.add_argument(f"--{program}", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--gate", action="store_true", help="exit 1 when a row misses what it must reach")
     parser.add_argument("--json", metavar="FILE", help="write the results there too")
     parser.add_argument("--quick", action="store_true", help="short rounds and fewer files: to see that it works")

@@ -1,10 +1,12 @@
-"""Processes that are measured: a standalone node and the probes' server."""
+"""Processes that are measured: a standalone node, a group of members, and the probes' server."""
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import time
+import uuid
 
 _READY_SECONDS = 120
 
@@ -131,50 +133,61 @@ class Probe(Server):
         """Sequential write and read of one file, without Cairn."""
         return self.run("file")
 
+    def start_lag(self, taker, follower):
+        """Watches how far one member is behind another until a load is over; see `cairn-probe lag`."""
+        # pylint: disable=consider-using-with
+        return subprocess.Popen(
+            [self.program, "lag", f"--from={taker}", f"--to={follower}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8",
+        )
+
+    def filled(self, node, files, size):
+        """Seconds until a node has so many files of a size, contents and all."""
+        return run_json([
+            self.program, "filled", f"--target={node}", f"--files={files}", f"--bytes={files * size}",
+        ])["seconds"]
+
     def syncs(self, seconds):
         return self.run("sync", f"--seconds={seconds}")["syncs_per_second"]
 
 
-class Node(Server):
-    """cairn-standalone, and the `cairn` command pointed at it.
+class Caller:
+    """The `cairn` command, pointed at a node or at trackers.
 
-    The storage is called directly: the tracker is not on the way of a call.
+    A class that mixes it in has `cairn`, `target` (the flag that says where to),
+    `folder`, `runs` (what each `cairn bench` said, for the record) and `files`
+    (lists of stored files, by number and size).
     """
 
-    def __init__(self, program, cairn, folder):
-        self.cairn = cairn
-        self.folder = folder
-        self.runs = []  # What each `cairn bench` said, for the record.
-        self.files = {}  # Lists of stored files, by number and size.
-        data = os.path.join(folder, "data")
-        super().__init__([program, f"--data={data}", "--listen=127.0.0.1:0"], folder, "node")
-
-    def ready(self, text):
-        self.address = json.loads(text)["storage"]
-
-    def bench(self, operation, size, in_flight, level="cached", seconds=None, count=None, files=None):
+    def bench(self, operation, size, in_flight, level="cached", seconds=None, count=None, files=None,
+              replicas=None, node=None):
         """What `cairn bench` says of one operation, see docs/cli.md.
 
-        `files` is of how many stored files the operation is to choose.
+        `files` is of how many stored files the operation is to choose; `replicas`
+        how many members are required to have it; `node` whom to call, instead of
+        all.
         """
         options = [f"--size={size}", f"--in-flight={in_flight}", f"--level={level}"]
+        if replicas is not None:
+            options += [f"--replicas={replicas}", "--required"]
         if count is not None:
             options.append(f"--count={count}")
         elif seconds is not None:
             options.append(f"--duration={seconds}s")
         if files is not None:
             options.append(f"--files-in={self.store(files, size)}")
-        return self.run_bench([operation], options)
+        return self.run_bench([operation], options, node)
 
     def bench_delete(self, size, in_flight, level, files):
         """Deletes files that are stored for it."""
         options = [f"--size={size}", f"--in-flight={in_flight}", f"--level={level}", f"--count={files}"]
         return self.run_bench(["put", "delete"], options)
 
-    def run_bench(self, operations, options):
+    def run_bench(self, operations, options, node=None):
         """The last phase of a run, in which nothing may have failed."""
+        target = [f"--storage={node.address}"] if node else self.target()
         report = run_json([
-            self.cairn, f"--storage={self.address}", "--json", "--no-progress", "bench", *operations, *options,
+            self.cairn, *target, "--json", "--no-progress", "bench", *operations, *options,
         ])
         for phase in report["phases"]:
             if phase["errors"] or phase["damaged"]:
@@ -197,6 +210,111 @@ class Node(Server):
     def fill(self, count, size):
         """Stores files that nobody will ask for."""
         self.run_bench(["put"], [f"--size={size}", "--in-flight=256", "--level=cached", f"--count={count}"])
+
+
+class Node(Server, Caller):
+    """cairn-standalone, called directly: the tracker is not on the way of a call."""
+
+    def __init__(self, program, cairn, folder):
+        self.cairn = cairn
+        self.folder = folder
+        self.runs = []
+        self.files = {}
+        data = os.path.join(folder, "data")
+        super().__init__([program, f"--data={data}", "--listen=127.0.0.1:0"], folder, "node")
+
+    def ready(self, text):
+        self.address = json.loads(text)["storage"]
+
+    def target(self):
+        return [f"--storage={self.address}"]
+
+
+class Daemon(Server):
+    """cairn-tracker or cairn-storage with a configuration of its own.
+
+    Listens where it did before when it is started again, so that others find it.
+    """
+
+    def __init__(self, program, folder, name, lines):
+        self.folder = os.path.join(folder, name)
+        self.lines = lines
+        self.config = os.path.join(self.folder, "config")
+        os.makedirs(self.folder, exist_ok=True)
+        self.address = None
+        super().__init__([program, f"--config={self.config}"], self.folder, name)
+
+    def start(self):
+        listen = self.address or "127.0.0.1:0"
+        with open(self.config, "w", encoding="utf-8") as out:
+            out.write("\n".join([f'listen: "{listen}"'] + self.lines) + "\n")
+        return super().start()
+
+    def ready(self, text):
+        self.address = json.loads(text)["listen"].split(",")[0]
+
+    def kill(self):
+        """SIGKILL, and waits until it is gone."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Group(Caller):
+    """A tracker and some members of one group, called through the tracker."""
+
+    def __init__(self, arguments, folder, members):
+        self.arguments = arguments
+        self.cairn = arguments.cairn
+        self.folder = folder
+        self.runs = []
+        self.files = {}
+        self.members = []
+        self.common = [f'cluster_id: "{uuid.uuid4()}"', f'cluster_secret: "{secrets.token_hex(16)}"']
+        self.first_members = members
+        self.tracker = None
+
+    def add(self):
+        """Starts one more member, with an empty disk."""
+        name = f"storage{len(self.members)}"
+        path = os.path.join(self.folder, name, "path")
+        self.members.append(Daemon(self.arguments.storage, self.folder, name, self.common + [
+            f'name: "{name}"', f'trackers: "{self.tracker.address}"', f'store_paths {{ directory: "{path}" }}',
+        ]))
+        return self.members[-1]
+
+    def target(self):
+        return [f"--tracker={self.tracker.address}"]
+
+    def await_replicas(self, replicas):
+        """Waits until the members follow each other."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline:
+            done = subprocess.run(
+                [self.cairn, *self.target(), "--json", "--no-progress", "bench", "put", "--count=20", "--size=1KiB",
+                 "--in-flight=1", f"--replicas={replicas}", "--required"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
+            )
+            if done.returncode == 0:
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"{replicas} members do not follow each other; see {self.folder}/*/*.log")
+
+    def __enter__(self):
+        try:
+            self.tracker = Daemon(self.arguments.tracker, self.folder, "tracker", self.common + [
+                'name: "tracker"', f'data_dir: "{os.path.join(self.folder, "tracker", "data")}"',
+            ])
+            for _ in range(self.first_members):
+                self.add()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for daemon in self.members + [self.tracker]:
+            if daemon is not None:
+                daemon.__exit__()
 
 
 def disk_bytes(folder):

@@ -6,10 +6,13 @@ may be, in the row's unit, given what the probe just showed.
 """
 
 import dataclasses
+import json
 import os
+import shutil
+import threading
 import typing
 
-from node import Node, disk_bytes, rusage_of
+from node import Group, Node, Probe, disk_bytes, rusage_of
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -25,11 +28,16 @@ class Settings:
     large_bytes: int = GIB
     many_files: int = 1_000_000
     warm_bytes: int = 8 * GIB
+    lag_seconds: float = 30.0
+    catch_up_files: int = 200_000
+    copy_bytes: int = 4 * GIB
+    failover_seconds: float = 15.0
 
     @staticmethod
     def quick():
         return Settings(rounds=1, seconds=1.0, files=2_000, large_bytes=128 * MIB, many_files=20_000,
-                        warm_bytes=GIB)
+                        warm_bytes=GIB, lag_seconds=3.0, catch_up_files=5_000, copy_bytes=256 * MIB,
+                        failover_seconds=8.0)
 
 
 @dataclasses.dataclass
@@ -166,6 +174,136 @@ class ManyFiles:
         return min(times)
 
 
+class TwoMembers:
+    """What it costs that a second member has a file before the answer."""
+
+    own_node = True
+    prepare = None
+    work = "put 4 KiB, 64 in flight, CACHED, 2 of 2 members"
+    row = Row(work, "/s")
+
+    def parts(self):
+        return [self.row]
+
+    def measure_own(self, arguments, folder, settings):
+        with Group(arguments, os.path.join(folder, "one"), 1) as one, \
+                Group(arguments, os.path.join(folder, "two"), 2) as two:
+            two.await_replicas(2)
+            for _ in range(settings.rounds):
+                rates = [
+                    group.bench("put", size=4096, in_flight=64, level="cached", seconds=settings.seconds,
+                                replicas=replicas)["operations_per_second"]
+                    for group, replicas in ((one, 1), (two, 2))
+                ]
+                yield self.work, (rates[1], rates[0], 0.4 * rates[0])
+
+
+class Lag:
+    """How far the second member is behind while the first takes files as fast as it can."""
+
+    own_node = True
+    prepare = None
+    work = "second member behind"
+    longest = Row("second member behind, 4 KiB puts at full speed", "s", "at most")
+    after = Row("second member behind: until level, afterwards", "s", "at most")
+
+    def parts(self):
+        return [self.longest, self.after]
+
+    def measure_own(self, arguments, folder, settings):
+        with Probe(arguments.probe, folder) as probe, Group(arguments, folder, 2) as group:
+            group.await_replicas(2)
+            first, second = group.members
+            watch = probe.start_lag(first.address, second.address)
+            try:
+                rate = group.bench("put", size=4096, in_flight=64, level="cached", seconds=settings.lag_seconds,
+                                   replicas=1, node=first)["operations_per_second"]
+                lag = json.loads(watch.communicate()[0])
+            finally:
+                watch.kill()
+                watch.wait()
+        caught_up = lag["until_caught_up_seconds"]
+        yield self.longest.work, (lag["longest_seconds"], None, 2)
+        yield self.after.work, (caught_up if caught_up >= 0 else float("inf"), None, 2)
+        print(f"  {lag['changes']:,.0f} changes at {rate:,.0f}/s", flush=True)
+
+
+class CatchUp:
+    """An empty member that is filled with very many small files."""
+
+    own_node = True
+    prepare = None
+    work = "empty member catches up, 200,000 files of 4 KiB"
+    row = Row(work, "/s")
+
+    def parts(self):
+        return [self.row]
+
+    def measure_own(self, arguments, folder, settings):
+        for turn in range(settings.rounds):
+            place = os.path.join(folder, str(turn))
+            with Probe(arguments.probe, place) as probe, Group(arguments, place, 1) as group:
+                ingest = group.bench("put", size=4096, in_flight=64, level="cached", count=settings.catch_up_files,
+                                     replicas=1)["operations_per_second"]
+                member = group.add()
+                rate = settings.catch_up_files / probe.filled(member.address, settings.catch_up_files, 4096)
+            shutil.rmtree(place)
+            yield self.work, (rate, ingest, 1.5 * ingest)
+
+
+class CopyLarge:
+    """One large file on its way to an empty member."""
+
+    own_node = True
+    prepare = None
+    work = "4 GiB file copied to a member"
+    row = Row(work, "MB/s")
+
+    def parts(self):
+        return [self.row]
+
+    def measure_own(self, arguments, folder, settings):
+        for turn in range(settings.rounds):
+            place = os.path.join(folder, str(turn))
+            with Probe(arguments.probe, place) as probe, Group(arguments, place, 1) as group:
+                group.bench("put", size=settings.copy_bytes, in_flight=1, level="cached", count=1, replicas=1)
+                down = probe.down(1, settings.copy_bytes) / 1e6
+                member = group.add()
+                copied = settings.copy_bytes / probe.filled(member.address, 1, settings.copy_bytes) / 1e6
+            shutil.rmtree(place)
+            yield self.work, (copied, down, 0.7 * down)
+
+
+class Failover:
+    """The longest that any call takes while one of three members is killed."""
+
+    own_node = True
+    prepare = None
+    work = "failover: longest call, 64 in flight, 1 of 3 members killed"
+    row = Row(work, "s", "at most")
+
+    def parts(self):
+        return [self.row]
+
+    def measure_own(self, arguments, folder, settings):
+        with Group(arguments, folder, 3) as group:
+            group.await_replicas(3)
+            for victim in group.members[:settings.rounds]:
+                killer = threading.Timer(settings.failover_seconds / 3, victim.kill)
+                killer.start()
+                try:
+                    # Puts and gets; an error of any of them would end the run.
+                    done = group.run_bench(["mixed"], [
+                        "--size=4KiB", "--in-flight=64", "--mix=put=50,get=50",
+                        f"--duration={settings.failover_seconds}s", "--level=synced",
+                    ])
+                finally:
+                    killer.join()
+                yield self.work, (done["max_us"] / 1e6, None, 5)
+                victim.start()
+                group.await_replicas(3)
+
+
 ROWS = [
     Row("put 4 KiB, 64 in flight, CACHED", "/s", measure=small_put("cached")),
     Row("put 4 KiB, 64 in flight, SYNCED", "/s", measure=small_put_synced),
@@ -179,4 +317,9 @@ ROWS = [
     Row("put 1 GiB, CACHED", "MB/s", measure=large_put),
     Row("get 1 GiB (in page cache)", "MB/s", measure=large_get),
     ManyFiles(),
+    TwoMembers(),
+    Lag(),
+    CatchUp(),
+    CopyLarge(),
+    Failover(),
 ]

@@ -14,11 +14,13 @@ cmd_demo() {
 cmd_bench() {
   setup_build
   run_bazel build --config=bench --ui_event_filters=-info \
-    //services/standalone:cairn-standalone //clients/cli:cairn \
-    //clients/probe:cairn-probe
+    //services/standalone:cairn-standalone //services/tracker:cairn-tracker \
+    //services/storage:cairn-storage //clients/cli:cairn //clients/probe:cairn-probe
   prune_cache
   "$PYTHON" tools/bench/bench.py \
     --standalone="$(built_binary //services/standalone:cairn-standalone)" \
+    --tracker="$(built_binary //services/tracker:cairn-tracker)" \
+    --storage="$(built_binary //services/storage:cairn-storage)" \
     --cairn="$(built_binary //clients/cli:cairn)" \
     --probe="$(built_binary //clients/probe:cairn-probe)" "$@"
 }
