@@ -144,14 +144,9 @@ class GrpcPeerTransport::Stream
  private:
   void Authorized(const absl::Status& status) {
     absl::Status failure = status;
-    {
+    if (failure.ok()) {
       MutexLock lock(&mu_);
-      if (failure.ok()) failure = failure_;
-      if (failure.ok()) {
-        started_ = true;
-        held_ = true;
-        reading_ = std::exchange(wanted_, false);
-      }
+      failure = failure_;
     }
     if (!failure.ok()) {
       Ended(failure);
@@ -165,13 +160,22 @@ class GrpcPeerTransport::Stream
     grpc::WriteOptions last;
     last.set_last_message();
     StartWrite(&request_, last);
-    bool reading;
+    // Only now may Next() and Cancel(), which come on other threads meanwhile,
+    // touch the call: a read that both sides start, or a hold that is given
+    // back before it is taken, and the call never ends.
+    bool read = false;
+    bool let_go = false;
     {
       MutexLock lock(&mu_);
-      reading = reading_;
+      started_ = true;
+      held_ = failure_.ok();
+      let_go = !held_;
+      read = held_ && std::exchange(wanted_, false);
+      reading_ = read;
     }
-    if (reading) StartRead(&message_);
+    if (read) StartRead(&message_);
     StartCall();
+    if (let_go) RemoveHold();
   }
 
   void Ended(const absl::Status& status) {
