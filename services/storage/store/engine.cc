@@ -322,6 +322,8 @@ class EngineImpl : public Engine, public ReplicaStore {
     }
     // As of before the read: the log may grow meanwhile, which is no gap.
     const uint64_t applied = head.applied;
+    // Who follows a log is at its end most of the time.
+    if (after >= applied) return std::vector<LogEntry>();
     CAIRN_ASSIGN_OR_RETURN(const std::vector<Index::LogRow> rows,
                            index_->ReadLog(head.origin, after, limit));
     // Asked again: it may have been cut while it was read.
