@@ -5,10 +5,14 @@
 #include "absl/strings/str_cat.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
+#include "lib/base/status_macros.h"
 
 namespace cairn {
 namespace storage {
 namespace {
+
+// What is received ahead of the disk.
+constexpr size_t kWaitingBytesMax = 2 << 20;
 
 absl::Status QueueFull() {
   return ErrorWithReason(absl::StatusCode::kResourceExhausted,
@@ -89,58 +93,83 @@ void ContentFetch::OnInfo(const FileInfo& info) {
 }
 
 void ContentFetch::OnChunk(absl::Cord data) {
+  std::shared_ptr<PeerStream> stream;
+  bool write = false;
   {
     MutexLock lock(&mu_);
-    writing_ = true;
+    if (!failed_.ok()) return;  // Cancelled already.
+    waiting_bytes_ += data.size();
+    waiting_.push_back(std::move(data));
+    paused_ = waiting_bytes_ >= kWaitingBytesMax;
+    if (!paused_) stream = stream_;
+    write = !std::exchange(writing_, true);
   }
-  const bool queued =
-      path_->io()->TrySubmit([this, moved = std::move(data)] { Write(moved); });
-  if (!queued) Break(QueueFull());
-}
-
-void ContentFetch::Write(const absl::Cord& data) {
-  absl::Status status;
-  if (upload_ == nullptr) {
-    absl::StatusOr<std::unique_ptr<Upload>> started =
-        path_->StartUpload(file_.file.size_bytes);
-    if (started.ok()) upload_ = *std::move(started);
-    status = started.status();
-  }
-  if (status.ok()) status = upload_->Write(data);
-  if (!status.ok()) {
-    // An upload that failed is over.
-    upload_.reset();
-    Break(status);
+  if (write && !path_->io()->TrySubmit([this] { WriteWaiting(); })) {
+    Break(QueueFull());
     return;
   }
-  bool ended = false;
-  std::shared_ptr<PeerStream> stream;
-  absl::Status failed;
-  {
-    MutexLock lock(&mu_);
-    writing_ = false;
-    received_bytes_ = upload_->size_bytes();
-    ended = stream_ended_;
-    failed = failed_;
-    stream = stream_;
-  }
-  if (!ended) {
-    stream->Next();
-  } else if (failed.ok()) {
-    Finish();
-  } else {
-    Over(failed);
+  if (stream != nullptr) stream->Next();
+}
+
+void ContentFetch::WriteWaiting() {
+  while (true) {
+    absl::Cord data;
+    std::shared_ptr<PeerStream> stream;
+    bool ended = false;
+    absl::Status failed;
+    {
+      MutexLock lock(&mu_);
+      if (upload_ != nullptr) received_bytes_ = upload_->size_bytes();
+      if (waiting_.empty()) {
+        writing_ = false;
+        if (!stream_ended_) return;
+        ended = true;
+        failed = failed_;
+      } else {
+        data = std::move(waiting_.front());
+        waiting_.pop_front();
+        waiting_bytes_ -= data.size();
+        if (paused_ && waiting_bytes_ < kWaitingBytesMax) {
+          paused_ = false;
+          stream = stream_;
+        }
+      }
+    }
+    if (ended) {
+      if (failed.ok()) {
+        Finish();
+      } else {
+        Over(failed);
+      }
+      return;
+    }
+    if (stream != nullptr) stream->Next();
+    const absl::Status status = Write(data);
+    if (!status.ok()) {
+      // An upload that failed is over.
+      upload_.reset();
+      Break(status);
+      return;
+    }
   }
 }
 
-// The chunk that is under way cannot be written; the attempt ends when the
-// stream has.
+absl::Status ContentFetch::Write(const absl::Cord& data) {
+  if (upload_ == nullptr) {
+    CAIRN_ASSIGN_OR_RETURN(upload_, path_->StartUpload(file_.file.size_bytes));
+  }
+  return upload_->Write(data);
+}
+
+// What waits cannot be written; the attempt ends when the stream has.
 void ContentFetch::Break(const absl::Status& status) {
   bool ended = false;
   std::shared_ptr<PeerStream> stream;
   {
     MutexLock lock(&mu_);
     writing_ = false;
+    waiting_.clear();
+    waiting_bytes_ = 0;
     failed_.Update(status);
     if (upload_ == nullptr) received_bytes_ = 0;
     ended = stream_ended_;

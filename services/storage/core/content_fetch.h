@@ -1,5 +1,8 @@
 // The content of one file on its way from another member, into a segment of
-// its own: Fetch ─▶ Upload.Write, chunk by chunk ─▶ FinishReplica.
+// its own: Fetch ─▶ chunks that wait ─▶ Upload.Write ─▶ FinishReplica.
+//
+// Chunks are received while others are written; a few may wait, and no more are
+// asked for until there is room.
 //
 // What was received is kept when a stream breaks: the next one, perhaps from
 // another member, goes on behind it. Thread-safe.
@@ -7,7 +10,9 @@
 #ifndef CAIRN_SERVICES_STORAGE_CORE_CONTENT_FETCH_H_
 #define CAIRN_SERVICES_STORAGE_CORE_CONTENT_FETCH_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 
@@ -49,8 +54,9 @@ class ContentFetch : public FetchListener {
   void OnEnd(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  // On the path's pool.
-  void Write(const absl::Cord& data);
+  // On the path's pool, one at a time.
+  void WriteWaiting() ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status Write(const absl::Cord& data);
   void Finish();
 
   void Over(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
@@ -60,14 +66,15 @@ class ContentFetch : public FetchListener {
   const KnownFile file_;
   const std::function<void()> wake_;
 
-  // One thing at a time: the stream asks for more only when what came before is
-  // written.
-  std::unique_ptr<Upload> upload_;
+  std::unique_ptr<Upload> upload_;  // Of whoever is `writing_`, or finishes.
 
   mutable Mutex mu_;
   std::shared_ptr<PeerStream> stream_ ABSL_GUARDED_BY(mu_);
-  int64_t received_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  int64_t received_bytes_ ABSL_GUARDED_BY(mu_) = 0;  // That are written.
+  std::deque<absl::Cord> waiting_ ABSL_GUARDED_BY(mu_);
+  size_t waiting_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  bool paused_ ABSL_GUARDED_BY(mu_) = false;   // Next() is owed.
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;  // WriteWaiting() was queued.
   bool stream_ended_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status failed_ ABSL_GUARDED_BY(mu_);
   absl::optional<absl::Status> result_ ABSL_GUARDED_BY(mu_);
