@@ -2,8 +2,8 @@
 # tests by hand.
 #
 #   DIR/cluster_id, DIR/secret        what makes its processes members
-#   DIR/tracker0/{config,log,ready,pid,data/}
-#   DIR/storage-group1-0/{config,log,ready,pid,path0/,path1/,…}   member 0 of
+#   DIR/tracker0/{config,log,ready,pid,program,data/}
+#   DIR/storage-group1-0/{config,log,ready,pid,program,path0/,…}   member 0 of
 #   group1
 #
 # A `pid` file holds the process and the time at which it started (in the
@@ -14,11 +14,12 @@ CLUSTER_READY_SECONDS=60
 CLUSTER_STOP_SECONDS=60
 
 cmd_cluster() {
-  local action=${1:-} dir=$ROOT/.cairn/cluster groups=1 members=1 trackers=1 paths=1
+  local action=${1:-} dir=$ROOT/.cairn/cluster groups=1 members=1 trackers=1 paths=1 names=()
   [ $# -gt 0 ] && shift
   while [ $# -gt 0 ]; do
     case $1 in
       --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+      [!-]*) names+=("$1") && shift ;;
       --dir) dir=$(realpath -m "$2") && shift 2 ;;
       --groups) groups=$2 && shift 2 ;;
       --members) members=$2 && shift 2 ;;
@@ -31,16 +32,32 @@ cmd_cluster() {
   for number in "$groups" "$members" "$trackers" "$paths"; do
     [[ $number =~ ^[1-9][0-9]?$ ]] || fail "'$number' is not a number from 1 to 99"
   done
+  local name
+  for name in "${names[@]}"; do
+    [[ $action =~ ^(start|stop|kill)$ ]] || fail "cluster $action takes no '$name'"
+    [ -s "$dir/$name/config" ] || fail "$dir has no process '$name'; ./dev cluster status lists them"
+  done
   case $action in
-    start) cluster_start "$dir" "$groups" "$members" "$trackers" "$paths" ;;
-    stop) cluster_stop "$dir" ;;
+    start)
+      if [ ${#names[@]} -gt 0 ]; then
+        cluster_start_again "$dir" "${names[@]}"
+      else
+        cluster_start "$dir" "$groups" "$members" "$trackers" "$paths"
+      fi
+      ;;
+    add) cluster_add "$dir" "$groups" "$paths" ;;
+    stop) cluster_stop "$dir" "${names[@]}" ;;
+    kill)
+      [ ${#names[@]} -gt 0 ] || fail "cluster kill takes the names of processes"
+      cluster_kill "$dir" "${names[@]}"
+      ;;
     status) cluster_status "$dir" ;;
-    *) fail "cluster takes start, stop or status, not '$action'" ;;
+    *) fail "cluster takes start, add, stop, kill or status, not '$action'" ;;
   esac
 }
 
 cluster_start() {
-  local dir=$1 groups=$2 members=$3 trackers=$4 paths=$5 i group member path
+  local dir=$1 groups=$2 members=$3 trackers=$4 paths=$5 i group member
   mkdir -p "$dir"
   local daemon
   for daemon in "$dir"/*/; do
@@ -81,19 +98,11 @@ cluster_start() {
     } >"$dir/$name/config"
     cluster_launch "$dir/$name" "$tracker_program"
   done
+  printf '%s\n' "${addresses[@]}" >"$dir/trackers"
+  echo "$storage_program" >"$dir/storage_program"
   for ((group = 1; group <= groups; group++)); do
     for ((member = 0; member < members; member++)); do
-      name=storage-group$group-$member
-      mkdir -p "$dir/$name"
-      {
-        cluster_common_config "$dir" "$name" "$(cluster_address "$dir/$name")"
-        echo "group: \"group$group\""
-        printf 'trackers: "%s"\n' "${addresses[@]}"
-        for ((path = 0; path < paths; path++)); do
-          echo "store_paths { directory: \"$dir/$name/path$path\" }"
-        done
-      } >"$dir/$name/config"
-      cluster_launch "$dir/$name" "$storage_program"
+      cluster_member "$dir" "$group" "$member" "$paths"
     done
   done
   for daemon in "$dir"/*/; do
@@ -110,6 +119,56 @@ cluster_start() {
   $(cat "$dir/cairn_program") put README.md
   ./dev cluster stop$([ "$dir" = "$ROOT/.cairn/cluster" ] || echo " --dir $dir")
 TEXT
+}
+
+# A member that is configured and launched.
+cluster_member() {
+  local dir=$1 group=$2 member=$3 paths=$4 path
+  local name=storage-group$group-$member
+  mkdir -p "$dir/$name"
+  {
+    cluster_common_config "$dir" "$name" "$(cluster_address "$dir/$name")"
+    echo "group: \"group$group\""
+    sed 's/.*/trackers: "&"/' "$dir/trackers"
+    for ((path = 0; path < paths; path++)); do
+      echo "store_paths { directory: \"$dir/$name/path$path\" }"
+    done
+  } >"$dir/$name/config"
+  cluster_launch "$dir/$name" "$(cat "$dir/storage_program")"
+}
+
+# One more member of a group, which may be a new one.
+cluster_add() {
+  local dir=$1 group=$2 paths=$3 member=0
+  [ -s "$dir/storage_program" ] || fail "there is no cluster in $dir; ./dev cluster start"
+  while [ -e "$dir/storage-group$group-$member/config" ]; do member=$((member + 1)); done
+  cluster_member "$dir" "$group" "$member" "$paths"
+  cluster_await_ready "$dir/storage-group$group-$member"
+  say "storage-group$group-$member runs"
+}
+
+cluster_start_again() {
+  local dir=$1 name
+  shift
+  for name in "$@"; do
+    if cluster_alive "$dir/$name"; then fail "$name runs already"; fi
+    cluster_launch "$dir/$name" "$(cat "$dir/$name/program")"
+  done
+  for name in "$@"; do cluster_await_ready "$dir/$name"; done
+  say "started: $*"
+}
+
+cluster_kill() {
+  local dir=$1 name pid began
+  shift
+  for name in "$@"; do
+    cluster_alive "$dir/$name" || fail "$name does not run"
+    read -r pid began <"$dir/$name/pid"
+    kill -KILL "$pid"
+    while cluster_alive "$dir/$name"; do sleep 0.02; done
+    rm -f "$dir/$name/pid" "$dir/$name/ready"
+  done
+  say "killed: $*"
 }
 
 cluster_common_config() {
@@ -138,6 +197,7 @@ print("127.0.0.1:%d" % s.getsockname()[1])' >"$folder/address"
 cluster_launch() {
   local folder=$1 program=$2 pid
   rm -f "$folder/ready"
+  echo "$program" >"$folder/program"
   # A session of its own: it goes on when this terminal closes.
   setsid "$program" --config="$folder/config" --ready_file="$folder/ready" \
     >>"$folder/log" 2>&1 </dev/null &
@@ -170,16 +230,20 @@ cluster_await_ready() {
   done
 }
 
+# All of them, or those that are named.
 cluster_stop() {
-  local dir=$1 daemon pid began stopped=0 end
-  for daemon in "$dir"/*/; do
+  local dir=$1 daemon pid began stopped=0 end daemons
+  shift
+  daemons=("$dir"/*/)
+  if [ $# -gt 0 ]; then daemons=("${@/#/$dir/}"); fi
+  for daemon in "${daemons[@]}"; do
     cluster_alive "$daemon" || continue
     read -r pid began <"$daemon/pid"
     kill -TERM "$pid"
     stopped=$((stopped + 1))
   done
   end=$((SECONDS + CLUSTER_STOP_SECONDS))
-  for daemon in "$dir"/*/; do
+  for daemon in "${daemons[@]}"; do
     while cluster_alive "$daemon"; do
       if [ "$SECONDS" -ge "$end" ]; then
         read -r pid began <"$daemon/pid"
