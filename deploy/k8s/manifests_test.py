@@ -44,25 +44,36 @@ class ManifestsTest(unittest.TestCase):
                 for file_name, text in configs[name]["data"].items():
                     with open(os.path.join(folder, file_name), "w", encoding="utf-8") as f:
                         f.write(text.replace("/run/cairn/secret/secret", secret))
-                done = self.run_container(name, container, folder)
+                done = self.run_container(name + "-1", container, folder, "--check_config")
+                self.assertEqual(done.returncode, 0, done.stdout)
+                self.assertIn("good", done.stdout)
+                if name == "cairn-storage":
+                    self.check_groups(container, folder)
+
+    def check_groups(self, container, folder):
+        """Two pods after each other are members of one group."""
+        groups = []
+        for pod in range(4):
+            done = self.run_container(f"cairn-storage-{pod}", container, folder, "--print_config")
             self.assertEqual(done.returncode, 0, done.stdout)
-            self.assertIn("good", done.stdout)
+            groups += re.findall(r'^group: "(.*)"', done.stdout, re.M)
+        self.assertEqual(groups, ["group1", "group1", "group2", "group2"])
 
     @staticmethod
-    def run_container(name, container, config_folder):
-        pod = name + "-1"
+    def run_container(pod, container, config_folder, flag):
         words = container["command"] + container["args"]
         words = [w.replace("$(POD_NAME)", pod).replace("/etc/cairn", config_folder) for w in words]
         if words[0] == "sh":
-            words[2] += " --check_config"
+            words[2] += " " + flag
         else:
-            words.append("--check_config")
+            words.append(flag)
+        given = {e["name"]: e["value"] for e in container["env"] if "value" in e}
         with tempfile.TemporaryDirectory() as bin_folder:
             for program, path in PROGRAMS.items():
                 os.symlink(path, os.path.join(bin_folder, program))
             return subprocess.run(
                 words,
-                env={"PATH": bin_folder + ":/usr/bin:/bin", "POD_NAME": pod},
+                env=dict(given, PATH=bin_folder + ":/usr/bin:/bin", POD_NAME=pod),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
