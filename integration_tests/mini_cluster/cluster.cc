@@ -2,14 +2,18 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "lib/base/check.h"
+#include "lib/base/mutex.h"
 #include "lib/base/status_macros.h"
 
 namespace cairn {
@@ -32,11 +36,40 @@ std::string CommonConfig(const std::string& name) {
 
 }  // namespace
 
+// Which process is which daemon. Thread-safe.
+class MiniCluster::Names {
+ public:
+  void Set(const std::string& name, int pid) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    pids_[name] = pid;
+  }
+
+  // Of the process that has this connection; empty if it is none of them.
+  std::string NameOf(uint16_t source_port, uint16_t target_port) const
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    std::map<int, std::string> names;
+    {
+      MutexLock lock(&mu_);
+      for (const auto& [name, pid] : pids_) names[pid] = name;
+    }
+    const absl::optional<int> pid =
+        ProcessOfConnection(source_port, target_port, names);
+    return pid.has_value() ? names[*pid] : "";
+  }
+
+ private:
+  mutable Mutex mu_;
+  std::map<std::string, int> pids_ ABSL_GUARDED_BY(mu_);
+};
+
 Daemon::Daemon(std::string program, std::string folder, std::string config)
     : program_(Runfile(program)),
       folder_(MadeFolder(std::move(folder))),
       config_(std::move(config)) {}
 
+std::string Daemon::name() const {
+  return folder_.substr(folder_.rfind('/') + 1);
+}
 std::string Daemon::config_file() const {
   return absl::StrCat(folder_, "/config");
 }
@@ -65,6 +98,7 @@ absl::Status Daemon::Launch(const std::vector<std::string>& flags) {
   CAIRN_ASSIGN_OR_RETURN(process_,
                          Process::Start({program_, std::move(arguments),
                                          absl::StrCat(folder_, "/log")}));
+  if (on_launch_ != nullptr) on_launch_(process_->pid());
   return absl::OkStatus();
 }
 
@@ -82,20 +116,61 @@ absl::Status Daemon::AwaitReady() {
   return absl::OkStatus();
 }
 
-MiniCluster::MiniCluster() : folder_(MakeTempFolder("cluster")) {}
+MiniCluster::MiniCluster()
+    : folder_(MakeTempFolder("cluster")), names_(std::make_shared<Names>()) {
+  std::ofstream(secret_file()) << kClusterSecret << "\n";
+  CAIRN_CHECK(chmod(secret_file().c_str(), 0600) == 0);
+}
+
+std::string MiniCluster::secret_file() const {
+  return absl::StrCat(folder_, "/secret");
+}
+
+// Its target is set when that is known.
+absl::StatusOr<std::unique_ptr<TcpProxy>> MiniCluster::MakeLink() {
+  // The proxy's thread may ask for its port before Start() has returned it.
+  const auto port = std::make_shared<std::atomic<uint16_t>>(0);
+  CAIRN_ASSIGN_OR_RETURN(
+      std::unique_ptr<TcpProxy> link,
+      TcpProxy::Start([names = names_, port](uint16_t source_port) {
+        return names->NameOf(source_port, *port);
+      }));
+  *port = link->port();
+  return link;
+}
+
+void MiniCluster::Name(Daemon* daemon) {
+  daemon->SetOnLaunch([names = names_, name = daemon->name()](int pid) {
+    names->Set(name, pid);
+  });
+}
 
 absl::StatusOr<std::unique_ptr<MiniCluster>> MiniCluster::Start(
     const ClusterOptions& options) {
   std::unique_ptr<MiniCluster> cluster(new MiniCluster);
   cluster->members_ = static_cast<size_t>(options.members);
+  cluster->proxies_ = options.proxies;
+  for (int i = 0; options.proxies && i < options.trackers; ++i) {
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<TcpProxy> link, cluster->MakeLink());
+    cluster->tracker_links_.push_back(std::move(link));
+  }
   for (int i = 0; i < options.trackers; ++i) {
     const std::string name = absl::StrCat("tracker", i);
     const std::string folder = absl::StrCat(cluster->folder_, "/", name);
-    cluster->trackers_.push_back(std::make_unique<Daemon>(
-        "services/tracker/cairn-tracker", folder,
+    std::string config =
         absl::StrCat(CommonConfig(name), "data_dir: \"", folder, "/data\"\n",
-                     options.tracker_config)));
-    CAIRN_RETURN_IF_ERROR(cluster->trackers_.back()->Start());
+                     options.tracker_config);
+    for (int other = 0; options.proxies && other < options.trackers; ++other) {
+      absl::StrAppend(&config, other == i ? "advertise" : "trackers", ": \"",
+                      cluster->tracker_links_[other]->address(), "\"\n");
+    }
+    cluster->trackers_.push_back(std::make_unique<Daemon>(
+        "services/tracker/cairn-tracker", folder, std::move(config)));
+    Daemon* const tracker = cluster->trackers_.back().get();
+    cluster->Name(tracker);
+    CAIRN_RETURN_IF_ERROR(tracker->Start());
+    if (options.proxies)
+      cluster->tracker_link(i)->SetTarget(tracker->address());
   }
   for (int i = 0; i < options.storages; ++i) {
     std::vector<std::string> paths;
@@ -120,11 +195,19 @@ absl::StatusOr<Daemon*> MiniCluster::AddStorage(
   for (const std::string& path : paths) {
     absl::StrAppend(&text, "store_paths { directory: \"", path, "\" }\n");
   }
+  if (proxies_) {
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<TcpProxy> link, MakeLink());
+    absl::StrAppend(&text, "advertise: \"", link->address(), "\"\n");
+    links_.push_back(std::move(link));
+  }
   storages_.push_back(std::make_unique<Daemon>("services/storage/cairn-storage",
                                                absl::StrCat(folder_, "/", name),
                                                std::move(text)));
-  CAIRN_RETURN_IF_ERROR(storages_.back()->Start());
-  return storages_.back().get();
+  Daemon* const storage = storages_.back().get();
+  Name(storage);
+  CAIRN_RETURN_IF_ERROR(storage->Start());
+  if (proxies_) links_.back()->SetTarget(storage->address());
+  return storage;
 }
 
 std::string MiniCluster::path_folder(int storage, int path) const {
@@ -133,8 +216,22 @@ std::string MiniCluster::path_folder(int storage, int path) const {
 
 std::vector<std::string> MiniCluster::tracker_addresses() const {
   std::vector<std::string> addresses;
-  for (const auto& tracker : trackers_) addresses.push_back(tracker->address());
+  for (size_t i = 0; i < trackers_.size(); ++i) {
+    addresses.push_back(proxies_ ? tracker_links_[i]->address()
+                                 : trackers_[i]->address());
+  }
   return addresses;
+}
+
+std::vector<std::string> MiniCluster::storage_addresses() const {
+  std::vector<std::string> addresses;
+  for (const auto& storage : storages_) addresses.push_back(storage->address());
+  return addresses;
+}
+
+void MiniCluster::HealLinks() {
+  for (const auto& link : links_) link->Heal();
+  for (const auto& link : tracker_links_) link->Heal();
 }
 
 }  // namespace testing

@@ -4,11 +4,19 @@
 //   <folder>/tracker0/{config,log,ready,data/}
 //   <folder>/storage0/{config,log,ready,path0/,path1/,…}
 //
+// With `proxies` everybody is reached through a TcpProxy, by other daemons and
+// by clients alike, so that links can be hurt:
+//
+//   storage1 ──▶ link(0) ──▶ storage0 ──▶ tracker_link(0) ──▶ tracker0
+//
+// A link's sources are the daemons' names; "" is the test itself.
+//
 // Whatever runs ends with the object. For the test's main thread.
 
 #ifndef CAIRN_INTEGRATION_TESTS_MINI_CLUSTER_CLUSTER_H_
 #define CAIRN_INTEGRATION_TESTS_MINI_CLUSTER_CLUSTER_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +24,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "integration_tests/mini_cluster/process.h"
+#include "integration_tests/mini_cluster/tcp_proxy.h"
 
 namespace cairn {
 namespace testing {
@@ -53,9 +62,17 @@ class Daemon {
   // Where it serves; empty before it was ready for the first time.
   const std::string& address() const { return address_; }
 
+  // The last part of its folder.
+  std::string name() const;
+
   const std::string& folder() const { return folder_; }
   const std::string& program() const { return program_; }
   std::string config_file() const;
+
+  // Runs with each new process, before it can have done anything.
+  void SetOnLaunch(std::function<void(int pid)> on_launch) {
+    on_launch_ = std::move(on_launch);
+  }
 
  private:
   std::string ready_file() const;
@@ -63,6 +80,7 @@ class Daemon {
   const std::string program_;
   const std::string folder_;
   const std::string config_;
+  std::function<void(int pid)> on_launch_;
   std::string address_;
   std::unique_ptr<Process> process_;
 };
@@ -76,6 +94,9 @@ struct ClusterOptions {
   // Text that is added to every storage's, or tracker's, configuration.
   std::string storage_config = "";
   std::string tracker_config = "";
+
+  // A proxy before each daemon. Trackers know each other then.
+  bool proxies = false;
 };
 
 class MiniCluster {
@@ -95,20 +116,48 @@ class MiniCluster {
 
   Daemon* tracker(int index = 0) { return trackers_.at(index).get(); }
   Daemon* storage(int index = 0) { return storages_.at(index).get(); }
+  int storages() const { return static_cast<int>(storages_.size()); }
+  int trackers() const { return static_cast<int>(trackers_.size()); }
+
+  // The way to a daemon; only with `proxies`.
+  TcpProxy* link(int storage) { return links_.at(storage).get(); }
+  TcpProxy* tracker_link(int tracker) {
+    return tracker_links_.at(tracker).get();
+  }
+
+  // No link has faults any more.
+  void HealLinks();
 
   // The directory of a store path.
   std::string path_folder(int storage = 0, int path = 0) const;
 
   const std::string& folder() const { return folder_; }
+
+  // As `cairn --secret-file` wants it.
+  std::string secret_file() const;
+
+  // As clients and storages know them.
   std::vector<std::string> tracker_addresses() const;
 
+  // Where the storage serves, not through its link.
+  std::vector<std::string> storage_addresses() const;
+
  private:
+  class Names;
+
   MiniCluster();
 
+  absl::StatusOr<std::unique_ptr<TcpProxy>> MakeLink();
+  void Name(Daemon* daemon);
+
   const std::string folder_;
+  const std::shared_ptr<Names> names_;
   size_t members_ = 1;  // Of each group.
+  bool proxies_ = false;
   std::vector<std::unique_ptr<Daemon>> trackers_;
   std::vector<std::unique_ptr<Daemon>> storages_;
+  std::vector<std::unique_ptr<TcpProxy>> tracker_links_;  // As trackers_.
+  std::vector<std::unique_ptr<TcpProxy>> links_;          // As storages_.
 };
 
 }  // namespace testing
