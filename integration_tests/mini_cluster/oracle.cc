@@ -64,6 +64,7 @@ absl::Status Oracle::Replay(absl::string_view content) {
 }
 
 absl::Status Oracle::Apply(absl::string_view line) {
+  ++lines_;
   const std::vector<std::string> words = absl::StrSplit(line, ' ');
   if (words[0] == "#") return absl::OkStatus();
   if (words.size() < 2) return absl::InvalidArgumentError("too few words");
@@ -72,11 +73,15 @@ absl::Status Oracle::Apply(absl::string_view line) {
   if (words[0] == "put") {
     ExpectedFile file;
     file.put_request = request;
-    if (words.size() != 5 || !absl::SimpleAtoi(words[2], &file.size_bytes) ||
-        !absl::SimpleAtoi(words[3], &file.content_seed)) {
-      return absl::InvalidArgumentError("size and seed expected");
+    if (words.size() != 7 || !absl::SimpleAtoi(words[2], &file.size_bytes) ||
+        !absl::SimpleAtoi(words[3], &file.content_seed) ||
+        !absl::SimpleAtoi(words[5], &file.replicas_wanted)) {
+      return absl::InvalidArgumentError(
+          "size, seed, level, replicas and policy expected");
     }
     file.synced = words[4] == "synced";
+    file.replicas_required = words[6] == "required";
+    file.put_line = lines_;
     by_request_[request] = next_;
     files_[next_++] = std::move(file);
     return absl::OkStatus();
@@ -90,6 +95,7 @@ absl::Status Oracle::Apply(absl::string_view line) {
     ExpectedFile& file = files_[found->second];
     file.deletion = ExpectedFile::Deletion::kUnanswered;
     file.delete_request = request;
+    file.delete_line = lines_;
     return absl::OkStatus();
   }
 
@@ -100,14 +106,19 @@ absl::Status Oracle::Apply(absl::string_view line) {
     files_.erase(key);
     return absl::OkStatus();
   }
-  if (words[0] == "stored" && words.size() == 3) {
-    files_[key].put = ExpectedFile::Put::kStored;
-    files_[key].file_id = words[2];
+  ExpectedFile& file = files_[key];
+  if (words[0] == "stored" && words.size() == 4 &&
+      absl::SimpleAtoi(words[3], &file.replicas)) {
+    file.put = ExpectedFile::Put::kStored;
+    file.file_id = words[2];
+    file.stored_line = lines_;
     by_id_[words[2]] = key;
     return absl::OkStatus();
   }
-  if (words[0] == "deleted") {
-    files_[key].deletion = ExpectedFile::Deletion::kDeleted;
+  if (words[0] == "deleted" && words.size() == 3 &&
+      absl::SimpleAtoi(words[2], &file.delete_replicas)) {
+    file.deletion = ExpectedFile::Deletion::kDeleted;
+    file.deleted_line = lines_;
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError("unknown word");
@@ -125,15 +136,20 @@ void Oracle::Record(const std::string& line) {
   CAIRN_CHECK_MSG(applied.ok(), absl::StrCat(line, ": ", applied.message()));
 }
 
-Uuid Oracle::BeginPut(int64_t size_bytes, uint64_t content_seed, bool synced) {
+Uuid Oracle::BeginPut(int64_t size_bytes, uint64_t content_seed, bool synced,
+                      uint32_t replicas_wanted, bool replicas_required) {
   const Uuid request = Uuid::Random();
   Record(absl::StrCat("put ", request.ToString(), " ", size_bytes, " ",
-                      content_seed, synced ? " synced" : " cached"));
+                      content_seed, synced ? " synced " : " cached ",
+                      replicas_wanted,
+                      replicas_required ? " required" : " best"));
   return request;
 }
 
-void Oracle::Stored(const Uuid& put_request, absl::string_view file_id) {
-  Record(absl::StrCat("stored ", put_request.ToString(), " ", file_id));
+void Oracle::Stored(const Uuid& put_request, absl::string_view file_id,
+                    uint32_t replicas) {
+  Record(absl::StrCat("stored ", put_request.ToString(), " ", file_id, " ",
+                      replicas));
 }
 
 void Oracle::Refused(const Uuid& put_request) {
@@ -146,8 +162,8 @@ Uuid Oracle::BeginDelete(absl::string_view file_id) {
   return request;
 }
 
-void Oracle::Deleted(const Uuid& delete_request) {
-  Record(absl::StrCat("deleted ", delete_request.ToString()));
+void Oracle::Deleted(const Uuid& delete_request, uint32_t replicas) {
+  Record(absl::StrCat("deleted ", delete_request.ToString(), " ", replicas));
 }
 
 void Oracle::Remark(absl::string_view text) {
@@ -160,6 +176,11 @@ std::vector<ExpectedFile> Oracle::Files() const {
   files.reserve(files_.size());
   for (const auto& [key, file] : files_) files.push_back(file);
   return files;
+}
+
+int64_t Oracle::lines() const {
+  MutexLock lock(&mu_);
+  return lines_;
 }
 
 int64_t Oracle::live() const {

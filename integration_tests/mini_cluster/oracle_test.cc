@@ -35,14 +35,17 @@ TEST(OracleTest, ReadsBackWhatItWasTold) {
     const Uuid kept = (*oracle)->BeginPut(10, 1, /*synced=*/true);
     (*oracle)->Stored(kept, "group1/M00/00/00/a");
     const Uuid deleted = (*oracle)->BeginPut(20, 2, /*synced=*/false);
-    (*oracle)->Stored(deleted, "group1/M00/00/00/b");
-    (*oracle)->Deleted((*oracle)->BeginDelete("group1/M00/00/00/b"));
+    (*oracle)->Stored(deleted, "group1/M00/00/00/b", /*replicas=*/2);
+    (*oracle)->Deleted((*oracle)->BeginDelete("group1/M00/00/00/b"),
+                       /*replicas=*/3);
     const Uuid half_deleted = (*oracle)->BeginPut(30, 3, /*synced=*/false);
     (*oracle)->Stored(half_deleted, "group1/M00/00/00/c");
     (*oracle)->BeginDelete("group1/M00/00/00/c");
     (*oracle)->Refused((*oracle)->BeginPut(40, 4, /*synced=*/true));
     (*oracle)->Remark("kill -9");
-    unanswered = (*oracle)->BeginPut(50, 5, /*synced=*/true);
+    unanswered = (*oracle)->BeginPut(50, 5, /*synced=*/true, /*replicas=*/3,
+                                     /*replicas_required=*/true);
+    EXPECT_EQ((*oracle)->lines(), 13);
   }
 
   auto oracle = Oracle::Open(path);
@@ -55,6 +58,17 @@ TEST(OracleTest, ReadsBackWhatItWasTold) {
   EXPECT_TRUE(files[0].synced);
   EXPECT_EQ(files[1].deletion, ExpectedFile::Deletion::kDeleted);
   EXPECT_FALSE(files[1].synced);
+  EXPECT_EQ(files[0].replicas, 1u);
+  EXPECT_EQ(files[1].replicas, 2u);
+  EXPECT_EQ(files[1].delete_replicas, 3u);
+  EXPECT_EQ(files[1].put_line, 3);
+  EXPECT_EQ(files[1].stored_line, 4);
+  EXPECT_EQ(files[1].delete_line, 5);
+  EXPECT_EQ(files[1].deleted_line, 6);
+  EXPECT_EQ(files[3].replicas_wanted, 3u);
+  EXPECT_TRUE(files[3].replicas_required);
+  EXPECT_FALSE(files[0].replicas_required);
+  EXPECT_EQ((*oracle)->lines(), 13);
   EXPECT_EQ(files[2].deletion, ExpectedFile::Deletion::kUnanswered);
   EXPECT_EQ(files[3].put, ExpectedFile::Put::kUnanswered);
   EXPECT_EQ(files[3].put_request, unanswered);

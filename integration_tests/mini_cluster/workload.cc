@@ -156,7 +156,7 @@ bool Workload::PutBatch(Caller* caller) {
 bool Workload::Book(Caller* caller, const Uuid& request, OwnFile file,
                     const absl::StatusOr<StoredFile>& answer) {
   if (answer.ok()) {
-    oracle_->Stored(request, answer->file_id);
+    oracle_->Stored(request, answer->file_id, answer->replicas);
     if (answer->replayed) {
       Violation(absl::InternalError("a new request was answered as replayed"));
     }
