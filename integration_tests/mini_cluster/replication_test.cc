@@ -18,6 +18,7 @@
 #include "integration_tests/mini_cluster/oracle.h"
 #include "integration_tests/mini_cluster/process.h"
 #include "integration_tests/mini_cluster/storage_stub.h"
+#include "integration_tests/mini_cluster/tcp_proxy.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/uuid.h"
 #include "lib/testing/status_matchers.h"
@@ -255,6 +256,25 @@ TEST_F(ReplicationTest, AnIdIsReadAtAMemberThatDoesNotHaveTheFile) {
   cluster_->storage(0)->Kill();
   EXPECT_EQ(ReasonOf(stubs_[1]->Stat(files_[1].file_id).status()),
             ErrorReason::kContentNotHere);
+}
+
+TEST_F(ReplicationTest, WhatIsNotKnownIsNotGoneBeforeTheMembersAreKnown) {
+  Start({.storages = 1, .members = 2});
+  Put(0, {1000});
+  cluster_->tracker()->Kill();
+  // It comes up with nobody to tell it of the other member.
+  ASSERT_THAT(cluster_->AddStorage({cluster_->path_folder(1)}), IsOk());
+  stubs_.push_back(
+      std::make_unique<StorageStub>(cluster_->storage(1)->address()));
+  EXPECT_EQ(ReasonOf(stubs_[1]->Get(files_[0].file_id).status()),
+            ErrorReason::kContentNotHere);
+  EXPECT_EQ(ReasonOf(stubs_[1]->Stat(files_[0].file_id).status()),
+            ErrorReason::kContentNotHere);
+  EXPECT_EQ(
+      ReasonOf(stubs_[1]->Delete(Uuid::Random(), files_[0].file_id).status()),
+      ErrorReason::kContentNotHere);
+  ASSERT_THAT(cluster_->tracker()->Start(), IsOk());
+  ExpectAllAt(1);
 }
 
 TEST_F(ReplicationTest, ABadBlockIsReadAtAnotherMember) {

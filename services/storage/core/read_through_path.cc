@@ -156,6 +156,10 @@ struct Remote {
     CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Turn> turn,
                            Turn::Take(&turns));
     absl::Status unreachable;
+    if (!peers.peers_known()) {
+      unreachable = absl::UnavailableError(
+          "no tracker has named the other members since this node started");
+    }
     for (const Peer& peer : peers.peers()) {
       absl::StatusOr<Result> result = ask(peer);
       if (result.ok()) return result;

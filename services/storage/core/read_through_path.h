@@ -35,6 +35,10 @@ struct ReadThroughPeers {
   // The likeliest first.
   std::function<std::vector<Peer>()> peers;
 
+  // Whether those are all: until somebody has named them, what is not here may
+  // be anywhere.
+  std::function<bool()> peers_known;
+
   // Calls that may wait for other members at once.
   int waiting_max = 3;
 };

@@ -121,6 +121,11 @@ std::vector<Peer> Replicator::PeersFor(uint32_t origin_node) const {
   return peers;
 }
 
+bool Replicator::peers_known() const {
+  MutexLock lock(&mu_);
+  return peers_known_;
+}
+
 ReplicationProgress Replicator::Progress() const {
   MutexLock lock(&mu_);
   return progress_;

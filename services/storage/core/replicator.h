@@ -149,6 +149,9 @@ class Replicator : public LogObserver {
   std::vector<Peer> PeersFor(uint32_t origin_node) const
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // SetPeers() was called: who is not among them is no member.
+  bool peers_known() const ABSL_LOCKS_EXCLUDED(mu_);
+
   ReplicationProgress Progress() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // LogObserver.
