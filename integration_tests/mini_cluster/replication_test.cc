@@ -277,6 +277,30 @@ TEST_F(ReplicationTest, WhatIsNotKnownIsNotGoneBeforeTheMembersAreKnown) {
   ExpectAllAt(1);
 }
 
+TEST_F(ReplicationTest, AMemberStopsInTheMiddleOfFetchingAContent) {
+  Start({.storages = 2, .members = 2, .proxies = true});
+  Put(0, {1000});
+  ExpectAllAt(1);
+  // So slow that it cannot be through, and not silent.
+  cluster_->link(0)->SetFaults("storage1", {.latency = absl::Seconds(1)});
+  const int64_t before = cluster_->link(0)->counts().bytes;
+  Put(0, {32 << 20});
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  while (cluster_->link(0)->counts().bytes < before + (2 << 20)) {
+    ASSERT_LT(absl::Now(), deadline);
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  const auto state = stubs_[1]->State();
+  ASSERT_THAT(state, IsOk());
+  ASSERT_EQ(state->store_paths(0).replication().missing_contents(), 1u);
+  const auto ended = cluster_->storage(1)->Terminate();
+  ASSERT_THAT(ended, IsOk());
+  EXPECT_EQ(ended->ToString(), "exit 0");
+  cluster_->HealLinks();
+  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  ExpectAllAt(1);
+}
+
 TEST_F(ReplicationTest, ABadBlockIsReadAtAnotherMember) {
   Start({.storages = 2, .members = 2});
   Put(0, {5 << 20});

@@ -273,6 +273,7 @@ void Replicator::ReapEnded(absl::Duration now) {
     if (now - pull->heard() > options_.silence_max) pull->Cancel();
     ++it;
   }
+  ReapFetches(now);
   if (snapshot_ != nullptr) {
     const absl::optional<absl::Status> ended = snapshot_->ended();
     if (ended.has_value()) {
@@ -390,33 +391,38 @@ void Replicator::RunSnapshot(absl::Duration now) {
   snapshot_->Start(transport_, from->peer, options_.store_path);
 }
 
-void Replicator::RunFetches(absl::Duration now) {
-  size_t running = 0;
+// Takes leave of fetches that have ended.
+void Replicator::ReapFetches(absl::Duration now) {
   for (auto it = fetches_.begin(); it != fetches_.end();) {
     Fetching& fetching = it->second;
-    if (fetching.running) {
-      const absl::optional<absl::Status> result = fetching.fetch->result();
-      if (!result.has_value()) {
-        ++running;
-        ++it;
-        continue;
-      }
-      fetching.running = false;
-      if (result->ok()) {
-        missing_->Remove(it->first, fetching.fetch->file().change);
-        it = fetches_.erase(it);
-        continue;
-      }
-      fetching.backoff.Failed(now, options_);
-      // Once for each file, and then now and then.
-      if ((fetching.attempts & (fetching.attempts - 1)) == 0) {
-        CAIRN_LOG(kWarning, "replication",
-                  "content cannot be fetched, tries again path={} name={} "
-                  "attempts={} error=\"{}\"",
-                  options_.store_path, it->first, fetching.attempts, *result);
-      }
+    const absl::optional<absl::Status> result =
+        fetching.running ? fetching.fetch->result() : absl::nullopt;
+    if (!result.has_value()) {
+      ++it;
+      continue;
+    }
+    fetching.running = false;
+    if (result->ok()) {
+      missing_->Remove(it->first, fetching.fetch->file().change);
+      it = fetches_.erase(it);
+      continue;
+    }
+    fetching.backoff.Failed(now, options_);
+    // Once for each file, and then now and then.
+    if (!stopping_ && (fetching.attempts & (fetching.attempts - 1)) == 0) {
+      CAIRN_LOG(kWarning, "replication",
+                "content cannot be fetched, tries again path={} name={} "
+                "attempts={} error=\"{}\"",
+                options_.store_path, it->first, fetching.attempts, *result);
     }
     ++it;
+  }
+}
+
+void Replicator::RunFetches(absl::Duration now) {
+  size_t running = 0;
+  for (const auto& [name, fetching] : fetches_) {
+    if (fetching.running) ++running;
   }
   if (running >= options_.fetches_max || missing_->size() == 0) return;
   for (const auto& [name, change] : missing_->All()) {

@@ -195,6 +195,7 @@ class Replicator : public LogObserver {
   void StartPulls(absl::Duration now) ABSL_LOCKS_EXCLUDED(mu_);
   void StartOtherPulls(absl::Duration now);
   void RunSnapshot(absl::Duration now);
+  void ReapFetches(absl::Duration now);
   void RunFetches(absl::Duration now);
   void SendAcks(absl::Duration now);
   void SyncNowAndThen(absl::Duration now);
