@@ -1,0 +1,89 @@
+// Whether a cluster that was hurt and has healed holds what it promised, each
+// member by itself.
+//
+//   AwaitQuiet ──▶ SettleUnanswered ──▶ AwaitQuiet ──▶ for each member:
+//                                        the others are killed, everything is
+//                                        read from it, the others come back
+//
+// With the others dead nothing can be passed on: what a member answers is what
+// it has.
+
+#ifndef CAIRN_INTEGRATION_TESTS_CHAOS_VERIFIER_H_
+#define CAIRN_INTEGRATION_TESTS_CHAOS_VERIFIER_H_
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "integration_tests/chaos/client_load.h"
+#include "integration_tests/mini_cluster/cluster.h"
+#include "integration_tests/mini_cluster/oracle.h"
+
+namespace cairn {
+namespace testing {
+
+// What was destroyed, between two lines of the oracle: everything that only
+// this store path had is lost. The lines are those of the last time when all
+// members had everything, and of when the path was there again.
+struct WipedPath {
+  int64_t from_line = 0;
+  int64_t to_line = 0;
+  uint32_t node_number = 0;
+  uint32_t store_path = 0;
+};
+
+// A copy with a flipped bit.
+struct DamagedCopy {
+  std::string file_id;
+  int member = 0;
+  uint32_t store_path = 0;
+};
+
+struct Destruction {
+  std::vector<WipedPath> wiped;
+  std::vector<DamagedCopy> damaged;
+};
+
+// What the verifier found.
+struct ChaosVerified {
+  int64_t read_back = 0;  // Copies of acknowledged files, byte for byte.
+  int64_t gone = 0;       // Copies of deleted files that are not there.
+  int64_t settled = 0;    // Puts and deletes without an answer, repeated.
+  int64_t lost = 0;     // Files that were at one member alone and wiped there.
+  int64_t undone = 0;   // Deletes that were at one member alone and wiped.
+  int64_t damaged = 0;  // Copies with a flipped bit that nobody mended.
+
+  // Files that no answer told of: of a put that was repeated at another member
+  // after the first one had stored it and died before it said so.
+  int64_t unclaimed = 0;
+};
+
+// The node's number in file IDs.
+absl::StatusOr<uint32_t> NodeNumberOf(const std::string& address);
+
+// Waits until every member says that it has all that any of them has, and all
+// count the same files.
+//   DEADLINE_EXCEEDED  they do not; the message says what is missing where.
+absl::Status AwaitQuiet(const std::vector<std::string>& addresses);
+
+// Repeats puts and deletes that had no answer, until they have one. Returns how
+// many.
+absl::StatusOr<int64_t> SettleUnanswered(
+    Oracle* oracle, const std::vector<std::string>& addresses);
+
+// For a cluster that is quiet and settled. It is complete again afterwards.
+// `suspicions`: what was not found while it was hurt, which only files may that
+// are lost.
+//   DATA_LOSS  a promise was broken; the message names the file and member.
+absl::StatusOr<ChaosVerified> VerifyEachMember(
+    MiniCluster* cluster, Oracle* oracle, const Destruction& destruction,
+    const std::vector<Suspicion>& suspicions);
+
+}  // namespace testing
+}  // namespace cairn
+
+#endif  // CAIRN_INTEGRATION_TESTS_CHAOS_VERIFIER_H_
