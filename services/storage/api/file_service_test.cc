@@ -18,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -37,8 +38,11 @@
 #include "lib/rpc/server.h"
 #include "lib/testing/status_matchers.h"
 #include "services/storage/api/call_context.h"
+#include "services/storage/api/replica_gate.h"
 #include "services/storage/core/byte_budget.h"
+#include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
+#include "services/storage/core/store_path.h"
 #include "services/storage/core/testing/fake_store_path.h"
 
 namespace cairn {
@@ -133,7 +137,7 @@ class FileServiceTest : public ::testing::Test {
     CallContext context;
     context.node = node_.get();
     context.budget = budget_.get();
-    context.replicas = &alone_;
+    context.replicas = alone_.get();
     context.clock = Clock::Real();
     context.metrics = &metrics_;
     service_ = std::make_unique<FileServiceImpl>(context);
@@ -264,7 +268,8 @@ class FileServiceTest : public ::testing::Test {
   std::unique_ptr<ByteBudget> budget_;
   std::vector<FakeStorePath*> fakes_;
   std::unique_ptr<StorageNode> node_;
-  ReplicaGate alone_;
+  std::unique_ptr<Replicator> replicator_;  // Null in most tests.
+  std::unique_ptr<ReplicaGate> alone_ = std::make_unique<ReplicaGate>();
   std::unique_ptr<FileServiceImpl> service_;
   std::unique_ptr<rpc::RpcServer> server_;
   std::unique_ptr<v1::FileService::Stub> stub_;
@@ -592,6 +597,43 @@ TEST_F(FileServiceTest, ARetryReturnsTheFirstAnswerOnWhicheverPathItWas) {
     EXPECT_EQ(fakes_[0]->files() + fakes_[1]->files() + fakes_[2]->files(),
               before + 1);
   }
+}
+
+// As when a member brings the change while its upload is repeated here.
+TEST_F(FileServiceTest, ARetryThatIsFoundLateWaitsForTheOtherMembers) {
+  replicator_ = std::make_unique<Replicator>(
+      ReplicatorOptions(), [] { return std::shared_ptr<StorePath>(); }, nullptr,
+      Clock::Real(), [] {});
+  const Uuid other = Uuid::Random();
+  const int stream = 0;
+  replicator_->waits()->SetMembers({other});
+  replicator_->waits()->SetFollowing(other, &stream, true);
+  alone_ = std::make_unique<ReplicaGate>(
+      [this](uint8_t) { return replicator_.get(); }, ReplicaGateOptions(),
+      Clock::Real());
+  Start();
+  const std::string content = SomeContent(3 * kMiB);
+  const v1::UploadSpec spec = Spec(3 * kMiB);
+  absl::StatusOr<v1::UploadResponse> response = absl::UnknownError("");
+  std::thread client;
+  {
+    BusyDisk busy(fakes_[0]);
+    client = std::thread([&] { response = Upload(spec, content); });
+    ASSERT_TRUE(
+        Eventually([&] { return metrics_.received_bytes->Value() >= kMiB; }));
+    PutRequest earlier;
+    earlier.request_id = *Uuid::Parse(spec.request_id());
+    earlier.name = "00/00/brought";
+    earlier.content = absl::Cord(content);
+    earlier.crc32c = Crc32c(content);
+    fakes_[0]->Put(std::move(earlier), [](absl::StatusOr<Committed>) {});
+  }
+  ASSERT_TRUE(Eventually([&] { return replicator_->waits()->waiting() == 1; }));
+  replicator_->waits()->Stop();
+  client.join();
+  ASSERT_THAT(response, IsOk());
+  EXPECT_TRUE(response->replayed());
+  EXPECT_EQ(fakes_[0]->files(), 1);
 }
 
 TEST_F(FileServiceTest, WhatTheDiskRefusesIsToldWithItsReason) {

@@ -362,6 +362,9 @@ void UploadCall::Drain() {
   if (segment_ == nullptr) {
     const absl::Status status = BeginSegment();
     if (!status.ok()) End(status);
+    // The call has ended, or will when other members have confirmed what an
+    // earlier one stored. There is nowhere to write to.
+    if (segment_ == nullptr) return;
   }
   for (;;) {
     absl::Cord batch;

@@ -199,6 +199,7 @@ absl::StatusOr<Committed> FakeStorePath::CommitLocked(const Uuid& request_id,
   committed.file = info;
   committed.file.version = {++sequence_, info.origin_node};
   committed.reached = durability;
+  committed.change = {log_, sequence_};
   StoredFile& file = stored_[info.name];
   file.info = committed.file;
   file.content = std::make_shared<const std::string>(std::move(content));

@@ -108,6 +108,8 @@ class FakeStorePath : public StorePath {
       ABSL_LOCKS_EXCLUDED(mu_);
   bool cold() const ABSL_LOCKS_EXCLUDED(mu_);
 
+  const LogId log_ = {Uuid::Random(), 1};
+
   mutable Mutex mu_;
   std::map<std::string, StoredFile> stored_ ABSL_GUARDED_BY(mu_);
   std::map<Uuid, Committed> requests_ ABSL_GUARDED_BY(mu_);
