@@ -11,6 +11,10 @@ namespace {
 
 constexpr double kGrowth = 1.6;
 
+// Attempts that a node with too much to do may send away, for one that fails.
+// With the longest wait between rounds this is more than a minute.
+constexpr int kPatience = 16;
+
 RetryAdvice Final() { return {}; }
 
 RetryAdvice SameOrElsewhere() {
@@ -29,6 +33,12 @@ RetryAdvice OnlyElsewhere() {
 RetryAdvice GoneNode() {
   RetryAdvice advice = SameOrElsewhere();
   advice.node_is_gone = true;
+  return advice;
+}
+
+RetryAdvice Patient() {
+  RetryAdvice advice = SameOrElsewhere();
+  advice.patient = true;
   return advice;
 }
 
@@ -64,7 +74,7 @@ RetryAdvice AdviceFor(const absl::Status& failure, Intent intent) {
     case absl::StatusCode::kResourceExhausted:
       switch (reason) {
         case ErrorReason::kOverloaded:
-          return SameOrElsewhere();
+          return Patient();
         case ErrorReason::kDiskFull:
           // A deletion needs room for its tombstone, at this member.
           return intent == Intent::kCreate ? OnlyElsewhere() : Final();
@@ -114,8 +124,11 @@ bool RetryState::AfterFailure(const absl::Status& status,
                               const RetryAdvice& advice,
                               absl::string_view node_uuid) {
   failure_ = status;
-  ++attempts_;
-  if (!advice.repeat || attempts_ >= options_.attempts_max) return false;
+  ++(advice.patient ? patient_attempts_ : attempts_);
+  if (!advice.repeat || attempts_ >= options_.attempts_max ||
+      patient_attempts_ >= kPatience * options_.attempts_max) {
+    return false;
+  }
   if (advice.once && had_its_once_) return false;
   had_its_once_ |= advice.once;
   if (advice.elsewhere) tried_.emplace_back(node_uuid);
@@ -142,6 +155,7 @@ absl::optional<absl::Duration> RetryState::AfterNoRoute(
 
 void RetryState::MovedOn() {
   attempts_ = 0;
+  patient_attempts_ = 0;
   had_its_once_ = false;
   backoff_ = Backoff(options_.backoff, options_.backoff_max);
 }

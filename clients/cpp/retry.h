@@ -35,6 +35,10 @@ struct RetryAdvice {
   // Once: a second failure of the kind is final.
   bool once = false;
 
+  // The node is well and has too much to do: that counts far less than a
+  // failure, so that the deadline decides and not the number of attempts.
+  bool patient = false;
+
   // The node could not be reached or went away: others should avoid it for a
   // while.
   bool node_is_gone = false;
@@ -95,7 +99,8 @@ class RetryState {
  private:
   RetryOptions options_;
   Backoff backoff_;
-  int attempts_ = 0;  // That failed.
+  int attempts_ = 0;          // That failed, without the patient ones.
+  int patient_attempts_ = 0;  // That failed and were bidden to come again.
   bool had_its_once_ = false;
   absl::Status failure_;  // The newest.
   Tried tried_;           // Since the last wait.

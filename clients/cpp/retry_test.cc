@@ -128,6 +128,25 @@ TEST(RetryStateTest, GivesUpAfterSoManyAttempts) {
   EXPECT_FALSE(nowhere.AfterNoRoute(gone).has_value());
 }
 
+TEST(RetryStateTest, WhoIsSentAwayByABusyNodeComesBackManyTimes) {
+  RetryState state({.attempts_max = 3});
+  const absl::Status busy =
+      Error(Code::kResourceExhausted, ErrorReason::kOverloaded);
+  const absl::Status gone = Error(Code::kUnavailable);
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_TRUE(state.AfterFailure(busy, Advice(busy), "a"));
+  }
+  // Failures count as ever.
+  EXPECT_TRUE(state.AfterFailure(gone, Advice(gone), "a"));
+  EXPECT_TRUE(state.AfterFailure(gone, Advice(gone), "a"));
+  EXPECT_FALSE(state.AfterFailure(gone, Advice(gone), "a"));
+  // Not for ever, without a deadline either.
+  RetryState endless({.attempts_max = 3});
+  int times = 0;
+  while (endless.AfterFailure(busy, Advice(busy), "a") && times < 1000) ++times;
+  EXPECT_LT(times, 1000);
+}
+
 TEST(RetryStateTest, WhatMovesOnStartsCountingAgain) {
   RetryState state({.attempts_max = 2});
   const absl::Status gone = Error(Code::kUnavailable);
