@@ -116,18 +116,29 @@ TEST_F(ReplicationTest, EachMemberSaysHowItStandsWithTheOthers) {
       for (const auto& path : state->store_paths()) {
         const auto& replication = path.replication();
         if (replication.peers_size() != 1 || !replication.caught_up() ||
-            replication.missing_contents() > 0 ||
+            replication.missing_contents() > 0 || replication.syncing() ||
+            replication.changes_only_here() > 0 ||
+            replication.under_replicated_changes() > 0 ||
             !replication.peers(0).pulling() ||
             replication.peers(0).name() !=
                 absl::StrCat("storage", 1 - member) ||
             replication.peers(0).behind_changes() > 0 ||
-            replication.peers(0).peer_behind_changes() > 0) {
+            replication.peers(0).peer_behind_changes() > 0 ||
+            replication.peers(0).peer_unsynced_changes() > 0 ||
+            replication.peers(0).peer_missing_contents() > 0) {
           return false;
         }
       }
     }
     return true;
   };
+  while (!all_is_said() && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  EXPECT_TRUE(all_is_said());
+  // Who is restarted is told again what others have, though nothing has
+  // changed.
+  ASSERT_THAT(cluster_->storage(0)->KillAndRestart(), IsOk());
   while (!all_is_said() && absl::Now() < deadline) {
     absl::SleepFor(absl::Milliseconds(20));
   }
@@ -140,12 +151,16 @@ TEST_F(ReplicationTest, EachMemberSaysHowItStandsWithTheOthers) {
     const auto state = stubs_[0]->State();
     ASSERT_THAT(state, IsOk());
     uint64_t behind = 0;
+    uint64_t only_here = 0;
     bool pulling = false;
     for (const auto& path : state->store_paths()) {
       behind += path.replication().peers(0).peer_behind_changes();
+      only_here += path.replication().changes_only_here();
+      EXPECT_EQ(path.replication().changes_only_here(),
+                path.replication().under_replicated_changes());
       pulling = pulling || path.replication().peers(0).last_error().empty();
     }
-    noticed = behind == 2 && !pulling;
+    noticed = behind == 2 && only_here == 2 && !pulling;
   }
   EXPECT_TRUE(noticed);
 }
@@ -196,6 +211,36 @@ TEST_F(ReplicationTest, AWipedMemberIsFilledAgain) {
   ExpectAllAt(1);
   Put(1, kSizes);
   ExpectAllAt(0);
+}
+
+TEST_F(ReplicationTest, AMemberIsSyncingUntilItHasCaughtUp) {
+  Start({.storages = 2, .members = 2});
+  const auto await_syncing = [this](int member, bool syncing) {
+    const absl::Time deadline = absl::Now() + kProcessDeadline;
+    while (absl::Now() < deadline) {
+      const auto state = stubs_[member]->State();
+      if (state.ok() &&
+          state->store_paths(0).replication().syncing() == syncing &&
+          state->store_paths(0).replication().peers_size() >= 1) {
+        return true;
+      }
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+    return false;
+  };
+  EXPECT_TRUE(await_syncing(0, false));
+  EXPECT_TRUE(await_syncing(1, false));
+  Put(0, kSizes);
+  ExpectAllAt(1);
+  // A new disk, and nobody there to fill it.
+  for (int member = 0; member < 2; ++member) cluster_->storage(member)->Kill();
+  std::filesystem::remove_all(cluster_->path_folder(1));
+  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  EXPECT_TRUE(await_syncing(1, true));
+  ASSERT_THAT(cluster_->storage(0)->Start(), IsOk());
+  EXPECT_TRUE(await_syncing(1, false));
+  ExpectAllAt(1);
+  EXPECT_TRUE(await_syncing(0, false));
 }
 
 TEST_F(ReplicationTest, AReplacedDiskIsFilledWhileTheOtherServes) {

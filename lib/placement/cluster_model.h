@@ -52,6 +52,9 @@ struct StorePathModel {
   int64_t reserve_bytes = 0;  // Free bytes that uploads must leave.
   int64_t files = 0;
 
+  // New, rebuilt or back after long, and not caught up with the other members.
+  bool syncing = false;
+
   // What uploads may still take; at least 0.
   int64_t usable_bytes() const {
     return free_bytes > reserve_bytes ? free_bytes - reserve_bytes : 0;

@@ -112,6 +112,7 @@ NodeModel NodeFromProto(const tracker::v1::Node& node) {
     path.free_bytes = std::max<int64_t>(report.free_bytes(), 0);
     path.reserve_bytes = std::max<int64_t>(report.reserve_bytes(), 0);
     path.files = std::max<int64_t>(report.files(), 0);
+    path.syncing = report.syncing();
     model.store_paths.push_back(path);
   }
   return model;

@@ -34,6 +34,20 @@ bool HasRoom(const StorePathModel& path, const UploadQuery& query) {
   return path.usable_bytes() >= query.size_bytes.value_or(1);
 }
 
+// `settled`: paths that are syncing do not count.
+bool PathTakes(const StorePathModel& path, const UploadQuery& query,
+               bool settled) {
+  return path.writable && HasRoom(path, query) && !(settled && path.syncing);
+}
+
+bool AnyPathTakes(const NodeModel& node, const UploadQuery& query,
+                  bool settled) {
+  return std::any_of(node.store_paths.begin(), node.store_paths.end(),
+                     [&](const StorePathModel& path) {
+                       return PathTakes(path, query, settled);
+                     });
+}
+
 enum class Verdict {
   kTakes,
   kFull,         // Would take it if there were room.
@@ -52,14 +66,14 @@ Verdict Judge(const NodeModel& node, const UploadQuery& query) {
   for (const std::string& excluded : query.excluded_nodes) {
     if (node.uuid == excluded) return Verdict::kExcluded;
   }
-  bool full = false;
-  for (const StorePathModel& path : node.store_paths) {
-    const bool room = HasRoom(path, query);
-    if (path.writable && room) return Verdict::kTakes;
-    // A path below its reserve reports that it is not writable. It is still
-    // "full" and not "gone" for a caller who asks what to do.
-    if (path.readable && !room) full = true;
-  }
+  if (AnyPathTakes(node, query, /*settled=*/false)) return Verdict::kTakes;
+  // A path below its reserve reports that it is not writable. It is still
+  // "full" and not "gone" for a caller who asks what to do.
+  const bool full =
+      std::any_of(node.store_paths.begin(), node.store_paths.end(),
+                  [&](const StorePathModel& path) {
+                    return path.readable && !HasRoom(path, query);
+                  });
   return full ? Verdict::kFull : Verdict::kNotWritable;
 }
 
@@ -193,11 +207,19 @@ absl::StatusOr<UploadPlace> Placer::PlaceUpload(const ClusterModel& model,
     ++now_;
     const GroupModel* group = ChooseGroup(model, std::move(groups));
     std::vector<const NodeModel*> nodes;
+    std::vector<const NodeModel*> settled_nodes;
     for (const size_t member : group->members) {
-      if (takes(member)) nodes.push_back(&model.nodes()[member]);
+      if (!takes(member)) continue;
+      const NodeModel* const node = &model.nodes()[member];
+      nodes.push_back(node);
+      if (AnyPathTakes(*node, query, /*settled=*/true)) {
+        settled_nodes.push_back(node);
+      }
     }
-    const NodeModel* node = ChooseNode(model, query, std::move(nodes));
-    UploadPlace place{node, ChoosePath(model, query, *node)};
+    const bool settled = !settled_nodes.empty();
+    const NodeModel* node =
+        ChooseNode(model, query, std::move(settled ? settled_nodes : nodes));
+    UploadPlace place{node, ChoosePath(model, query, settled, *node)};
     group_turns_[group->name] = now_;
     NodeTurns& turns = node_turns_[node->uuid];
     turns.node = now_;
@@ -320,7 +342,7 @@ const NodeModel* Placer::ChooseNode(const ClusterModel& model,
 }
 
 uint32_t Placer::ChoosePath(const ClusterModel& model, const UploadQuery& query,
-                            const NodeModel& node) {
+                            bool settled, const NodeModel& node) {
   const auto found = node_turns_.find(node.uuid);
   const NodeTurns* turns =
       found == node_turns_.end() ? nullptr : &found->second;
@@ -335,7 +357,7 @@ uint32_t Placer::ChoosePath(const ClusterModel& model, const UploadQuery& query,
   absl::optional<size_t> best;
   for (size_t i = 0; i < node.store_paths.size(); ++i) {
     const StorePathModel& path = node.store_paths[i];
-    if (!path.writable || !HasRoom(path, query)) continue;
+    if (!PathTakes(path, query, settled)) continue;
     if (!best.has_value()) {
       best = i;
       continue;
@@ -349,7 +371,7 @@ uint32_t Placer::ChoosePath(const ClusterModel& model, const UploadQuery& query,
         (turn(i) == turn(*best) && rank(path.index) < rank(other.index));
     if (more > 0 || earlier) best = i;
   }
-  CAIRN_CHECK(best.has_value());  // Judge() said that there is one.
+  CAIRN_CHECK(best.has_value());  // AnyPathTakes() said that there is one.
   return node.store_paths[*best].index;
 }
 
@@ -361,12 +383,17 @@ absl::StatusOr<std::vector<const NodeModel*>> Placer::ReadOrder(
   const ReadPolicy policy = model.policy().read_policy;
   // Lower is better; the order among equals is drawn.
   const auto distance = [&](const NodeModel& node) {
-    if (node.state != NodeState::kActive || node.stopping) return 3;
-    if (query.store_path.has_value()) {
-      for (const StorePathModel& path : node.store_paths) {
-        if (path.index == *query.store_path && !path.readable) return 2;
+    if (node.state != NodeState::kActive || node.stopping) return 4;
+    bool syncing = false;
+    for (const StorePathModel& path : node.store_paths) {
+      if (!query.store_path.has_value()) {
+        syncing |= path.syncing;
+      } else if (path.index == *query.store_path) {
+        if (!path.readable) return 3;
+        syncing = path.syncing;
       }
     }
+    if (syncing) return 2;
     switch (policy) {
       case ReadPolicy::kOriginFirst:
         return node.number == query.origin_node ? 0 : 1;

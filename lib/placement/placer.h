@@ -6,7 +6,9 @@
 //
 // Who can take an upload: a node that is ACTIVE (SUSPECT only if no ACTIVE node
 // anywhere can), READ_WRITE, not stopping and not excluded by the caller, with
-// a store path that is writable and has room above its reserve.
+// a store path that is writable and has room above its reserve. One that is
+// syncing (new, rebuilt or back after long, and not caught up) is chosen only
+// if its group has no other that can.
 //
 // "In turn" means: the one that was chosen longest ago. So two that can both
 // take uploads never differ by more than one, whatever joins, leaves or is
@@ -82,9 +84,10 @@ class Placer {
       ABSL_LOCKS_EXCLUDED(mu_);
 
   // The members that can serve a file, best first; at least one. OFFLINE and
-  // STANDBY ones are left out. The policy orders those that are ACTIVE; behind
-  // them come those whose store path cannot be read, and last those that are
-  // SUSPECT or stopping.
+  // STANDBY ones are left out. The policy orders those that are ACTIVE and have
+  // caught up; behind them come those whose store path is syncing (any path, if
+  // the query names none), those whose store path cannot be read, and last
+  // those that are SUSPECT or stopping.
   //   NOT_FOUND    UNKNOWN_GROUP.
   //   UNAVAILABLE  NO_READABLE_NODE.
   absl::StatusOr<std::vector<const NodeModel*>> ReadOrder(
@@ -108,7 +111,8 @@ class Placer {
                               std::vector<const NodeModel*> nodes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint32_t ChoosePath(const ClusterModel& model, const UploadQuery& query,
-                      const NodeModel& node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+                      bool settled, const NodeModel& node)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const NodeModel* NextNode(const std::vector<const NodeModel*>& nodes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -44,6 +44,7 @@ StorePathModel AnyPath(uint32_t index) {
   path.total_bytes = 1000;
   path.free_bytes = *rc::gen::inRange(0, 30);
   path.reserve_bytes = *rc::gen::inRange(0, 20);
+  path.syncing = *rc::gen::weightedElement<bool>({{2, false}, {1, true}});
   return path;
 }
 
@@ -207,8 +208,28 @@ std::set<std::pair<std::string, uint32_t>> AllowedPlaces(const World& world,
     });
   }
 
+  // Within a group, what has caught up comes before what has not.
+  const auto settled_path = [&](const StorePathModel& path) {
+    return PathAllowed(path, caller) && !path.syncing;
+  };
+  const auto has_settled_path = [&](const NodeModel& node) {
+    return std::any_of(node.store_paths.begin(), node.store_paths.end(),
+                       settled_path);
+  };
+  std::set<std::string> settled_groups;
+  for (const NodeModel& node : candidates) {
+    if (has_settled_path(node)) settled_groups.insert(node.group);
+  }
+  keep([&](const NodeModel& node) {
+    return settled_groups.count(node.group) == 0 || has_settled_path(node);
+  });
+
   std::set<std::pair<std::string, uint32_t>> places;
   for (const NodeModel& node : candidates) {
+    const auto path_allowed = [&](const StorePathModel& path) {
+      return settled_groups.count(node.group) > 0 ? settled_path(path)
+                                                  : PathAllowed(path, caller);
+    };
     const auto same_group = [&](const NodeModel& other) {
       return other.group == node.group;
     };
@@ -227,10 +248,10 @@ std::set<std::pair<std::string, uint32_t>> AllowedPlaces(const World& world,
     }
     int64_t most = -1;
     for (const StorePathModel& path : node.store_paths) {
-      if (PathAllowed(path, caller)) most = std::max(most, Usable(path));
+      if (path_allowed(path)) most = std::max(most, Usable(path));
     }
     for (const StorePathModel& path : node.store_paths) {
-      if (!PathAllowed(path, caller)) continue;
+      if (!path_allowed(path)) continue;
       if (world.policy.path_policy == PathPolicy::kMostFree &&
           Usable(path) < most) {
         continue;
@@ -379,6 +400,9 @@ RC_GTEST_PROP(PlacerProperty, ReadOrderListsEveryMemberThatServesBestFirst,
   query.group = "g1";
   query.origin_node = *rc::gen::inRange(0, 8);
   query.zone = "east";
+  if (*rc::gen::arbitrary<bool>()) {
+    query.store_path = 3 * *rc::gen::inRange(0, 4);
+  }
   const auto order = placer.ReadOrder(model, query);
 
   std::set<std::string> expected;
@@ -402,19 +426,38 @@ RC_GTEST_PROP(PlacerProperty, ReadOrderListsEveryMemberThatServesBestFirst,
     return node->state == NodeState::kActive && !node->stopping;
   };
   RC_ASSERT(std::is_partitioned(order->begin(), order->end(), there));
+  const auto gone = std::partition_point(order->begin(), order->end(), there);
+  // Of those, the ones whose path can be read, and of these the ones that have
+  // caught up.
+  const auto any_path = [&](const NodeModel* node, auto&& good) {
+    return std::any_of(node->store_paths.begin(), node->store_paths.end(),
+                       [&](const StorePathModel& path) {
+                         return path.index ==
+                                    query.store_path.value_or(path.index) &&
+                                good(path);
+                       });
+  };
+  const auto readable = [&](const NodeModel* node) {
+    return !query.store_path.has_value() ||
+           !any_path(node, [](const auto& path) { return !path.readable; });
+  };
+  RC_ASSERT(std::is_partitioned(order->begin(), gone, readable));
+  const auto unreadable = std::partition_point(order->begin(), gone, readable);
+  const auto settled = [&](const NodeModel* node) {
+    return !any_path(node, [](const auto& path) { return path.syncing; });
+  };
+  RC_ASSERT(std::is_partitioned(order->begin(), unreadable, settled));
+  const auto syncing =
+      std::partition_point(order->begin(), unreadable, settled);
   const auto near = [&](const NodeModel* node) {
     return node->zone == query.zone;
   };
   if (world.policy.read_policy == ReadPolicy::kSameZone) {
-    RC_ASSERT(std::is_partitioned(
-        order->begin(),
-        std::partition_point(order->begin(), order->end(), there), near));
+    RC_ASSERT(std::is_partitioned(order->begin(), syncing, near));
   }
   if (world.policy.read_policy == ReadPolicy::kOriginFirst) {
-    for (const NodeModel* node : *order) {
-      if (node->number == query.origin_node && there(node)) {
-        RC_ASSERT(order->front() == node);
-      }
+    for (auto it = order->begin(); it != syncing; ++it) {
+      if ((*it)->number == query.origin_node) RC_ASSERT(it == order->begin());
     }
   }
 }

@@ -110,6 +110,39 @@ TEST(PlacerTest, TakesGroupsNodesAndPathsInTurn) {
                         {"a0", 10}, {"a1", 10}, {"b0", 20}, {"c0", 40}}));
 }
 
+TEST(PlacerTest, AMemberThatIsBeingFilledIsTheLastChoice) {
+  NodeModel filled = Node("a", "g1");
+  filled.store_paths.push_back(filled.store_paths[0]);
+  filled.store_paths[1].index = 1;
+  NodeModel filling = filled;
+  filling.uuid = "b";
+  filling.store_paths[1].syncing = true;  // Its second disk was replaced.
+  Placer placer(1);
+  std::map<std::string, int> counts;
+  const ClusterModel model({filled, filling}, {});
+  for (int i = 0; i < 40; ++i) {
+    const auto place = placer.PlaceUpload(model, {});
+    ASSERT_THAT(place, IsOk());
+    ++counts[absl::StrCat(place->node->uuid, place->store_path)];
+  }
+  EXPECT_EQ(counts,
+            (std::map<std::string, int>{{"a0", 10}, {"a1", 10}, {"b0", 20}}));
+  ReadQuery query;
+  query.group = "g1";
+  query.store_path = 1;
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_THAT(Order(&placer, model, query), ElementsAre("a", "b"));
+  }
+  query.store_path.reset();
+  EXPECT_THAT(Order(&placer, model, query), ElementsAre("a", "b"));
+
+  // Better there than nowhere.
+  filled.state = NodeState::kOffline;
+  filling.store_paths[0].syncing = true;
+  EXPECT_EQ(Placed(&placer, ClusterModel({filled, filling}, {})), "b");
+  EXPECT_EQ(Placed(&placer, ClusterModel({filling}, {})), "b");
+}
+
 // Such as `cairn put` in a script: each process places one file.
 TEST(PlacerTest, ShortLivedCallersDoNotAllBeginAtOnePlace) {
   NodeModel a = Node("a", "g1");

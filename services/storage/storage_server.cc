@@ -239,6 +239,7 @@ class Server : public StorageServer {
     NodeServiceOptions node_options;
     node_options.version = kVersion;
     node_options.start_time = clock_->Now();
+    node_options.clock = clock_;
     node_options.dead_share_min = config_.engine().compaction_dead_share();
     node_options.replication = [this](uint8_t path) {
       return replication_->at(path)->Progress();
@@ -246,8 +247,8 @@ class Server : public StorageServer {
     node_service_ = std::make_unique<NodeServiceImpl>(
         node_options, &node_, jobs_.get(), background_.get());
 
-    replication_ =
-        std::make_unique<Replication>(&node_, transport_.get(), clock_);
+    replication_ = std::make_unique<Replication>(
+        &node_, transport_.get(), clock_, config_.default_replicas());
     sync_service_ = std::make_unique<SyncServiceImpl>(
         context, &member_auth_,
         [this](uint8_t path) { return replication_->at(path); },
@@ -316,7 +317,7 @@ class Server : public StorageServer {
       missing += static_cast<double>(progress.missing_contents);
       for (const PeerProgress& peer : progress.peers) {
         behind += static_cast<double>(peer.behind_changes);
-        peers_behind += static_cast<double>(peer.peer_behind_changes);
+        peers_behind += static_cast<double>(peer.lag.behind_changes);
         if (peer.pulling) ++pulls;
       }
     }
@@ -360,6 +361,17 @@ class Server : public StorageServer {
     uint32_t index = 0;
     for (const StorePathStatus& status : node_.Status()) {
       tracker::v1::StorePathReport* const path = report.add_store_paths();
+      const ReplicationProgress progress =
+          replication_->at(static_cast<uint8_t>(index))->Progress();
+      path->set_syncing(progress.syncing);
+      path->set_missing_contents(progress.missing_contents);
+      path->set_changes_only_here(progress.changes_only_here);
+      path->set_under_replicated_changes(progress.under_replicated_changes);
+      uint64_t behind = 0;
+      for (const PeerProgress& peer : progress.peers) {
+        behind = std::max(behind, peer.behind_changes);
+      }
+      path->set_behind_changes(behind);
       path->set_index(index++);
       path->set_writable(status.state == StorePathState::kActive);
       path->set_readable(status.state != StorePathState::kOffline);

@@ -101,13 +101,18 @@ void ToProto(const ReplicationProgress& progress, v1::ReplicationState* out) {
       peer->set_last_error(progress_of.last_error.ToString());
     }
     peer->set_behind_changes(progress_of.behind_changes);
-    peer->set_peer_behind_changes(progress_of.peer_behind_changes);
+    peer->set_peer_behind_changes(progress_of.lag.behind_changes);
+    peer->set_peer_unsynced_changes(progress_of.lag.unsynced_changes);
+    peer->set_peer_missing_contents(progress_of.lag.missing_contents);
   }
   out->set_applied_changes(progress.applied_changes);
   out->set_missing_contents(progress.missing_contents);
   out->set_snapshot_running(progress.snapshot_running);
   out->set_snapshot_files(progress.snapshot_files);
   out->set_caught_up(progress.caught_up);
+  out->set_syncing(progress.syncing);
+  out->set_changes_only_here(progress.changes_only_here);
+  out->set_under_replicated_changes(progress.under_replicated_changes);
 }
 
 // Runs `handler` on `background` and finishes the call with what it returns.
@@ -180,6 +185,9 @@ void NodeServiceImpl::FillState(v1::GetStateResponse* response) const {
   response->set_cluster_id(identity.cluster_id.ToString());
   response->set_version(options_.version);
   SetTimestamp(options_.start_time, response->mutable_start_time());
+  if (options_.clock != nullptr) {
+    SetTimestamp(options_.clock->Now(), response->mutable_current_time());
+  }
   const ProcessStats process = ReadProcessStats();
   const int64_t cpu_seconds = absl::ToInt64Seconds(process.cpu_time);
   response->mutable_cpu_time()->set_seconds(cpu_seconds);

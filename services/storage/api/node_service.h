@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "cairn/storage/v1/node_service.grpc.pb.h"
+#include "lib/base/clock.h"
 #include "lib/base/executor.h"
 #include "services/storage/core/job_list.h"
 #include "services/storage/core/replicator.h"
@@ -20,6 +21,9 @@ namespace storage {
 struct NodeServiceOptions {
   std::string version;
   absl::Time start_time;
+
+  // Borrowed. Null: nothing is said of the time now.
+  Clock* clock = nullptr;
 
   // For a CompactRequest that says nothing.
   double dead_share_min = 0.5;

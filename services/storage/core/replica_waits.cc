@@ -207,13 +207,28 @@ size_t ReplicaWaits::waiting() const {
   return waits_.size();
 }
 
-std::vector<LogRange> ReplicaWaits::LogsOf(const Uuid& member) const {
-  std::vector<LogRange> logs;
+MemberLag ReplicaWaits::LagOf(const Uuid& member, const Uuid& incarnation,
+                              const std::vector<LogRange>& logs) const {
+  const auto missed = [](uint64_t mine, uint64_t theirs) {
+    return mine > theirs ? mine - theirs : 0;
+  };
+  const Member nobody;
+  MemberLag lag;
   MutexLock lock(&mu_);
   const auto it = members_.find(member);
-  if (it == members_.end()) return logs;
-  for (const auto& [id, range] : it->second.logs) logs.push_back(range);
-  return logs;
+  const Member& known = it == members_.end() ? nobody : it->second;
+  for (const LogRange& log : logs) {
+    if (log.log.incarnation != incarnation) continue;
+    const auto said = known.logs.find(log.log);
+    const LogRange theirs =
+        said == known.logs.end() ? LogRange() : said->second;
+    lag.behind_changes += missed(log.applied, theirs.applied);
+    lag.unsynced_changes += missed(log.applied, theirs.synced);
+  }
+  for (const LogPosition& missing : known.missing) {
+    if (missing.log.incarnation == incarnation) ++lag.missing_contents;
+  }
+  return lag;
 }
 
 }  // namespace storage

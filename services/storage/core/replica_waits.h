@@ -38,6 +38,13 @@ struct ReplicaWish {
   Durability level = Durability::kSynced;
 };
 
+// What a member has not of the changes that a path took.
+struct MemberLag {
+  uint64_t behind_changes = 0;    // It has not said to have them.
+  uint64_t unsynced_changes = 0;  // The same, for its disk.
+  uint64_t missing_contents = 0;  // It has said to miss the contents of these.
+};
+
 class ReplicaWaits {
  public:
   // Runs once with the members that have it, this one included, and whether
@@ -86,8 +93,9 @@ class ReplicaWaits {
 
   size_t waiting() const ABSL_LOCKS_EXCLUDED(mu_);
 
-  // How far a member says it is; empty if it has said nothing.
-  std::vector<LogRange> LogsOf(const Uuid& member) const
+  // What a member has not of `logs`, as far as they are of `incarnation`.
+  MemberLag LagOf(const Uuid& member, const Uuid& incarnation,
+                  const std::vector<LogRange>& logs) const
       ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

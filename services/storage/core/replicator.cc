@@ -15,6 +15,9 @@ namespace {
 // Missing contents that are looked at when a path is attached.
 constexpr size_t kMissingPage = 1024;
 
+// After so many a missing content is not waited for any more.
+constexpr size_t kVainAttempts = 4;
+
 uint64_t Missed(const LogRange& theirs, const LogRange& mine) {
   return theirs.applied > mine.applied ? theirs.applied - mine.applied : 0;
 }
@@ -225,7 +228,7 @@ void Replicator::Tick() {
   SendAcks(now);
   SetPassed(now);
   Heartbeat(now);
-  Publish();
+  Publish(now);
 }
 
 // Takes leave of what has ended, and gives up what is silent.
@@ -241,6 +244,8 @@ void Replicator::ReapEnded(absl::Duration now) {
         applied_before_ += state.pull->applied();
         state.pull.reset();
         state.backoff.Failed(now, options_);
+        // It may have been restarted, and know nothing of what it was told.
+        state.acknowledged.clear();
         if (ReasonOf(*ended) == ErrorReason::kLogCut) {
           state.needs_snapshot = true;
         }
@@ -488,6 +493,7 @@ void Replicator::SendAcks(absl::Duration now) {
     if (!state.current || state.ack_in_flight->load()) continue;
     // A peer that cannot be reached is not asked twice over.
     if (state.pull == nullptr) continue;
+    if (state.ack_lost->exchange(false)) state.acknowledged.clear();
     const bool wanted = state.pull->TakeAckWanted();
     if (!wanted && now < state.ack_due) continue;
     if (SaysTheSame(state.acknowledged, ack.logs) &&
@@ -498,12 +504,13 @@ void Replicator::SendAcks(absl::Duration now) {
     state.acknowledged = ack.logs;
     state.acknowledged_missing = ack.missing.size();
     state.ack_in_flight->store(true);
-    transport_->SendAck(
-        state.peer, options_.store_path, ack,
-        [in_flight = state.ack_in_flight, wake = wake_](const absl::Status&) {
-          in_flight->store(false);
-          wake();
-        });
+    transport_->SendAck(state.peer, options_.store_path, ack,
+                        [in_flight = state.ack_in_flight, lost = state.ack_lost,
+                         wake = wake_](const absl::Status& status) {
+                          if (!status.ok()) lost->store(true);
+                          in_flight->store(false);
+                          wake();
+                        });
   }
 }
 
@@ -520,7 +527,15 @@ void Replicator::SetPassed(absl::Duration now) {
                                     : std::vector<LogPosition>());
 }
 
-void Replicator::Publish() {
+// Missing contents that nobody could give so far, though they were asked.
+size_t Replicator::FetchedInVain() const {
+  return static_cast<size_t>(
+      std::count_if(fetches_.begin(), fetches_.end(), [](const auto& entry) {
+        return !entry.second.running && entry.second.attempts >= kVainAttempts;
+      }));
+}
+
+void Replicator::Publish(absl::Duration now) {
   ReplicationProgress progress;
   progress.applied_changes = applied_before_;
   progress.missing_contents = missing_->size();
@@ -529,6 +544,12 @@ void Replicator::Publish() {
       snapshot_ != nullptr ? snapshot_->cursor().files : 0;
   const LogRange own = logs_.front();
   bool at_every_end = true;
+  CatchUpView view;
+  view.incarnation = own.log.incarnation;
+  view.snapshot = snapshot_ != nullptr;
+  const size_t missing = missing_->size();
+  view.missing_contents = missing - std::min(missing, FetchedInVain());
+  std::vector<uint64_t> lags;
   for (const auto& [uuid, state] : peers_) {
     if (!state.current) continue;
     PeerProgress peer;
@@ -543,12 +564,14 @@ void Replicator::Publish() {
         peer.behind_changes += Missed(theirs, RangeOf(theirs.log));
       }
     }
-    LogRange said;
-    said.log = own.log;
-    for (const LogRange& range : waits_.LogsOf(uuid)) {
-      if (range.log == own.log) said = range;
+    peer.lag = waits_.LagOf(uuid, own.log.incarnation, logs_);
+    lags.push_back(peer.lag.behind_changes + peer.lag.missing_contents);
+    ++view.peers;
+    if (peer.pulling && !state.logs.empty()) {
+      ++view.peers_reached;
+      view.behind_changes = std::max(view.behind_changes, peer.behind_changes);
+      view.snapshot |= state.needs_snapshot;
     }
-    peer.peer_behind_changes = Missed(own, said);
     if (state.logs.empty() || state.needs_snapshot || peer.behind_changes > 0) {
       at_every_end = false;
     }
@@ -556,7 +579,19 @@ void Replicator::Publish() {
   }
   caught_up_ = caught_up_ || (at_every_end && snapshot_ == nullptr);
   progress.caught_up = caught_up_;
+  if (!lags.empty()) {
+    std::sort(lags.begin(), lags.end());
+    progress.changes_only_here = lags.front();
+    // With this member itself, the first of them is the second that has it.
+    const size_t wanted = std::max<size_t>(options_.replicas, 1) - 1;
+    if (wanted > 0) {
+      progress.under_replicated_changes =
+          lags[std::min(wanted, lags.size()) - 1];
+    }
+  }
   MutexLock lock(&mu_);
+  view.peers_known = peers_known_;
+  progress.syncing = catch_up_.Update(view, now);
   progress_ = std::move(progress);
 }
 

@@ -33,6 +33,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
+#include "services/storage/core/catch_up.h"
 #include "services/storage/core/content_fetch.h"
 #include "services/storage/core/log_pull.h"
 #include "services/storage/core/missing_contents.h"
@@ -48,6 +49,10 @@ namespace storage {
 
 struct ReplicatorOptions {
   uint8_t store_path = 0;
+
+  // Members that a change is to have, this one included, before it does not
+  // count as under-replicated.
+  uint32_t replicas = 2;
 
   // Waits before something that failed is tried again.
   absl::Duration backoff_shortest = absl::Milliseconds(100);
@@ -82,10 +87,10 @@ class LogTail {
 // How a path stands with a peer, for people and metrics.
 struct PeerProgress {
   Peer peer;
-  bool pulling = false;              // A stream of its own log is open.
-  absl::Status last_error;           // OK if none since it was opened.
-  uint64_t behind_changes = 0;       // Of all logs that the peer has.
-  uint64_t peer_behind_changes = 0;  // The peer, of this path's own log.
+  bool pulling = false;         // A stream of its own log is open.
+  absl::Status last_error;      // OK if none since it was opened.
+  uint64_t behind_changes = 0;  // Of all logs that the peer has.
+  MemberLag lag;                // The peer's, of what this path took.
 };
 
 struct ReplicationProgress {
@@ -95,6 +100,13 @@ struct ReplicationProgress {
   bool snapshot_running = false;
   uint64_t snapshot_files = 0;
   bool caught_up = false;  // Was at the end of every peer's log since it began.
+  bool syncing = true;     // See catch_up.h.
+
+  // Changes that this path took and that no peer has with its content, and
+  // those that fewer than the wished-for number of members have. 0 without
+  // peers.
+  uint64_t changes_only_here = 0;
+  uint64_t under_replicated_changes = 0;
 };
 
 class Replicator : public LogObserver {
@@ -176,6 +188,8 @@ class Replicator : public LogObserver {
     absl::Duration ack_due = -absl::InfiniteDuration();
     std::shared_ptr<std::atomic<bool>> ack_in_flight =
         std::make_shared<std::atomic<bool>>(false);
+    std::shared_ptr<std::atomic<bool>> ack_lost =  // The last one failed.
+        std::make_shared<std::atomic<bool>>(false);
     bool needs_snapshot = false;
     std::vector<LogRange> logs;  // How far it has them.
   };
@@ -201,7 +215,8 @@ class Replicator : public LogObserver {
   void SyncNowAndThen(absl::Duration now);
   void SetPassed(absl::Duration now);
   void Heartbeat(absl::Duration now) ABSL_LOCKS_EXCLUDED(tails_mu_);
-  void Publish() ABSL_LOCKS_EXCLUDED(mu_);
+  void Publish(absl::Duration now) ABSL_LOCKS_EXCLUDED(mu_);
+  size_t FetchedInVain() const;
   LogRange RangeOf(const LogId& id) const;
 
   const ReplicatorOptions options_;
@@ -233,6 +248,7 @@ class Replicator : public LogObserver {
   uint64_t applied_before_ = 0;  // By pulls that are gone.
   bool stopping_ = false;
   bool caught_up_ = false;
+  CatchUp catch_up_;
 
   mutable Mutex mu_;
   std::vector<Peer> wanted_peers_ ABSL_GUARDED_BY(mu_);

@@ -25,8 +25,10 @@ namespace storage {
 // Thread-safe.
 class Replication {
  public:
-  // All borrowed. `node` has all its paths.
-  Replication(StorageNode* node, PeerTransport* transport, Clock* clock);
+  // All borrowed. `node` has all its paths. `replicas` is how many members are
+  // to have a change; it is only counted by.
+  Replication(StorageNode* node, PeerTransport* transport, Clock* clock,
+              uint32_t replicas);
   ~Replication();  // Stop().
 
   Replication(const Replication&) = delete;

@@ -122,6 +122,11 @@ void SetReport(const NodeStatus& from, v1::NodeReport* to) {
     path_report->set_reserve_bytes(path.space.reserve_bytes);
     path_report->set_files(path.space.files);
     path_report->set_incarnation(path.incarnation);
+    path_report->set_syncing(path.space.syncing);
+    path_report->set_behind_changes(path.behind_changes);
+    path_report->set_missing_contents(path.missing_contents);
+    path_report->set_changes_only_here(path.changes_only_here);
+    path_report->set_under_replicated_changes(path.under_replicated_changes);
   }
   to->set_role(RoleToProto(from.role));
   to->set_weight(from.weight);
@@ -159,9 +164,14 @@ NodeStatus StatusFromProto(const v1::NodeReport& report) {
   status.stopping = model.stopping;
   status.store_paths.reserve(model.store_paths.size());
   for (size_t i = 0; i < model.store_paths.size(); ++i) {
+    const v1::StorePathReport& said = report.store_paths(static_cast<int>(i));
     StorePathStatus path;
     path.space = model.store_paths[i];
-    path.incarnation = report.store_paths(static_cast<int>(i)).incarnation();
+    path.incarnation = said.incarnation();
+    path.behind_changes = said.behind_changes();
+    path.missing_contents = said.missing_contents();
+    path.changes_only_here = said.changes_only_here();
+    path.under_replicated_changes = said.under_replicated_changes();
     status.store_paths.push_back(std::move(path));
   }
   return status;

@@ -619,6 +619,42 @@ TEST_F(WordsTest, AWordDoesNotBringARemovedNodeBack) {
   EXPECT_EQ(membership_.FindNode(UuidOf(1))->state, NodeState::kOffline);
 }
 
+TEST_F(MembershipTest, CatchingUpIsToldAtOnceAndLagNowAndThen) {
+  const uint64_t attachment = Attach(1);
+  const uint64_t before = membership_.revision();
+  NodeStatus status = Status();
+  status.store_paths[0].space.syncing = true;
+  status.store_paths[0].behind_changes = 7;
+  ASSERT_THAT(membership_.Report(attachment, status), IsOk());
+  EXPECT_EQ(membership_.revision(), before + 1);
+  EXPECT_TRUE(membership_.Model()->FindNode(UuidOf(1))->store_paths[0].syncing);
+  status.store_paths[0].behind_changes = 3;
+  ASSERT_THAT(membership_.Report(attachment, status), IsOk());
+  EXPECT_EQ(membership_.revision(), before + 1);
+  clock_.Advance(absl::Seconds(1));
+  membership_.Tick();
+  EXPECT_EQ(membership_.revision(), before + 2);
+  EXPECT_EQ(
+      membership_.FindNode(UuidOf(1))->status.store_paths[0].behind_changes,
+      3u);
+}
+
+// Whether a group's last member may go depends on it, also after a restart of
+// the tracker, with the node dead since.
+TEST_F(MembershipTest, ThatANodeHoldsFilesIsSavedWithTheFirst) {
+  const uint64_t attachment = Attach(1);
+  membership_.TakeUnsaved();
+  NodeStatus status = Status();
+  status.store_paths[0].space.files = 1;
+  ASSERT_THAT(membership_.Report(attachment, status), IsOk());
+  const std::vector<NodeRecord> unsaved = membership_.TakeUnsaved();
+  ASSERT_EQ(unsaved.size(), 1u);
+  EXPECT_EQ(unsaved[0].status.store_paths[0].space.files, 1);
+  status.store_paths[0].space.files = 2;
+  ASSERT_THAT(membership_.Report(attachment, status), IsOk());
+  EXPECT_THAT(membership_.TakeUnsaved(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace tracker
 }  // namespace cairn

@@ -65,6 +65,10 @@ bool SameUse(const StorePathStatus& a, const StorePathStatus& b) {
   return a.incarnation == b.incarnation && a.space.index == b.space.index &&
          a.space.writable == b.space.writable &&
          a.space.readable == b.space.readable &&
+         a.space.syncing == b.space.syncing &&
+         // Whether there are any decides what may be done with the node, and
+         // must survive the tracker.
+         (a.space.files > 0) == (b.space.files > 0) &&
          a.space.reserve_bytes == b.space.reserve_bytes &&
          a.space.total_bytes == b.space.total_bytes;
 }
@@ -124,6 +128,15 @@ bool Same(const NodeStatus& a, const NodeStatus& b) {
     const StorePathModel& left = a.store_paths[i].space;
     const StorePathModel& right = b.store_paths[i].space;
     if (left.free_bytes != right.free_bytes || left.files != right.files) {
+      return false;
+    }
+    if (a.store_paths[i].behind_changes != b.store_paths[i].behind_changes ||
+        a.store_paths[i].missing_contents !=
+            b.store_paths[i].missing_contents ||
+        a.store_paths[i].changes_only_here !=
+            b.store_paths[i].changes_only_here ||
+        a.store_paths[i].under_replicated_changes !=
+            b.store_paths[i].under_replicated_changes) {
       return false;
     }
   }

@@ -35,6 +35,10 @@ struct NodeIdentity {
 struct StorePathStatus {
   StorePathModel space;
   std::string incarnation;
+  uint64_t behind_changes = 0;
+  uint64_t missing_contents = 0;
+  uint64_t changes_only_here = 0;
+  uint64_t under_replicated_changes = 0;
 };
 
 // How it says it is.
@@ -91,7 +95,8 @@ NodeUse EffectiveUse(const Decisions& decisions, absl::string_view node_uuid,
 NodeModel ToModel(const NodeRecord& node);
 
 // Whether the two differ in nothing that would change a decision at once: free
-// bytes, files and calls may differ, what can be used and for what may not.
+// bytes, the number of files, calls and lag may differ; what can be used and
+// for what, and whether there are files, may not.
 bool DifferOnlyInSpace(const NodeStatus& a, const NodeStatus& b);
 
 // Whether the two do not differ at all.

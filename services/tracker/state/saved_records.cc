@@ -56,6 +56,8 @@ disk::SavedNode ToSaved(const NodeRecord& node) {
     saved_path->set_reserve_bytes(path.space.reserve_bytes);
     saved_path->set_files(path.space.files);
     saved_path->set_incarnation(path.incarnation);
+    saved_path->set_syncing(path.space.syncing);
+    saved_path->set_changes_only_here(path.changes_only_here);
   }
   if (node.last_heard != absl::InfinitePast()) {
     saved.set_last_heard_unix_ms(absl::ToUnixMillis(node.last_heard));
@@ -87,6 +89,8 @@ NodeRecord FromSaved(const disk::SavedNode& saved) {
     path.space.reserve_bytes = saved_path.reserve_bytes();
     path.space.files = saved_path.files();
     path.incarnation = saved_path.incarnation();
+    path.space.syncing = saved_path.syncing();
+    path.changes_only_here = saved_path.changes_only_here();
     node.status.store_paths.push_back(std::move(path));
   }
   if (saved.last_heard_unix_ms() != 0) {
