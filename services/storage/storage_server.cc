@@ -251,6 +251,9 @@ class Server : public StorageServer {
         &node_, transport_.get(), clock_, config_.default_replicas());
     sync_service_ = std::make_unique<SyncServiceImpl>(
         context, &member_auth_,
+        [this](absl::string_view node_uuid) {
+          return replication_->CheckMember(node_uuid);
+        },
         [this](uint8_t path) { return replication_->at(path); },
         &sync_metrics_);
 

@@ -48,7 +48,9 @@ absl::StatusOr<MemberCall> SyncServiceImpl::Admit(
         absl::StrCat("this node is in group ", identity.group),
         {{"group", identity.group}});
   }
+  CAIRN_RETURN_IF_ERROR(check_member_(caller));
   MemberCall call;
+  call.still_member = [this, caller] { return check_member_(caller); };
   CAIRN_ASSIGN_OR_RETURN(call.caller, Uuid::Parse(caller));
   CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<StorePath> path,
                          context_.node->Path(store_path));

@@ -36,12 +36,17 @@ class SyncServiceImpl
                   v1::SyncService::WithRawCallbackMethod_Fetch<
                       v1::SyncService::Service>>>> {
  public:
+  // Whether the node of that UUID may call; any thread, must not block.
+  using CheckMember = std::function<absl::Status(absl::string_view)>;
+
   // `replicator_of` gives that of a store path. All borrowed.
   SyncServiceImpl(const CallContext& context, rpc::MemberAuthServer* auth,
+                  CheckMember check_member,
                   std::function<Replicator*(uint8_t)> replicator_of,
                   SyncMetrics* metrics)
       : context_(context),
         auth_(auth),
+        check_member_(std::move(check_member)),
         replicator_of_(std::move(replicator_of)),
         metrics_(metrics) {}
 
@@ -68,6 +73,7 @@ class SyncServiceImpl
 
   const CallContext context_;
   rpc::MemberAuthServer* const auth_;
+  const CheckMember check_member_;
   const std::function<Replicator*(uint8_t)> replicator_of_;
   SyncMetrics* const metrics_;
 };

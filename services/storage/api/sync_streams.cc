@@ -21,9 +21,13 @@ MemberStream::MemberStream(const CallContext& context,
 }
 
 void MemberStream::Begin(const absl::Status& status,
-                         std::shared_ptr<StorePath> path) {
-  stream_path_ = std::move(path);
-  if (!status.ok()) End(status);
+                         const absl::StatusOr<MemberCall>& call) {
+  if (status.ok()) {
+    stream_path_ = call->path;
+    still_member_ = call->still_member;
+  } else {
+    End(status);
+  }
   Pump();
 }
 
@@ -89,9 +93,11 @@ void MemberStream::Pump() {
 }
 
 void MemberStream::Work() {
-  const absl::Status serving = context_.CheckServing();
+  absl::Status allowed = context_.CheckServing();
+  // A caller that is removed is not served to the end.
+  if (allowed.ok()) allowed = still_member_();
   absl::StatusOr<absl::optional<grpc::ByteBuffer>> produced =
-      serving.ok() ? Produce() : serving;
+      allowed.ok() ? Produce() : allowed;
   bool write = false;
   {
     MutexLock lock(&mu_);
@@ -146,7 +152,7 @@ SyncStream::SyncStream(const CallContext& context, rpc::MethodMetrics* metrics,
   absl::Status status = call.status();
   if (status.ok()) status = Prepare(*call, request);
   if (status.ok()) sender_->Start();
-  Begin(status, status.ok() ? call->path : nullptr);
+  Begin(status, call);
 }
 
 absl::Status SyncStream::Prepare(const MemberCall& call,
@@ -183,7 +189,7 @@ SnapshotStream::SnapshotStream(const CallContext& context,
                                const v1::SnapshotRequest& request)
     : MemberStream(context, metrics) {
   if (call.ok()) sender_.emplace(call->path, request.from(), ChangeLimits{});
-  Begin(call.status(), call.ok() ? call->path : nullptr);
+  Begin(call.status(), call);
 }
 
 absl::StatusOr<absl::optional<grpc::ByteBuffer>> SnapshotStream::Produce() {

@@ -16,6 +16,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
@@ -39,6 +40,9 @@ struct MemberCall {
   Uuid caller;
   std::shared_ptr<StorePath> path;
   Replicator* replicator = nullptr;  // Of the path; borrowed.
+
+  // Whether the caller may still call; any thread, does not block.
+  std::function<absl::Status()> still_member;
 };
 
 // The part that both have in common.
@@ -68,8 +72,10 @@ class MemberStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   // There may be something to produce.
   void Wake() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Begins, or ends at once.
-  void Begin(const absl::Status& status, std::shared_ptr<StorePath> path);
+  // Begins with what was admitted; with a `status` that is not OK, ends at
+  // once.
+  void Begin(const absl::Status& status,
+             const absl::StatusOr<MemberCall>& call);
 
   const CallContext context_;
 
@@ -84,6 +90,7 @@ class MemberStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   const absl::Duration begin_;
   std::atomic<int> refs_{1};  // gRPC's, until OnDone().
   std::shared_ptr<StorePath> stream_path_;
+  std::function<absl::Status()> still_member_;
   bool last_ = false;  // Of Produce() and after it.
 
   grpc::ByteBuffer message_;  // While `writing_`.

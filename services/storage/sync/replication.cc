@@ -88,6 +88,7 @@ void Replication::Run() {
 
 void Replication::OnPeers(const std::string& tracker,
                           const tracker::v1::GroupPeers& peers) {
+  removed_.Merge(peers);
   std::map<std::string, tracker::v1::Node> best;
   {
     MutexLock lock(&mu_);
@@ -104,7 +105,7 @@ void Replication::OnPeers(const std::string& tracker,
     std::vector<Peer> wanted;
     for (const auto& [text, node] : best) {
       const absl::StatusOr<Uuid> uuid = Uuid::Parse(text);
-      if (!uuid.ok() ||
+      if (!uuid.ok() || removed_.IsRemoved(text) ||
           static_cast<int>(i) >= node.report().store_paths_size()) {
         continue;
       }

@@ -12,12 +12,15 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "cairn/tracker/v1/membership_service.pb.h"
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
 #include "services/storage/core/peer_transport.h"
 #include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
+#include "services/storage/sync/removed_members.h"
 
 namespace cairn {
 namespace storage {
@@ -41,7 +44,8 @@ class Replication {
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 
   // The other members of the group as one tracker sees them. A member counts
-  // for as long as the last word of any tracker names it.
+  // for as long as the last word of any tracker names it, and no later one of
+  // any says that it was removed.
   void OnPeers(const std::string& tracker, const tracker::v1::GroupPeers& peers)
       ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -51,11 +55,18 @@ class Replication {
   // `store_path` is below StorageNode::path_count(). Lives as long as this.
   Replicator* at(uint8_t store_path) { return replicators_[store_path].get(); }
 
+  // OK, or why calls of that node are refused: PERMISSION_DENIED, NODE_REMOVED.
+  absl::Status CheckMember(absl::string_view node_uuid) const {
+    return removed_.Check(node_uuid);
+  }
+
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
   void Wake() ABSL_LOCKS_EXCLUDED(mu_);
 
   std::vector<std::unique_ptr<Replicator>> replicators_;  // Fixed.
+
+  RemovedMembers removed_;
 
   Mutex mu_;
   CondVar wake_;

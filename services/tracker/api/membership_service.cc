@@ -169,6 +169,10 @@ class MembershipServiceImpl::Stream
       for (const NodeRecord& peer : service_->membership_->PeersOf(identity_)) {
         *peers->add_nodes() = ToProto(peer);
       }
+      for (const Decision& removal :
+           service_->membership_->RemovalsIn(identity_.group)) {
+        *peers->add_removals() = ToProto(removal);
+      }
       const absl::optional<NodeRecord> self =
           service_->membership_->FindNode(identity_.node_uuid);
       CAIRN_CHECK(self.has_value());  // Nodes are never forgotten.

@@ -510,6 +510,22 @@ std::vector<NodeRecord> Membership::PeersOf(const NodeIdentity& identity) {
   return peers;
 }
 
+std::vector<Decision> Membership::RemovalsIn(absl::string_view group) {
+  MutexLock lock(&mu_);
+  std::vector<Decision> removals;
+  for (auto it =
+           decisions_.all().lower_bound({DecisionField::kNodeRemoved, ""});
+       it != decisions_.all().end() &&
+       it->first.field == DecisionField::kNodeRemoved;
+       ++it) {
+    const auto known = members_.find(it->first.subject);
+    if (known == members_.end() || known->second.node.identity.group == group) {
+      removals.push_back(it->second);
+    }
+  }
+  return removals;
+}
+
 std::vector<NodeRecord> Membership::TakeUnsaved() {
   MutexLock lock(&mu_);
   std::vector<NodeRecord> nodes;

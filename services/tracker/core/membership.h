@@ -215,6 +215,11 @@ class Membership {
   std::vector<NodeRecord> PeersOf(const NodeIdentity& identity)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Every decision that a node was removed, or let back, of the nodes of a
+  // group and of nodes that are not known here.
+  std::vector<Decision> RemovalsIn(absl::string_view group)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // Nodes that became known or changed (free space apart) since the last call,
   // to be saved. If saving fails, give them back with KeepUnsaved().
   std::vector<NodeRecord> TakeUnsaved() ABSL_LOCKS_EXCLUDED(mu_);

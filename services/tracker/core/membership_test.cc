@@ -655,6 +655,29 @@ TEST_F(MembershipTest, ThatANodeHoldsFilesIsSavedWithTheFirst) {
   EXPECT_THAT(membership_.TakeUnsaved(), IsEmpty());
 }
 
+TEST_F(DecidedTest, MembersAreToldWhoWasRemovedAndWhoWasLetBack) {
+  Attach(1);
+  ASSERT_THAT(membership_.Attach(Identity(2, "g2"), Status()), IsOk());
+  const auto decide = [&](int i, absl::optional<uint32_t> value) {
+    EXPECT_EQ(Decide(DecisionField::kNodeRemoved, UuidOf(i), value), 0u);
+  };
+  EXPECT_THAT(membership_.RemovalsIn("g1"), IsEmpty());
+  decide(1, 1);
+  decide(3, 1);  // Known to some other tracker, perhaps.
+  const auto subjects = [&](absl::string_view group) {
+    std::vector<std::string> uuids;
+    for (const Decision& removal : membership_.RemovalsIn(group)) {
+      uuids.push_back(removal.key.subject);
+    }
+    return uuids;
+  };
+  EXPECT_THAT(subjects("g1"), ElementsAre(UuidOf(1), UuidOf(3)));
+  EXPECT_THAT(subjects("g2"), ElementsAre(UuidOf(3)));
+  decide(1, absl::nullopt);
+  ASSERT_THAT(subjects("g1"), ElementsAre(UuidOf(1), UuidOf(3)));
+  EXPECT_EQ(membership_.RemovalsIn("g1")[0].value, absl::nullopt);
+}
+
 }  // namespace
 }  // namespace tracker
 }  // namespace cairn

@@ -1,0 +1,62 @@
+// Whose word about a removal counts.
+
+#include "services/storage/sync/removed_members.h"
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "cairn/tracker/v1/membership_service.pb.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/error_reason.h"
+#include "lib/testing/status_matchers.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr char kNode[] = "aaaaaaaa-0000-4000-8000-000000000001";
+
+tracker::v1::GroupPeers Said(int64_t unix_ms, bool removed,
+                             const std::string& tracker = "t") {
+  tracker::v1::GroupPeers peers;
+  tracker::v1::Decision* const decision = peers.add_removals();
+  decision->set_field(tracker::v1::DECISION_FIELD_NODE_REMOVED);
+  decision->set_subject(kNode);
+  if (removed) decision->set_value(1);
+  decision->mutable_time()->set_unix_ms(unix_ms);
+  decision->mutable_time()->set_tracker_instance(tracker);
+  return peers;
+}
+
+TEST(RemovedMembersTest, WhoWasNeverRemovedIsAMember) {
+  RemovedMembers removed;
+  EXPECT_THAT(removed.Check(kNode), IsOk());
+  removed.Merge(tracker::v1::GroupPeers());
+  EXPECT_THAT(removed.Check(kNode), IsOk());
+}
+
+TEST(RemovedMembersTest, TheLatestWordCountsWhoeverSaysItLast) {
+  RemovedMembers removed;
+  removed.Merge(Said(10, /*removed=*/true));
+  const absl::Status refused = removed.Check(kNode);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ReasonOf(refused), ErrorReason::kNodeRemoved);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("cairn node restore"));
+  // A tracker that was away knows only what was before.
+  removed.Merge(Said(9, /*removed=*/false, "u"));
+  EXPECT_TRUE(removed.IsRemoved(kNode));
+  // One that knows nothing takes nothing back.
+  removed.Merge(tracker::v1::GroupPeers());
+  EXPECT_TRUE(removed.IsRemoved(kNode));
+  removed.Merge(Said(11, /*removed=*/false));
+  EXPECT_FALSE(removed.IsRemoved(kNode));
+  removed.Merge(Said(10, /*removed=*/true));
+  EXPECT_FALSE(removed.IsRemoved(kNode));
+}
+
+}  // namespace
+}  // namespace storage
+}  // namespace cairn
