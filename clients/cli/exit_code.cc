@@ -106,6 +106,9 @@ std::string NextStep(const absl::Status& status) {
     case ErrorReason::kNodeActive:
       return "`cairn node drain NODE` first, and remove it when its files have "
              "other members; or --force.";
+    case ErrorReason::kNotReplicated:
+      return "`cairn node drain NODE` waits until the others have it; --force "
+             "if it is lost anyway.";
     case ErrorReason::kLastMember:
       return "Add a member to the group and let it catch up, or delete the "
              "group's files.";

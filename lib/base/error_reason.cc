@@ -52,6 +52,7 @@ constexpr NamedReason kNames[] = {
     {ErrorReason::kNodeRemoved, "NODE_REMOVED"},
     {ErrorReason::kLastMember, "LAST_MEMBER"},
     {ErrorReason::kNodeActive, "NODE_ACTIVE"},
+    {ErrorReason::kNotReplicated, "NOT_REPLICATED"},
     {ErrorReason::kContentNotHere, "CONTENT_NOT_HERE"},
     {ErrorReason::kUnknownLog, "UNKNOWN_LOG"},
     {ErrorReason::kLogCut, "LOG_CUT"},

@@ -55,6 +55,7 @@ enum class ErrorReason : int {
   kNodeRemoved = 34,
   kLastMember = 35,
   kNodeActive = 36,
+  kNotReplicated = 37,
   kContentNotHere = 40,
   kUnknownLog = 41,
   kLogCut = 42,

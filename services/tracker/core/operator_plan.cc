@@ -92,6 +92,21 @@ int64_t FilesOf(const NodeRecord& node) {
   return files;
 }
 
+uint64_t ChangesOnlyHere(const NodeRecord& node) {
+  uint64_t changes = 0;
+  for (const StorePathStatus& path : node.status.store_paths) {
+    changes += path.changes_only_here;
+  }
+  return changes;
+}
+
+// Whether it has what its group has, as far as it says.
+bool IsSettled(const NodeRecord& node) {
+  return std::none_of(
+      node.status.store_paths.begin(), node.status.store_paths.end(),
+      [](const StorePathStatus& path) { return path.space.syncing; });
+}
+
 const NodeRecord* FindNode(const OperatorView& view,
                            absl::string_view node_uuid) {
   for (const NodeRecord& node : view.nodes) {
@@ -296,6 +311,7 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
   const int64_t files = FilesOf(*node);
   uint32_t others = 0;
   uint32_t others_active = 0;
+  uint32_t others_settled = 0;
   int64_t others_files = 0;
   for (const NodeRecord& other : view.nodes) {
     if (&other == node || other.removed || other.identity.group != group) {
@@ -303,6 +319,7 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
     }
     ++others;
     others_active += other.state == NodeState::kActive ? 1 : 0;
+    others_settled += IsSettled(other) ? 1 : 0;
     others_files = std::max(others_files, FilesOf(other));
   }
   if (others == 0 && files > 0) {
@@ -326,6 +343,25 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
                      node->identity.name, "`), or say that you mean it"),
         {{"node_uuid", node_uuid}});
   }
+  const uint64_t only_here = ChangesOnlyHere(*node);
+  const std::string lost =
+      only_here > 0
+          ? absl::StrCat("As far as is known, ",
+                         Count(static_cast<int64_t>(only_here), "change"),
+                         " that it took ", only_here == 1 ? "is" : "are",
+                         " on no other member, and may be lost.")
+      : files > 0 && others > 0 && others_settled == 0
+          ? absl::StrCat("None of the other members of group ", group,
+                         " has caught up: files may be lost.")
+          : "";
+  if (!lost.empty() && !force) {
+    return ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, ErrorReason::kNotReplicated,
+        absl::StrCat(NameOf(*node), " may hold what nobody else has. ", lost,
+                     " Wait (`cairn node drain ", node->identity.name,
+                     "` does), or say that you mean it"),
+        {{"node_uuid", node_uuid}});
+  }
 
   planner.Say(
       absl::StrCat(NameOf(*node),
@@ -339,6 +375,7 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
         Count(others, "member"), "."));
     planner.SetFilesLosingRedundancy(files);
   }
+  if (!lost.empty()) planner.Say(lost);
   if (files > others_files) {
     planner.Say(absl::StrCat(
         "No other member holds more than ", Count(others_files, "file"),

@@ -56,7 +56,8 @@ struct SetGroupWish {
 absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
                                          const SetNodeWish& wish);
 
-//   FAILED_PRECONDITION  LAST_MEMBER or NODE_ACTIVE.
+//   FAILED_PRECONDITION  LAST_MEMBER, NODE_ACTIVE or NOT_REPLICATED; `force`
+//                        overrules the last two.
 absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
                                             const std::string& node_uuid,
                                             bool force,

@@ -79,6 +79,32 @@ class OperatorPlanTest : public ::testing::Test {
   OperatorView view_;
 };
 
+TEST_F(OperatorPlanTest, WhatWouldBeLostWithANodeKeepsItIn) {
+  AddNode(1, "g1", 10);
+  AddNode(2, "g1", 10);
+  view_.nodes[0].effective.role = NodeRole::kDraining;
+  view_.nodes[0].status.store_paths[0].changes_only_here = 3;
+  auto refused = PlanRemoveNode(view_, UuidOf(1), /*force=*/false, "");
+  EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kNotReplicated);
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("3 changes that it took are on no other member"));
+  // Also if it is not there to be asked.
+  view_.nodes[0].state = NodeState::kOffline;
+  refused = PlanRemoveNode(view_, UuidOf(1), /*force=*/false, "");
+  EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kNotReplicated);
+  auto forced = PlanRemoveNode(view_, UuidOf(1), /*force=*/true, "");
+  ASSERT_THAT(forced, IsOk());
+  EXPECT_THAT(TextOf(*forced), HasSubstr("may be lost"));
+
+  // Others that are being filled hold nothing for certain.
+  view_.nodes[0].status.store_paths[0].changes_only_here = 0;
+  view_.nodes[1].status.store_paths[0].space.syncing = true;
+  refused = PlanRemoveNode(view_, UuidOf(1), /*force=*/false, "");
+  EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kNotReplicated);
+  AddNode(3, "g1", 10);
+  EXPECT_THAT(PlanRemoveNode(view_, UuidOf(1), /*force=*/false, ""), IsOk());
+}
+
 TEST_F(OperatorPlanTest, DrainingTellsWhatTheGroupIsLeftWith) {
   AddNode(1, "g1", 10);
   AddNode(2, "g1", 10);
