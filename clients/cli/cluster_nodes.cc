@@ -40,6 +40,7 @@ tracker::v1::Node NodeFromState(const std::string& address,
     report->set_reserve_bytes(path.reserve_bytes());
     report->set_files(path.files());
     report->set_incarnation(path.incarnation());
+    report->set_syncing(path.replication().syncing());
   }
   return node;
 }

@@ -39,6 +39,10 @@ struct GroupSums {
   int64_t total_bytes = std::numeric_limits<int64_t>::max();
   bool writable = false;
   bool readable = false;
+  int members = 0;
+
+  // By store path, the members that are there and have caught up on it.
+  std::map<uint32_t, std::vector<std::string>> complete;
 };
 
 class Diagnostician {
@@ -74,6 +78,12 @@ class Diagnostician {
   void JudgeNode(const tracker::v1::Node& node);
   void JudgeStorePaths(const tracker::v1::Node& node,
                        const storage::v1::GetStateResponse& state);
+  void JudgeReplication(const tracker::v1::Node& node,
+                        const storage::v1::StorePathStatus& path);
+  void ListDisks(const tracker::v1::Node& node);
+  void ListJobs(const tracker::v1::Node& node,
+                const storage::v1::GetStateResponse& state);
+  void JudgeCopies(const std::string& name, const GroupSums& group);
   void JudgeGroups();
   void TellDecision(const tracker::v1::Decision& decision);
   std::string NameOfSubject(const std::string& uuid) const;
@@ -107,6 +117,15 @@ void Diagnostician::JudgeNode(const tracker::v1::Node& node) {
   ++result_.nodes;
   const std::string& address = node.identity().address();
   GroupSums& group = groups_[node.identity().group()];
+  ++group.members;
+  ListDisks(node);
+  for (const tracker::v1::StorePathReport& path : node.report().store_paths()) {
+    std::vector<std::string>& complete = group.complete[path.index()];
+    if (node.state() == tracker::v1::NODE_STATE_ACTIVE && path.readable() &&
+        !path.syncing()) {
+      complete.push_back(node.identity().name());
+    }
+  }
   if (node.state() != tracker::v1::NODE_STATE_ACTIVE) {
     Add(Verdict::kDegraded,
         absl::StrCat(NameOf(node), " is ", StateName(node.state()),
@@ -150,6 +169,7 @@ void Diagnostician::JudgeNode(const tracker::v1::Node& node) {
     return;
   }
   JudgeStorePaths(node, *state->second);
+  ListJobs(node, *state->second);
 }
 
 void Diagnostician::JudgeStorePaths(
@@ -160,7 +180,7 @@ void Diagnostician::JudgeStorePaths(
                      path.directory(), ")");
     if (path.read_only_by_configuration()) {
       // Somebody's wish: said, but nothing to mend.
-      Add(Verdict::kOk,
+      Add(Verdict::kHealthy,
           absl::StrCat(name, " is ", PathStateName(path.state()), ": ",
                        path.detail()),
           "");
@@ -189,14 +209,168 @@ void Diagnostician::JudgeStorePaths(
                        " since it was opened"),
           "journalctl -u cairn-storage  # names them; on that machine");
     }
+    JudgeReplication(node, path);
   }
+}
+
+void Diagnostician::JudgeReplication(const tracker::v1::Node& node,
+                                     const storage::v1::StorePathStatus& path) {
+  const storage::v1::ReplicationState& replication = path.replication();
+  result_.under_replicated_changes += replication.under_replicated_changes();
+  result_.missing_contents += replication.missing_contents();
+  const std::string name =
+      absl::StrCat(NameOf(node), " store path ", path.index());
+  for (const storage::v1::PeerState& peer : replication.peers()) {
+    PairLag lag;
+    lag.group = node.identity().group();
+    lag.node = node.identity().name();
+    lag.peer = peer.name();
+    lag.store_path = path.index();
+    lag.pulling = peer.pulling();
+    lag.changes = peer.behind_changes();
+    result_.lags.push_back(lag);
+    // One that is not there is told of by itself.
+    const bool is_there =
+        std::any_of(observations_.nodes.begin(), observations_.nodes.end(),
+                    [&](const tracker::v1::Node& other) {
+                      return other.identity().node_uuid() == peer.node_uuid() &&
+                             other.state() == tracker::v1::NODE_STATE_ACTIVE;
+                    });
+    if (is_there && !peer.pulling() && !peer.last_error().empty()) {
+      Add(Verdict::kDegraded,
+          absl::StrCat(name, " cannot copy from node ", peer.name(), " (",
+                       peer.address(), "): ", peer.last_error()),
+          StatusCommand(peer.address()));
+    }
+  }
+  if (replication.syncing() &&
+      path.state() != storage::v1::STORE_PATH_STATE_OFFLINE) {
+    uint64_t behind = 0;
+    for (const storage::v1::PeerState& peer : replication.peers()) {
+      behind = std::max(behind, peer.behind_changes());
+    }
+    std::string how_far;
+    if (replication.snapshot_running()) {
+      how_far = absl::StrCat(
+          "a snapshot is being taken, ",
+          Count(static_cast<int64_t>(replication.snapshot_files()), "file"),
+          " so far");
+    } else if (behind > 0 || replication.missing_contents() > 0) {
+      how_far = absl::StrCat(
+          Count(static_cast<int64_t>(behind), "change"), " and ",
+          Count(static_cast<int64_t>(replication.missing_contents()),
+                "content"),
+          " are left");
+    } else {
+      how_far = "it waits for other members";
+    }
+    Add(Verdict::kDegraded,
+        absl::StrCat(name,
+                     " is syncing, and passes on what it lacks: ", how_far),
+        "cairn status --watch");
+  }
+}
+
+void Diagnostician::ListDisks(const tracker::v1::Node& node) {
+  DiskLine line;
+  line.group = node.identity().group();
+  line.node = node.identity().name();
+  line.address = node.identity().address();
+  line.node_state =
+      node.report().stopping() ? "stopping" : StateName(node.state());
+  const auto state = observations_.states.find(line.address);
+  if (state != observations_.states.end() && state->second.ok()) {
+    for (const storage::v1::StorePathStatus& path :
+         state->second->store_paths()) {
+      line.store_path = path.index();
+      line.directory = path.directory();
+      line.state = path.state() == storage::v1::STORE_PATH_STATE_ACTIVE &&
+                           path.replication().syncing()
+                       ? "syncing"
+                       : PathStateName(path.state());
+      line.files = path.files();
+      line.free_bytes =
+          std::max<int64_t>(0, path.free_bytes() - path.reserve_bytes());
+      line.total_bytes = path.total_bytes();
+      result_.disks.push_back(line);
+    }
+    return;
+  }
+  for (const tracker::v1::StorePathReport& path : node.report().store_paths()) {
+    line.store_path = path.index();
+    line.state = "unknown";
+    line.files = path.files();
+    line.free_bytes =
+        std::max<int64_t>(0, path.free_bytes() - path.reserve_bytes());
+    line.total_bytes = path.total_bytes();
+    result_.disks.push_back(line);
+  }
+}
+
+void Diagnostician::ListJobs(const tracker::v1::Node& node,
+                             const storage::v1::GetStateResponse& state) {
+  const auto listed = observations_.jobs.find(node.identity().address());
+  if (listed == observations_.jobs.end()) return;
+  for (const storage::v1::Job& job : listed->second.jobs()) {
+    if (job.state() != storage::v1::JOB_STATE_RUNNING) continue;
+    RunningJob running;
+    running.node = node.identity().name();
+    running.store_path = job.store_path();
+    running.kind = absl::AsciiStrToLower(
+        absl::StripPrefix(storage::v1::JobKind_Name(job.kind()), "JOB_KIND_"));
+    // Of a newer version.
+    if (running.kind.empty()) running.kind = absl::StrCat("job_", job.kind());
+    running.detail = job.detail();
+    running.done_bytes = job.done_bytes();
+    running.total_bytes = job.total_bytes();
+    // By the node's own clock, whatever it says of the day.
+    const absl::Duration run = absl::Seconds(state.current_time().seconds() -
+                                             job.start_time().seconds()) +
+                               absl::Nanoseconds(state.current_time().nanos() -
+                                                 job.start_time().nanos());
+    if (state.has_current_time() && run > absl::ZeroDuration() &&
+        job.done_bytes() > 0) {
+      const double rate =
+          static_cast<double>(job.done_bytes()) / absl::ToDoubleSeconds(run);
+      running.bytes_per_second = rate;
+      if (job.total_bytes() >= job.done_bytes()) {
+        running.left = absl::Seconds(
+            static_cast<double>(job.total_bytes() - job.done_bytes()) / rate);
+      }
+    }
+    result_.jobs.push_back(std::move(running));
+  }
+}
+
+// A group that has several members is to have several copies.
+void Diagnostician::JudgeCopies(const std::string& name,
+                                const GroupSums& group) {
+  if (group.members < 2 || !group.readable) return;
+  const std::vector<std::string>* fewest = nullptr;
+  uint32_t where = 0;
+  for (const auto& [path, complete] : group.complete) {
+    if (fewest != nullptr && fewest->size() <= complete.size()) continue;
+    fewest = &complete;
+    where = path;
+  }
+  if (fewest == nullptr || fewest->size() > 1) return;
+  Add(Verdict::kAtRisk,
+      absl::StrCat(
+          "of ", Count(group.members, "member"), " of ", name,
+          fewest->empty() ? ", none is there that has all files of store path "
+                          : ", only one is there that has all files of store "
+                            "path ",
+          where, fewest->empty() ? "" : absl::StrCat(": ", fewest->front())),
+      absl::StrCat("cairn nodes --group ", name));
 }
 
 void Diagnostician::JudgeGroups() {
   bool any_writable = false;
+  bool any_readable = false;
   for (const auto& [name, group] : groups_) {
     ++result_.groups;
     any_writable |= group.writable;
+    any_readable |= group.readable;
     result_.files += group.files;
     const std::string nodes = absl::StrCat("cairn nodes --group ", name);
     if (!group.readable) {
@@ -208,6 +382,7 @@ void Diagnostician::JudgeGroups() {
     } else if (!group.writable) {
       Add(Verdict::kDegraded, absl::StrCat(name, " takes no uploads"), nodes);
     }
+    JudgeCopies(name, group);
     if (group.total_bytes == std::numeric_limits<int64_t>::max()) continue;
     result_.free_bytes += group.free_bytes;
     result_.total_bytes += group.total_bytes;
@@ -218,7 +393,8 @@ void Diagnostician::JudgeGroups() {
           "cairn-storage --help  # start one");
     }
   } else if (!any_writable) {
-    Add(Verdict::kDown, "no group takes uploads", "cairn groups");
+    Add(any_readable ? Verdict::kReadOnly : Verdict::kDown,
+        "no group takes uploads", "cairn groups");
   }
 }
 
@@ -233,25 +409,25 @@ void Diagnostician::TellDecision(const tracker::v1::Decision& decision) {
   switch (decision.field()) {
     case tracker::v1::DECISION_FIELD_NODE_ROLE: {
       const auto role = static_cast<tracker::v1::NodeRole>(decision.value());
-      Add(Verdict::kOk, absl::StrCat(node, " is ", RoleName(role), why),
+      Add(Verdict::kHealthy, absl::StrCat(node, " is ", RoleName(role), why),
           absl::StrCat("cairn node set ", subject,
                        " --role own  # takes that back"));
       return;
     }
     case tracker::v1::DECISION_FIELD_NODE_REMOVED:
-      Add(Verdict::kOk, absl::StrCat(node, " is removed", why),
+      Add(Verdict::kHealthy, absl::StrCat(node, " is removed", why),
           absl::StrCat("cairn node restore ", subject, "  # lets it back"));
       return;
     case tracker::v1::DECISION_FIELD_NODE_WEIGHT:
-      Add(Verdict::kOk,
+      Add(Verdict::kHealthy,
           absl::StrCat(node, " has weight ", decision.value(), why), "");
       return;
     case tracker::v1::DECISION_FIELD_NODE_PRIORITY:
-      Add(Verdict::kOk,
+      Add(Verdict::kHealthy,
           absl::StrCat(node, " has priority ", decision.value(), why), "");
       return;
     case tracker::v1::DECISION_FIELD_GROUP_WEIGHT:
-      Add(Verdict::kOk,
+      Add(Verdict::kHealthy,
           absl::StrCat("group ", subject, " has weight ", decision.value(),
                        why),
           "");
@@ -282,8 +458,8 @@ std::vector<std::string> ChangesBetween(const Diagnosis* before,
                                         const Diagnosis& after) {
   std::vector<std::string> changes;
   if (before == nullptr || before->verdict != after.verdict) {
-    changes.push_back(absl::StrCat(
-        "the cluster is ", absl::AsciiStrToUpper(VerdictName(after.verdict))));
+    changes.push_back(
+        absl::StrCat("the cluster is ", VerdictTitle(after.verdict)));
   }
   std::set<std::string> old;
   if (before != nullptr) {
@@ -300,14 +476,29 @@ std::vector<std::string> ChangesBetween(const Diagnosis* before,
 
 std::string VerdictName(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kOk:
-      return "ok";
+    case Verdict::kHealthy:
+      return "healthy";
     case Verdict::kDegraded:
       return "degraded";
+    case Verdict::kAtRisk:
+      return "at_risk";
+    case Verdict::kReadOnly:
+      return "read_only";
     case Verdict::kDown:
       return "down";
   }
   return "";
+}
+
+std::string VerdictTitle(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kAtRisk:
+      return "AT RISK";
+    case Verdict::kReadOnly:
+      return "READ-ONLY";
+    default:
+      return absl::AsciiStrToUpper(VerdictName(verdict));
+  }
 }
 
 Diagnosis Diagnose(const Observations& observations) {

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "cairn/storage/v1/node_service.pb.h"
 #include "cairn/tracker/v1/admin_service.pb.h"
 #include "cairn/tracker/v1/cluster.pb.h"
@@ -18,12 +20,17 @@
 namespace cairn {
 namespace cli {
 
-// kOk: all is well. kDegraded: files are read and written, but something needs
-// a hand. kDown: some files cannot be read, or none can be stored.
-enum class Verdict { kOk, kDegraded, kDown };
+// From well to worse. kHealthy: all is well. kDegraded: files are read and
+// written, but something needs a hand. kAtRisk: the same, and the loss of one
+// more disk may lose files. kReadOnly: files are read, and none can be stored.
+// kDown: some files cannot be read.
+enum class Verdict { kHealthy, kDegraded, kAtRisk, kReadOnly, kDown };
 
-// "ok", "degraded", "down".
+// "healthy", "degraded", "at_risk", "read_only", "down".
 std::string VerdictName(Verdict verdict);
+
+// The same for people: "AT RISK".
+std::string VerdictTitle(Verdict verdict);
 
 struct Finding {
   Verdict verdict = Verdict::kDegraded;  // What it makes of the whole.
@@ -41,12 +48,52 @@ struct Observations {
   // By address, of the nodes that are there.
   std::map<std::string, absl::StatusOr<storage::v1::GetStateResponse>> states;
 
+  // By address, of the same nodes: their jobs. One that did not answer is left
+  // out.
+  std::map<std::string, storage::v1::ListJobsResponse> jobs;
+
   // What operators have decided.
   tracker::v1::ListDecisionsResponse decisions;
 };
 
+// A store path, as its node says, or as it was said last to the trackers.
+struct DiskLine {
+  std::string group;
+  std::string node;     // Its name.
+  std::string address;  // Of the node.
+  std::string node_state;
+  uint32_t store_path = 0;
+  std::string directory;  // Empty if the node does not answer.
+  std::string state;      // "active", "syncing", "full", "read_only" …
+  int64_t files = 0;
+  int64_t free_bytes = 0;  // Above the reserve.
+  int64_t total_bytes = 0;
+};
+
+// What a store path of one member lacks of what the same path of another has.
+struct PairLag {
+  std::string group;
+  std::string node;  // Name of the one that lacks it,
+  std::string peer;  // and of the one that has it.
+  uint32_t store_path = 0;
+  bool pulling = false;
+  uint64_t changes = 0;
+};
+
+// Long work on a store path, running.
+struct RunningJob {
+  std::string node;  // Its name.
+  uint32_t store_path = 0;
+  std::string kind;    // "compaction", "rebuild_index", "snapshot", …
+  std::string detail;  // How far it is, where bytes do not say it.
+  int64_t done_bytes = 0;
+  int64_t total_bytes = 0;  // 0: not known.
+  absl::optional<double> bytes_per_second;
+  absl::optional<absl::Duration> left;
+};
+
 struct Diagnosis {
-  Verdict verdict = Verdict::kOk;
+  Verdict verdict = Verdict::kHealthy;
   std::vector<Finding> findings;  // Worst first.
   int trackers = 0;
   int answering_trackers = 0;
@@ -56,9 +103,21 @@ struct Diagnosis {
   int64_t files = 0;       // Sums over groups, of one member each.
   int64_t free_bytes = 0;  // Above the reserves.
   int64_t total_bytes = 0;
+
+  std::vector<DiskLine> disks;
+
+  // Of each ordered pair of members whose nodes answer.
+  std::vector<PairLag> lags;
+
+  std::vector<RunningJob> jobs;
+
+  // Changes that fewer members have than are wished for, and files whose
+  // content is not at every member yet; over all nodes that answer.
+  uint64_t under_replicated_changes = 0;
+  uint64_t missing_contents = 0;
 };
 
-// What operators have decided is among the findings, as kOk.
+// What operators have decided is among the findings, as kHealthy.
 Diagnosis Diagnose(const Observations& observations);
 
 // What is told of the newer one to somebody who knows the older one: a line for

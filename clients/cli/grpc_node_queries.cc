@@ -47,6 +47,19 @@ class GrpcNodeQueries : public NodeQueries {
                   response);
   }
 
+  absl::StatusOr<storage::v1::ListJobsResponse> ListJobs(
+      const std::string& address, absl::Duration timeout) override {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, timeout);
+    storage::v1::ListJobsResponse response;
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                           ChannelTo(address));
+    return Result(address,
+                  storage::v1::NodeService::NewStub(channel)->ListJobs(
+                      &context, {}, &response),
+                  response);
+  }
+
   absl::StatusOr<tracker::v1::ListNodesResponse> ListNodes(
       const std::string& address, const std::string& group,
       absl::Duration timeout) override {

@@ -33,6 +33,9 @@ class NodeQueries {
   virtual absl::StatusOr<storage::v1::GetStateResponse> GetState(
       const std::string& address, absl::Duration timeout) = 0;
 
+  virtual absl::StatusOr<storage::v1::ListJobsResponse> ListJobs(
+      const std::string& address, absl::Duration timeout) = 0;
+
   // Of a tracker. `group` may be empty, for all.
   virtual absl::StatusOr<tracker::v1::ListNodesResponse> ListNodes(
       const std::string& address, const std::string& group,

@@ -14,6 +14,15 @@ namespace cairn {
 namespace cli {
 namespace {
 
+// There, and a disk of it has not caught up.
+bool IsSyncing(const tracker::v1::Node& node) {
+  if (node.state() != tracker::v1::NODE_STATE_ACTIVE) return false;
+  for (const tracker::v1::StorePathReport& path : node.report().store_paths()) {
+    if (path.syncing()) return true;
+  }
+  return false;
+}
+
 absl::Time HeardAt(const tracker::v1::Node& node) {
   return absl::FromUnixSeconds(node.last_heard_time().seconds());
 }
@@ -51,6 +60,11 @@ Json ToJson(const tracker::v1::Node& node, bool removed) {
     one["free_bytes"] = path.free_bytes();
     one["reserve_bytes"] = path.reserve_bytes();
     one["files"] = path.files();
+    one["syncing"] = path.syncing();
+    one["behind_changes"] = path.behind_changes();
+    one["missing_contents"] = path.missing_contents();
+    one["changes_only_here"] = path.changes_only_here();
+    one["under_replicated_changes"] = path.under_replicated_changes();
     json["store_paths"].push_back(one);
   }
   return json;
@@ -101,10 +115,10 @@ ExitCode RunNodes(const NodesFlags& flags, Session* session) {
   const auto add_row = [&](const tracker::v1::Node& node, bool removed) {
     const NodeSums sums = SumsOf(node);
     const int paths = node.report().store_paths_size();
-    const std::string state = removed ? "removed"
-                              : node.report().stopping()
-                                  ? "stopping"
-                                  : StateName(node.state());
+    const std::string state = removed                    ? "removed"
+                              : node.report().stopping() ? "stopping"
+                              : IsSyncing(node)          ? "syncing"
+                                                : StateName(node.state());
     table.AddRow({node.identity().group(), node.identity().name(),
                   node.identity().address(), state, RoleText(node),
                   sums.writable_paths == paths

@@ -258,7 +258,7 @@ class DiagnosisTest : public ::testing::Test {
 TEST_F(DiagnosisTest, AllIsWell) {
   AddNode("b:1", "group1");
   const Diagnosis diagnosis = Diagnose(seen_);
-  EXPECT_EQ(diagnosis.verdict, Verdict::kOk);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kHealthy);
   EXPECT_THAT(diagnosis.findings, IsEmpty());
   EXPECT_EQ(diagnosis.active_nodes, 2);
   // Members hold the same files.
@@ -275,12 +275,90 @@ TEST_F(DiagnosisTest, FilesAreCountedByTheNodeThatHasThem) {
   EXPECT_EQ(Diagnose(seen_).files, 5);
 }
 
-TEST_F(DiagnosisTest, OneMemberOfTwoThatIsGoneDegrades) {
-  AddNode("b:1", "group1")->set_state(tracker::v1::NODE_STATE_OFFLINE);
+TEST_F(DiagnosisTest, OneMemberOfThreeThatIsGoneDegrades) {
+  AddNode("b:1", "group1");
+  AddNode("c:1", "group1")->set_state(tracker::v1::NODE_STATE_OFFLINE);
   const Diagnosis diagnosis = Diagnose(seen_);
   EXPECT_EQ(diagnosis.verdict, Verdict::kDegraded);
   ASSERT_THAT(diagnosis.findings, SizeIs(1));
-  EXPECT_THAT(diagnosis.findings[0].what, HasSubstr("b:1"));
+  EXPECT_THAT(diagnosis.findings[0].what, HasSubstr("c:1"));
+}
+
+TEST_F(DiagnosisTest, FilesThatHaveOneCopyLeftAreAtRisk) {
+  tracker::v1::Node* const other = AddNode("b:1", "group1");
+  other->set_state(tracker::v1::NODE_STATE_OFFLINE);
+  Diagnosis diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kAtRisk);
+  ASSERT_THAT(diagnosis.findings, SizeIs(2));
+  EXPECT_EQ(diagnosis.findings[0].what,
+            "of 2 members of group1, only one is there that has all files of "
+            "store path 0: a:1");
+  EXPECT_EQ(VerdictTitle(diagnosis.verdict), "AT RISK");
+  // Who is being filled holds nothing for certain.
+  seen_.nodes[1].set_state(tracker::v1::NODE_STATE_ACTIVE);
+  seen_.nodes[1].mutable_report()->mutable_store_paths(0)->set_syncing(true);
+  auto* const replication = seen_.states.find("b:1")
+                                ->second.value()
+                                .mutable_store_paths(0)
+                                ->mutable_replication();
+  replication->set_syncing(true);
+  replication->set_snapshot_running(true);
+  replication->set_snapshot_files(17);
+  diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kAtRisk);
+  ASSERT_THAT(diagnosis.findings, SizeIs(2));
+  EXPECT_THAT(diagnosis.findings[1].what,
+              HasSubstr("is syncing, and passes on what it lacks: a snapshot "
+                        "is being taken, 17 files so far"));
+}
+
+TEST_F(DiagnosisTest, EachPairsLagIsThereAndWhoCannotCopyIsNamed) {
+  AddNode("b:1", "group1")->mutable_identity()->set_node_uuid("uuid-of-b");
+  auto* const replication = seen_.states.find("a:1")
+                                ->second.value()
+                                .mutable_store_paths(0)
+                                ->mutable_replication();
+  replication->set_under_replicated_changes(4);
+  replication->set_missing_contents(2);
+  auto* const peer = replication->add_peers();
+  peer->set_node_uuid("uuid-of-b");
+  peer->set_name("b:1");
+  peer->set_pulling(true);
+  peer->set_behind_changes(12);
+  Diagnosis diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kHealthy);
+  EXPECT_EQ(diagnosis.under_replicated_changes, 4u);
+  EXPECT_EQ(diagnosis.missing_contents, 2u);
+  ASSERT_THAT(diagnosis.lags, SizeIs(1));
+  EXPECT_EQ(diagnosis.lags[0].node, "a:1");
+  EXPECT_EQ(diagnosis.lags[0].peer, "b:1");
+  EXPECT_EQ(diagnosis.lags[0].changes, 12u);
+  peer->set_pulling(false);
+  peer->set_last_error("UNAVAILABLE: refused");
+  diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kDegraded);
+  ASSERT_THAT(diagnosis.findings, SizeIs(1));
+  EXPECT_THAT(diagnosis.findings[0].what, HasSubstr("cannot copy from"));
+}
+
+TEST_F(DiagnosisTest, JobsThatRunSayHowLongTheyWillTake) {
+  // The node's clock is years behind, and so are its times.
+  seen_.states.find("a:1")->second->mutable_current_time()->set_seconds(110);
+  auto* const job = seen_.jobs["a:1"].add_jobs();
+  job->set_kind(storage::v1::JOB_KIND_COMPACTION);
+  job->set_state(storage::v1::JOB_STATE_RUNNING);
+  job->mutable_start_time()->set_seconds(100);
+  job->set_done_bytes(1000);
+  job->set_total_bytes(3000);
+  *seen_.jobs["a:1"].add_jobs() = *job;
+  seen_.jobs["a:1"].mutable_jobs(1)->set_state(
+      storage::v1::JOB_STATE_SUCCEEDED);
+  const Diagnosis diagnosis = Diagnose(seen_);
+  ASSERT_THAT(diagnosis.jobs, SizeIs(1));
+  EXPECT_EQ(diagnosis.jobs[0].kind, "compaction");
+  EXPECT_EQ(diagnosis.jobs[0].node, "a:1");
+  EXPECT_EQ(diagnosis.jobs[0].bytes_per_second, 100.0);
+  EXPECT_EQ(diagnosis.jobs[0].left, absl::Seconds(20));
 }
 
 TEST_F(DiagnosisTest, DecisionsAreToldAndAreNothingToMend) {
@@ -296,7 +374,7 @@ TEST_F(DiagnosisTest, DecisionsAreToldAndAreNothingToMend) {
   removed->set_subject("uuid-of-c");
   removed->set_value(1);
   const Diagnosis diagnosis = Diagnose(seen_);
-  EXPECT_EQ(diagnosis.verdict, Verdict::kOk);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kHealthy);
   ASSERT_THAT(diagnosis.findings, SizeIs(2));
   EXPECT_EQ(diagnosis.findings[0].what,
             "node b:1 (b:1) is draining by decision of 2026-01-01T00:00:00Z: "
@@ -308,19 +386,21 @@ TEST_F(DiagnosisTest, DecisionsAreToldAndAreNothingToMend) {
 
 TEST_F(DiagnosisTest, AGroupWhoseMembersAllDrainTakesNoUploads) {
   seen_.nodes[0].mutable_effective()->set_role(tracker::v1::NODE_ROLE_DRAINING);
-  EXPECT_EQ(Diagnose(seen_).verdict, Verdict::kDown);
+  EXPECT_EQ(Diagnose(seen_).verdict, Verdict::kReadOnly);
 }
 
 TEST_F(DiagnosisTest, OnlyWhatChangesIsToldToWhoWatches) {
   const Diagnosis well = Diagnose(seen_);
-  EXPECT_THAT(ChangesBetween(nullptr, well), ElementsAre("the cluster is OK"));
+  EXPECT_THAT(ChangesBetween(nullptr, well),
+              ElementsAre("the cluster is HEALTHY"));
   EXPECT_THAT(ChangesBetween(&well, well), IsEmpty());
   seen_.trackers["t2:1"] = absl::UnavailableError("refused");
   const Diagnosis worse = Diagnose(seen_);
   EXPECT_THAT(ChangesBetween(&well, worse),
               ElementsAre("the cluster is DEGRADED", HasSubstr("t2:1")));
-  EXPECT_THAT(ChangesBetween(&worse, well),
-              ElementsAre("the cluster is OK", HasSubstr("over: degraded:")));
+  EXPECT_THAT(
+      ChangesBetween(&worse, well),
+      ElementsAre("the cluster is HEALTHY", HasSubstr("over: degraded:")));
 }
 
 TEST_F(DiagnosisTest, AGroupWithoutMembersIsDownAndComesFirst) {
@@ -337,7 +417,7 @@ TEST_F(DiagnosisTest, AReadOnlyDiskIsNamedWithItsReason) {
   path->set_detail("a sync failed");
   seen_.nodes[0].mutable_report()->mutable_store_paths(0)->set_writable(false);
   const Diagnosis diagnosis = Diagnose(seen_);
-  EXPECT_EQ(diagnosis.verdict, Verdict::kDown);  // Nothing can be stored.
+  EXPECT_EQ(diagnosis.verdict, Verdict::kReadOnly);
   std::string all;
   for (const Finding& finding : diagnosis.findings) all += finding.what;
   EXPECT_THAT(all, HasSubstr("a sync failed"));
@@ -352,7 +432,7 @@ TEST_F(DiagnosisTest, ADiskThatIsMeantToBeReadOnlyIsNoFault) {
   path->set_detail("its configuration says so");
   seen_.nodes[0].mutable_report()->mutable_store_paths(0)->set_writable(false);
   const Diagnosis diagnosis = Diagnose(seen_);
-  EXPECT_EQ(diagnosis.verdict, Verdict::kOk);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kHealthy);
   ASSERT_THAT(diagnosis.findings, SizeIs(1));
   EXPECT_THAT(diagnosis.findings[0].what,
               HasSubstr("its configuration says so"));

@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -25,6 +24,18 @@ namespace {
 
 constexpr absl::Duration kWatchInterval = absl::Seconds(2);
 
+void AskNode(const std::string& address, Session* session, Observations* seen) {
+  NodeQueries* const queries = session->environment().queries;
+  const absl::Duration timeout = QueryTimeout(*session);
+  auto state = queries->GetState(address, timeout);
+  const bool answers = state.ok();
+  seen->states.emplace(address, std::move(state));
+  // One that does not answer is not waited for twice.
+  if (!answers) return;
+  auto jobs = queries->ListJobs(address, timeout);
+  if (jobs.ok()) seen->jobs.emplace(address, *std::move(jobs));
+}
+
 Observations Observe(Session* session) {
   Observations seen;
   NodeQueries* const queries = session->environment().queries;
@@ -41,7 +52,7 @@ Observations Observe(Session* session) {
   for (const tracker::v1::Node& node : seen.nodes) {
     if (node.state() != tracker::v1::NODE_STATE_ACTIVE) continue;
     const std::string& address = node.identity().address();
-    seen.states.emplace(address, queries->GetState(address, timeout));
+    AskNode(address, session, &seen);
   }
   return seen;
 }
@@ -52,24 +63,82 @@ absl::StatusOr<Observations> ObserveStorage(Session* session) {
   if (!nodes.ok()) return nodes.status();
   Observations seen;
   seen.nodes.assign(nodes->nodes().begin(), nodes->nodes().end());
-  seen.states.emplace(address, session->environment().queries->GetState(
-                                   address, QueryTimeout(*session)));
+  AskNode(address, session, &seen);
   return seen;
 }
 
 std::string Colored(const Session& session, Verdict verdict,
                     const std::string& text) {
   if (!session.color()) return text;
-  const char* const color = verdict == Verdict::kOk         ? "\x1b[32m"
+  const char* const color = verdict == Verdict::kHealthy    ? "\x1b[32m"
                             : verdict == Verdict::kDegraded ? "\x1b[33m"
                                                             : "\x1b[31m";
   return absl::StrCat(color, text, "\x1b[0m");
 }
 
+void PrintDisks(const Diagnosis& diagnosis, Session* session) {
+  if (diagnosis.disks.empty()) return;
+  Table table("llllrllrrr");
+  table.AddRow({"GROUP", "NODE", "ADDRESS", "STATE", "PATH", "DIRECTORY",
+                "DISK", "FILES", "FREE", "SIZE"});
+  for (const DiskLine& disk : diagnosis.disks) {
+    table.AddRow({disk.group, disk.node, disk.address, disk.node_state,
+                  absl::StrCat(disk.store_path),
+                  disk.directory.empty() ? "-" : disk.directory, disk.state,
+                  absl::StrCat(disk.files), FormatBytes(disk.free_bytes),
+                  FormatBytes(disk.total_bytes)});
+  }
+  session->Print("");
+  session->Write(table.ToString());
+}
+
+// Those who are level are counted, the others named.
+void PrintLags(const Diagnosis& diagnosis, Session* session) {
+  if (diagnosis.lags.empty()) return;
+  Table table("llrr");
+  table.AddRow({"BEHIND", "OF", "PATH", "CHANGES"});
+  int64_t behind = 0;
+  for (const PairLag& lag : diagnosis.lags) {
+    if (lag.pulling && lag.changes == 0) continue;
+    ++behind;
+    table.AddRow({lag.node, lag.peer, absl::StrCat(lag.store_path),
+                  absl::StrCat(lag.changes, lag.pulling ? "" : " (cut off)")});
+  }
+  session->Print("");
+  session->Print(absl::StrCat(
+      behind, " of ",
+      Count(static_cast<int64_t>(diagnosis.lags.size()), "pair"),
+      " of members behind; ",
+      Count(static_cast<int64_t>(diagnosis.under_replicated_changes), "change"),
+      " with fewer copies than wished for, ",
+      Count(static_cast<int64_t>(diagnosis.missing_contents), "content"),
+      " on the way"));
+  if (behind > 0) session->Write(table.ToString());
+}
+
+void PrintJobs(const Diagnosis& diagnosis, Session* session) {
+  if (diagnosis.jobs.empty()) return;
+  Table table("lrlrrrl");
+  table.AddRow({"JOB OF", "PATH", "KIND", "DONE", "RATE", "LEFT", "DETAIL"});
+  for (const RunningJob& job : diagnosis.jobs) {
+    std::string done = FormatBytes(job.done_bytes);
+    if (job.total_bytes > 0) {
+      absl::StrAppend(&done, " / ", FormatBytes(job.total_bytes), " (",
+                      job.done_bytes * 100 / job.total_bytes, "%)");
+    }
+    table.AddRow(
+        {job.node, absl::StrCat(job.store_path), job.kind, done,
+         job.bytes_per_second.has_value() ? FormatRate(*job.bytes_per_second)
+                                          : "-",
+         job.left.has_value() ? FormatSpan(*job.left) : "-", job.detail});
+  }
+  session->Print("");
+  session->Write(table.ToString());
+}
+
 void PrintText(const Diagnosis& diagnosis, Session* session) {
   std::string line =
-      Colored(*session, diagnosis.verdict,
-              absl::AsciiStrToUpper(VerdictName(diagnosis.verdict)));
+      Colored(*session, diagnosis.verdict, VerdictTitle(diagnosis.verdict));
   absl::StrAppend(&line, ": ");
   if (diagnosis.trackers > 0) {
     absl::StrAppend(&line, diagnosis.answering_trackers, " of ",
@@ -89,6 +158,9 @@ void PrintText(const Diagnosis& diagnosis, Session* session) {
       session->Print(absl::StrCat("      next: ", finding.next_command));
     }
   }
+  PrintDisks(diagnosis, session);
+  PrintLags(diagnosis, session);
+  PrintJobs(diagnosis, session);
 }
 
 Json ToJson(const Diagnosis& diagnosis) {
@@ -102,6 +174,51 @@ Json ToJson(const Diagnosis& diagnosis) {
   json["files"] = diagnosis.files;
   json["free_bytes"] = diagnosis.free_bytes;
   json["total_bytes"] = diagnosis.total_bytes;
+  json["under_replicated_changes"] = diagnosis.under_replicated_changes;
+  json["missing_contents"] = diagnosis.missing_contents;
+  json["store_paths"] = Json::array();
+  for (const DiskLine& disk : diagnosis.disks) {
+    Json one;
+    one["group"] = disk.group;
+    one["node"] = disk.node;
+    one["address"] = disk.address;
+    one["node_state"] = disk.node_state;
+    one["index"] = disk.store_path;
+    one["directory"] = disk.directory;
+    one["state"] = disk.state;
+    one["files"] = disk.files;
+    one["free_bytes"] = disk.free_bytes;
+    one["total_bytes"] = disk.total_bytes;
+    json["store_paths"].push_back(one);
+  }
+  json["lag"] = Json::array();
+  for (const PairLag& lag : diagnosis.lags) {
+    Json one;
+    one["group"] = lag.group;
+    one["node"] = lag.node;
+    one["behind"] = lag.peer;
+    one["store_path"] = lag.store_path;
+    one["pulling"] = lag.pulling;
+    one["changes"] = lag.changes;
+    json["lag"].push_back(one);
+  }
+  json["jobs"] = Json::array();
+  for (const RunningJob& job : diagnosis.jobs) {
+    Json one;
+    one["node"] = job.node;
+    one["store_path"] = job.store_path;
+    one["kind"] = job.kind;
+    one["detail"] = job.detail;
+    one["done_bytes"] = job.done_bytes;
+    one["total_bytes"] = job.total_bytes;
+    if (job.bytes_per_second.has_value()) {
+      one["bytes_per_second"] = *job.bytes_per_second;
+    }
+    if (job.left.has_value()) {
+      one["left_seconds"] = absl::ToDoubleSeconds(*job.left);
+    }
+    json["jobs"].push_back(one);
+  }
   json["findings"] = Json::array();
   for (const Finding& finding : diagnosis.findings) {
     Json one;
@@ -198,10 +315,12 @@ ExitCode RunStatus(const StatusFlags& flags, Session* session) {
     PrintText(*diagnosis, session);
   }
   switch (diagnosis->verdict) {
-    case Verdict::kOk:
+    case Verdict::kHealthy:
       return kExitOk;
     case Verdict::kDegraded:
+    case Verdict::kAtRisk:
       return kExitFailed;
+    case Verdict::kReadOnly:
     case Verdict::kDown:
       return kExitUnavailable;
   }
