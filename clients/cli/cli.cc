@@ -83,7 +83,7 @@ class Commands {
   NodesFlags node_list_;
   StatusFlags status_;
   NodeSetFlags node_set_;
-  NodeSetFlags node_drain_;
+  NodeDrainFlags node_drain_;
   NodeRemoveFlags node_remove_;
   NodeRestoreFlags node_restore_;
   GroupSetFlags group_set_;
@@ -332,14 +332,16 @@ void Commands::AddNode() {
                   "number, or own.");
   AddDecision(set, &node_set_.decision);
 
-  CLI::App* const drain =
-      AddTo(node, "drain", "Let a node take no uploads, and serve what it has.",
-            [this](Session* session) {
-              node_drain_.role = "draining";
-              return RunNodeSet(node_drain_, session);
-            });
+  CLI::App* const drain = AddTo(
+      node, "drain",
+      "Let a node take no uploads, and wait until all that it has is at "
+      "other members.",
+      [this](Session* session) { return RunNodeDrain(node_drain_, session); });
   drain->add_option("NODE", node_drain_.node, "Name, UUID or address.")
       ->required();
+  drain->add_flag("--no-wait", node_drain_.no_wait,
+                  "Return as soon as it is decided. Without this, Ctrl-C ends "
+                  "the wait and leaves the drain in force.");
   AddDecision(drain, &node_drain_.decision);
 
   CLI::App* const remove =
@@ -350,7 +352,8 @@ void Commands::AddNode() {
   remove->add_option("NODE", node_remove_.node, "Name, UUID or address.")
       ->required();
   remove->add_flag("--force", node_remove_.force,
-                   "Also while it serves and does not drain.");
+                   "Also while it serves and does not drain, or holds what no "
+                   "other member has.");
   AddDecision(remove, &node_remove_.decision);
 
   CLI::App* const restore =

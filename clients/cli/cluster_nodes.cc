@@ -9,7 +9,9 @@
 #include "absl/strings/strip.h"
 #include "cairn/storage/v1/node_service.pb.h"
 #include "clients/cli/format.h"
+#include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
+#include "lib/base/uuid.h"
 #include "nlohmann/json.hpp"
 
 namespace cairn {
@@ -94,6 +96,46 @@ absl::StatusOr<tracker::v1::ListDecisionsResponse> FindDecisions(
   }
   return absl::UnavailableError(
       absl::StrCat("no tracker answers: ", absl::StrJoin(errors, "; ")));
+}
+
+absl::StatusOr<tracker::v1::Node> FindNode(const std::string& wanted,
+                                           Session* session) {
+  CAIRN_ASSIGN_OR_RETURN(const tracker::v1::ListNodesResponse nodes,
+                         FindNodes(session, ""));
+  CAIRN_ASSIGN_OR_RETURN(const tracker::v1::ListDecisionsResponse decisions,
+                         FindDecisions(session));
+  std::vector<tracker::v1::Node> all(nodes.nodes().begin(),
+                                     nodes.nodes().end());
+  all.insert(all.end(), decisions.removed_nodes().begin(),
+             decisions.removed_nodes().end());
+  std::vector<tracker::v1::Node> found;
+  for (const tracker::v1::Node& node : all) {
+    const tracker::v1::NodeIdentity& identity = node.identity();
+    if (identity.node_uuid() == wanted) return node;
+    if (identity.name() == wanted || identity.address() == wanted) {
+      found.push_back(node);
+    }
+  }
+  if (found.size() == 1) return found[0];
+  if (found.empty()) {
+    // Some tracker may know it by its UUID alone.
+    if (Uuid::Parse(wanted).ok()) {
+      tracker::v1::Node node;
+      node.mutable_identity()->set_node_uuid(wanted);
+      return node;
+    }
+    return ErrorWithReason(
+        absl::StatusCode::kNotFound, ErrorReason::kUnknownNode,
+        absl::StrCat("no node has the name, UUID or address `", wanted, "`"));
+  }
+  const std::string uuids = absl::StrJoin(
+      found, ", ", [](std::string* out, const tracker::v1::Node& node) {
+        absl::StrAppend(out, node.identity().node_uuid());
+      });
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                         ErrorReason::kInvalidField,
+                         absl::StrCat("several nodes are called `", wanted,
+                                      "`; say which by its UUID: ", uuids));
 }
 
 std::string StateName(tracker::v1::NodeState state) {

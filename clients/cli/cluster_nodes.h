@@ -31,6 +31,13 @@ absl::StatusOr<tracker::v1::ListNodesResponse> FindNodes(
 absl::StatusOr<tracker::v1::ListDecisionsResponse> FindDecisions(
     Session* session);
 
+// A node by its UUID, name or address; also one that was removed.
+//   NOT_FOUND         UNKNOWN_NODE.
+//   INVALID_ARGUMENT  several are meant; the message names them.
+//   UNAVAILABLE       nobody answers.
+absl::StatusOr<tracker::v1::Node> FindNode(const std::string& wanted,
+                                           Session* session);
+
 // "active", "suspect", "offline"; "read_write", "draining" …: an enum's name
 // without its prefix, in lower case.
 std::string StateName(tracker::v1::NodeState state);

@@ -94,6 +94,13 @@ struct NodeSetFlags {
 };
 ExitCode RunNodeSet(const NodeSetFlags& flags, Session* session);
 
+struct NodeDrainFlags {
+  std::string node;
+  bool no_wait = false;
+  DecisionFlags decision;
+};
+ExitCode RunNodeDrain(const NodeDrainFlags& flags, Session* session);
+
 struct NodeRemoveFlags {
   std::string node;
   bool force = false;

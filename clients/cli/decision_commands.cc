@@ -1,4 +1,4 @@
-// cairn node set, drain, remove, restore; cairn group set: what operators
+// cairn node set, remove, restore; cairn group set: what operators
 // decide. Each is first told by the tracker what it leads to.
 
 #include <google/protobuf/util/json_util.h>
@@ -60,47 +60,6 @@ absl::StatusOr<std::string> ReadSecret(const DecisionFlags& flags,
         "CAIRN_SECRET_FILE");
   }
   return ReadClusterSecret("", path, FileSystem::Real());
-}
-
-// By UUID, name or address; also one that was removed.
-//   NOT_FOUND         UNKNOWN_NODE.
-//   INVALID_ARGUMENT  several are meant; the message names them.
-absl::StatusOr<tracker::v1::Node> FindNode(const std::string& wanted,
-                                           Session* session) {
-  CAIRN_ASSIGN_OR_RETURN(const tracker::v1::ListNodesResponse nodes,
-                         FindNodes(session, ""));
-  CAIRN_ASSIGN_OR_RETURN(const tracker::v1::ListDecisionsResponse decisions,
-                         FindDecisions(session));
-  std::vector<tracker::v1::Node> all(nodes.nodes().begin(),
-                                     nodes.nodes().end());
-  all.insert(all.end(), decisions.removed_nodes().begin(),
-             decisions.removed_nodes().end());
-  std::vector<tracker::v1::Node> found;
-  for (const tracker::v1::Node& node : all) {
-    const tracker::v1::NodeIdentity& identity = node.identity();
-    if (identity.node_uuid() == wanted) return node;
-    if (identity.name() == wanted || identity.address() == wanted) {
-      found.push_back(node);
-    }
-  }
-  if (found.size() == 1) return found[0];
-  if (found.empty()) {
-    // Some tracker may know it by its UUID alone.
-    if (Uuid::Parse(wanted).ok()) {
-      tracker::v1::Node node;
-      node.mutable_identity()->set_node_uuid(wanted);
-      return node;
-    }
-    return ErrorWithReason(
-        absl::StatusCode::kNotFound, ErrorReason::kUnknownNode,
-        absl::StrCat("no node has the name, UUID or address `", wanted, "`"));
-  }
-  const std::string uuids = absl::StrJoin(
-      found, ", ", [](std::string* out, const tracker::v1::Node& node) {
-        absl::StrAppend(out, node.identity().node_uuid());
-      });
-  return UsageError(absl::StrCat("several nodes are called `", wanted,
-                                 "`; say which by its UUID: ", uuids));
 }
 
 // For --print-grpcurl, which asks nobody.

@@ -87,7 +87,8 @@ class OperatorTest : public ::testing::Test {
 };
 
 TEST_F(OperatorTest, ANodeIsDrainedByItsNameAndUsedAgain) {
-  const CliResult drain = Run({"node", "drain", "n1", "--reason", "old disks"});
+  const CliResult drain =
+      Run({"node", "drain", "n1", "--no-wait", "--reason", "old disks"});
   EXPECT_EQ(drain.exit, 0) << drain.err;
   EXPECT_THAT(drain.out, HasSubstr("is draining, by decision"));
   EXPECT_THAT(drain.out, HasSubstr("keeps 1 member that can take uploads"));
@@ -97,7 +98,8 @@ TEST_F(OperatorTest, ANodeIsDrainedByItsNameAndUsedAgain) {
   EXPECT_THAT(Run({"nodes"}).out, HasSubstr("draining (own: read_write)"));
   EXPECT_THAT(Run({"status"}).out, HasSubstr("old disks"));
 
-  const CliResult again = Run({"node", "drain", UuidOf(1), "--json"});
+  const CliResult again =
+      Run({"node", "drain", UuidOf(1), "--no-wait", "--json"});
   EXPECT_EQ(again.exit, 0) << again.err;
   const Json account = Json::parse(again.out);
   EXPECT_EQ(account["applied"], true);
@@ -114,21 +116,48 @@ TEST_F(OperatorTest, ANodeIsDrainedByItsNameAndUsedAgain) {
   EXPECT_EQ(Listed(1)["own_weight"], 100);
 }
 
+// Its nodes are made up, and cannot be asked what they lack.
+TEST_F(OperatorTest, WhoGivesUpTheWaitLeavesTheDrainInForce) {
+  cli_.interrupt()->Raise();
+  const CliResult drain = Run({"node", "drain", "n1", "--timeout", "5s"});
+  EXPECT_EQ(drain.exit, 130);
+  EXPECT_THAT(drain.err, HasSubstr("does not answer"));
+  EXPECT_THAT(drain.err, HasSubstr("The drain stays in force"));
+  EXPECT_EQ(Listed(1)["role"], "draining");
+}
+
+TEST_F(OperatorTest, ADrainThatIsOnlyToldWaitsForNothing) {
+  const CliResult drain = Run({"node", "drain", "n1", "--dry-run", "--json"});
+  EXPECT_EQ(drain.exit, 0) << drain.err;
+  EXPECT_THAT(drain.OutLines(), SizeIs(1));
+  EXPECT_EQ(Json::parse(drain.out)["applied"], false);
+  EXPECT_EQ(Listed(1)["role"], "read_write");
+}
+
+TEST_F(OperatorTest, ThereIsNoElsewhereForTheOnlyMemberOfAGroup) {
+  EXPECT_EQ(Run({"node", "remove", "n2", "--force", "--yes"}).exit, 0);
+  const CliResult drain = Run({"node", "drain", "n1", "--yes"});
+  EXPECT_EQ(drain.exit, 1);
+  EXPECT_THAT(drain.err, HasSubstr("there is no elsewhere"));
+  EXPECT_THAT(drain.err, HasSubstr("cairn node set n1 --role own"));
+  EXPECT_EQ(Listed(1)["role"], "draining");
+}
+
 TEST_F(OperatorTest, WhatLeavesAGroupWithoutUploadsWantsAPerson) {
-  EXPECT_EQ(Run({"node", "drain", "n1"}).exit, 0);
-  const CliResult unasked = Run({"node", "drain", "n2"});
+  EXPECT_EQ(Run({"node", "drain", "n1", "--no-wait"}).exit, 0);
+  const CliResult unasked = Run({"node", "drain", "n2", "--no-wait"});
   EXPECT_EQ(unasked.exit, 2);
   EXPECT_THAT(unasked.err, HasSubstr("--yes"));
   EXPECT_EQ(Listed(2)["role"], "read_write");
 
   cli_.SetInputIsTerminal();
-  const CliResult no = Run({"node", "drain", "n2"}, "n\n");
+  const CliResult no = Run({"node", "drain", "n2", "--no-wait"}, "n\n");
   EXPECT_EQ(no.exit, 1);
   EXPECT_THAT(no.err, HasSubstr("takes no uploads any more"));
   EXPECT_THAT(no.err, HasSubstr("[y/N]"));
-  EXPECT_EQ(Run({"node", "drain", "n2"}, "").exit, 1);
+  EXPECT_EQ(Run({"node", "drain", "n2", "--no-wait"}, "").exit, 1);
   EXPECT_EQ(Listed(2)["role"], "read_write");
-  EXPECT_EQ(Run({"node", "drain", "n2"}, "yes\n").exit, 0);
+  EXPECT_EQ(Run({"node", "drain", "n2", "--no-wait"}, "yes\n").exit, 0);
   EXPECT_EQ(Listed(2)["role"], "draining");
 }
 
@@ -154,19 +183,20 @@ TEST_F(OperatorTest, ANodeIsRemovedListedAndLetBack) {
 
 TEST_F(OperatorTest, WhoCannotProveItDecidesNothing) {
   WriteSecret("not the cluster's secret");
-  const CliResult wrong = Run({"node", "drain", "n1"});
+  const CliResult wrong = Run({"node", "drain", "n1", "--no-wait"});
   EXPECT_EQ(wrong.exit, 1);
   EXPECT_THAT(wrong.err, HasSubstr("NOT_A_MEMBER"));
   EXPECT_THAT(wrong.err, HasSubstr("--secret-file"));
   EXPECT_EQ(chmod(cli_.Path("secret").c_str(), 0644), 0);
-  EXPECT_EQ(Run({"node", "drain", "n1"}).exit, 2);
+  EXPECT_EQ(Run({"node", "drain", "n1", "--no-wait"}).exit, 2);
   cli_.SetVariable("CAIRN_SECRET_FILE", "");
-  EXPECT_EQ(Run({"node", "drain", "n1"}).exit, 2);
+  EXPECT_EQ(Run({"node", "drain", "n1", "--no-wait"}).exit, 2);
   cli_.WriteFile("right", tracker::kSecret);
   EXPECT_EQ(chmod(cli_.Path("right").c_str(), 0600), 0);
-  EXPECT_EQ(
-      Run({"node", "drain", "n1", "--secret-file", cli_.Path("right")}).exit,
-      0);
+  EXPECT_EQ(Run({"node", "drain", "n1", "--no-wait", "--secret-file",
+                 cli_.Path("right")})
+                .exit,
+            0);
 }
 
 TEST_F(OperatorTest, WishesThatMakeNoSenseAreUsageErrors) {
@@ -178,7 +208,7 @@ TEST_F(OperatorTest, WishesThatMakeNoSenseAreUsageErrors) {
   EXPECT_EQ(Run({"node", "drain", "n9"}).exit, 3);
   EXPECT_EQ(Run({"node", "drain", UuidOf(9)}).exit, 3);
   EXPECT_EQ(Run({"group", "set", "group9", "--weight", "1"}).exit, 3);
-  EXPECT_EQ(cli_.Run({"node", "drain", "n1"}).exit, 2);
+  EXPECT_EQ(cli_.Run({"node", "drain", "n1", "--no-wait"}).exit, 2);
   for (const char* verb : {"list", "set", "drain", "remove", "restore"}) {
     EXPECT_EQ(cli_.Run({"node", verb, "--help"}).exit, 0);
   }

@@ -12,6 +12,7 @@
 #include "clients/cli/bench/load.h"
 #include "clients/cli/bench/size_distribution.h"
 #include "clients/cli/diagnosis.h"
+#include "clients/cli/drain_progress.h"
 #include "clients/cli/exit_code.h"
 #include "clients/cli/format.h"
 #include "clients/cli/local_files.h"
@@ -444,6 +445,134 @@ TEST_F(DiagnosisTest, NoNodesAndNoTrackersAreDown) {
   EXPECT_EQ(Diagnose(nothing).verdict, Verdict::kDown);
   nothing.trackers["t1:1"] = absl::UnavailableError("refused");
   EXPECT_EQ(Diagnose(nothing).verdict, Verdict::kDown);
+}
+
+// ---- Draining.
+
+class DrainTest : public ::testing::Test {
+ protected:
+  // `a` drains; `b` has all that it has, and says so as `a` does.
+  DrainTest() {
+    AddNode("a").mutable_effective()->set_role(tracker::v1::NODE_ROLE_DRAINING);
+    AddNode("b");
+    Level("a", "b");
+  }
+
+  tracker::v1::Node& AddNode(const std::string& name) {
+    nodes_.emplace_back();
+    tracker::v1::Node& node = nodes_.back();
+    node.mutable_identity()->set_name(name);
+    node.mutable_identity()->set_node_uuid("uuid-" + name);
+    node.mutable_identity()->set_address(name + ":1");
+    node.mutable_identity()->set_group("group1");
+    node.set_state(tracker::v1::NODE_STATE_ACTIVE);
+    storage::v1::GetStateResponse state;
+    state.add_store_paths()->set_state(storage::v1::STORE_PATH_STATE_ACTIVE);
+    states_.emplace(name + ":1", state);
+    return node;
+  }
+
+  storage::v1::StorePathStatus* Path(const std::string& name) {
+    return states_.find(name + ":1")->second.value().mutable_store_paths(0);
+  }
+
+  // Each knows the other, and lacks nothing of it.
+  void Level(const std::string& one, const std::string& other) {
+    for (const auto& [self, peer] :
+         {std::make_pair(one, other), std::make_pair(other, one)}) {
+      auto* const state = Path(self)->mutable_replication()->add_peers();
+      state->set_node_uuid("uuid-" + peer);
+      state->set_pulling(true);
+    }
+  }
+
+  DrainProgress Judge() { return JudgeDrain(nodes_[0], nodes_, states_); }
+
+  std::vector<tracker::v1::Node> nodes_;
+  std::map<std::string, absl::StatusOr<storage::v1::GetStateResponse>> states_;
+};
+
+TEST_F(DrainTest, IsSafeWhenAllMembersHaveEverything) {
+  const DrainProgress progress = Judge();
+  EXPECT_TRUE(progress.safe_to_remove);
+  EXPECT_TRUE(progress.draining);
+  EXPECT_FALSE(progress.alone);
+  EXPECT_EQ(progress.complete_members, 1);
+  EXPECT_THAT(progress.waits_for, IsEmpty());
+}
+
+TEST_F(DrainTest, WaitsForWhatEitherSideSaysIsLacking) {
+  auto* const told = Path("a")->mutable_replication()->mutable_peers(0);
+  auto* const known = Path("b")->mutable_replication()->mutable_peers(0);
+  told->set_peer_unsynced_changes(3);
+  DrainProgress progress = Judge();
+  EXPECT_FALSE(progress.safe_to_remove);
+  EXPECT_EQ(progress.changes_left, 3u);
+  ASSERT_THAT(progress.waits_for, SizeIs(1));
+  EXPECT_EQ(progress.waits_for[0],
+            "b store path 0 lacks 3 changes and 0 contents");
+  told->set_peer_unsynced_changes(0);
+  // Of a log that somebody else took, who is gone.
+  known->set_behind_changes(2);
+  EXPECT_FALSE(Judge().safe_to_remove);
+  known->set_behind_changes(0);
+  Path("b")->mutable_replication()->set_missing_contents(1);
+  progress = Judge();
+  EXPECT_FALSE(progress.safe_to_remove);
+  EXPECT_EQ(progress.contents_left, 1u);
+  // What nobody has is not waited for.
+  Path("a")->mutable_replication()->set_missing_contents(1);
+  EXPECT_TRUE(Judge().safe_to_remove);
+  Path("b")->mutable_replication()->set_syncing(true);
+  EXPECT_FALSE(Judge().safe_to_remove);
+}
+
+TEST_F(DrainTest, EveryMemberThatIsThereCounts) {
+  AddNode("c");
+  DrainProgress progress = Judge();
+  EXPECT_FALSE(progress.safe_to_remove);
+  EXPECT_EQ(progress.complete_members, 1);
+  EXPECT_EQ(progress.members, 2);
+  EXPECT_EQ(progress.waits_for[0], "c store path 0 has not heard of the node");
+  Level("a", "c");
+  EXPECT_TRUE(Judge().safe_to_remove);
+  // One that is away is named.
+  nodes_[2].set_state(tracker::v1::NODE_STATE_OFFLINE);
+  states_.erase("c:1");
+  progress = Judge();
+  EXPECT_TRUE(progress.safe_to_remove);
+  EXPECT_THAT(progress.away, ElementsAre("c"));
+  // Nobody else is there: nothing is elsewhere for certain.
+  nodes_[1].set_state(tracker::v1::NODE_STATE_SUSPECT);
+  progress = Judge();
+  EXPECT_FALSE(progress.safe_to_remove);
+  EXPECT_FALSE(progress.alone);
+  EXPECT_THAT(progress.waits_for, SizeIs(1));
+}
+
+// Or the removal that follows would be refused.
+TEST_F(DrainTest, TheTrackersHaveToKnowIt) {
+  auto* const report = nodes_[0].mutable_report()->add_store_paths();
+  report->set_changes_only_here(1);
+  EXPECT_FALSE(Judge().safe_to_remove);
+  EXPECT_THAT(Judge().waits_for, SizeIs(1));
+  report->set_changes_only_here(0);
+  EXPECT_TRUE(Judge().safe_to_remove);
+  nodes_[1].mutable_report()->add_store_paths()->set_syncing(true);
+  EXPECT_FALSE(Judge().safe_to_remove);
+}
+
+TEST_F(DrainTest, ThereIsNoElsewhereForANodeThatIsAlone) {
+  nodes_[1].mutable_identity()->set_group("group2");
+  const DrainProgress progress = Judge();
+  EXPECT_TRUE(progress.alone);
+  EXPECT_FALSE(progress.safe_to_remove);
+}
+
+TEST_F(DrainTest, WhoCannotBeAskedIsWaitedFor) {
+  states_.find("a:1")->second = absl::UnavailableError("refused");
+  EXPECT_FALSE(Judge().safe_to_remove);
+  EXPECT_THAT(Judge().waits_for[0], HasSubstr("does not answer: refused"));
 }
 
 // ---- Progress.
