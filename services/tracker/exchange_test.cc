@@ -18,11 +18,13 @@
 #include "cairn/tracker/v1/membership_service.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "lib/base/clock.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/mutex.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/cluster_auth.h"
 #include "lib/rpc/grpc_status.h"
+#include "lib/testing/certificates.h"
 #include "lib/testing/fake_clock.h"
 #include "lib/testing/status_matchers.h"
 #include "services/tracker/api/testing/tracker_harness.h"
@@ -235,6 +237,54 @@ TEST_F(ExchangeTest, ATrackerThatMeetsItselfGoesOn) {
   AwaitCounter(**server, "cairn_tracker_exchanges_total{code=\"OK\"}");
   EXPECT_THAT((*server)->metrics().Text(),
               HasSubstr("cairn_tracker_peers_reached 0\n"));
+}
+
+// Both have certificates, and ask each other for them. These are valid now, by
+// the real clock.
+TEST_F(ExchangeTest, TrackersThatSpeakTlsExchangeAndLetNoStrangerIn) {
+  CertificateAuthority authority("authority");
+  CertificateAuthority other_authority("another authority");
+  const auto config_of = [](CertificateAuthority* issuer,
+                            const std::string& ca_pem) {
+    const std::string dir = NewDirectory();
+    const IssuedCertificate issued = issuer->Issue({.name = "tracker"});
+    WritePrivateFile(dir + "/tracker.pem", issued.certificate_pem);
+    WritePrivateFile(dir + "/tracker.key", issued.key_pem);
+    WritePrivateFile(dir + "/ca.pem", ca_pem);
+    auto config = Config(dir + "/data");
+    auto* const tls = config.mutable_tls();
+    tls->set_certificate_file(dir + "/tracker.pem");
+    tls->set_key_file(dir + "/tracker.key");
+    tls->set_ca_file(dir + "/ca.pem");
+    tls->set_require_client_certificate(true);
+    config.mutable_exchange_interval()->set_nanos(20000000);
+    return config;
+  };
+  auto one =
+      TrackerServer::Start(config_of(&authority, authority.certificate_pem()),
+                           FileSystem::Real(), Clock::Real());
+  ASSERT_THAT(one, IsOk());
+  auto config = config_of(&authority, authority.certificate_pem());
+  config.add_trackers(AddressOf(*one));
+  auto two = TrackerServer::Start(config, FileSystem::Real(), Clock::Real());
+  ASSERT_THAT(two, IsOk());
+  AwaitCounter(**two, "cairn_tracker_exchanges_total{code=\"OK\"}");
+  EXPECT_THAT((*two)->metrics().Text(),
+              HasSubstr("cairn_tracker_peers_reached 1\n"));
+
+  // One with the secret and a certificate of somebody else, and one with the
+  // secret and plain text: neither comes to the proof.
+  config = config_of(&other_authority, authority.certificate_pem());
+  config.add_trackers(AddressOf(*one));
+  auto three = TrackerServer::Start(config, FileSystem::Real(), Clock::Real());
+  ASSERT_THAT(three, IsOk());
+  AwaitCounter(**three, "cairn_tracker_exchanges_total{code=\"UNAVAILABLE\"}");
+  auto four = Start(NewDirectory(), {AddressOf(*one)});
+  AwaitCounter(*four, "cairn_tracker_exchanges_total{code=\"UNAVAILABLE\"}");
+  for (const TrackerServer* stranger : {three->get(), four.get()}) {
+    EXPECT_THAT(stranger->metrics().Text(),
+                HasSubstr("cairn_tracker_exchanges_total{code=\"OK\"} 0\n"));
+  }
 }
 
 TEST_F(ExchangeTest, ATrackerWithAnotherSecretIsRefused) {
