@@ -6,11 +6,13 @@
 #include <grpcpp/client_context.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -28,6 +30,7 @@
 #include "gtest/gtest.h"
 #include "integration_tests/mini_cluster/cluster.h"
 #include "integration_tests/mini_cluster/process.h"
+#include "integration_tests/mini_cluster/storage_stub.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/grpc_status.h"
 #include "lib/testing/status_matchers.h"
@@ -103,8 +106,9 @@ class OperatorTest : public ::testing::Test {
  protected:
   // Two trackers that know of each other, which they can only once they have
   // their ports.
-  void Start(int storages) {
-    auto cluster = MiniCluster::Start({.trackers = 2, .storages = storages});
+  void Start(int storages, int members = 1) {
+    auto cluster = MiniCluster::Start(
+        {.trackers = 2, .storages = storages, .members = members});
     ASSERT_THAT(cluster, IsOk());
     cluster_ = *std::move(cluster);
     for (int i = 0; i < 2; ++i) ASSERT_THAT(RestartTracker(i), IsOk());
@@ -237,7 +241,8 @@ TEST_F(OperatorTest, ClientsStopUploadingToANodeThatDrains) {
   const auto in_group1 = client->Put("before", {.group = "group1"});
   ASSERT_THAT(in_group1, IsOk());
 
-  const CommandResult drain = Cairn(0, {"node", "drain", "storage0", "--yes"});
+  const CommandResult drain =
+      Cairn(0, {"node", "drain", "storage0", "--no-wait", "--yes"});
   ASSERT_EQ(drain.exit, 0) << drain.text;
   EXPECT_THAT(drain.text, HasSubstr("Group group1 takes no uploads any more"));
   const absl::Time begun = absl::Now();
@@ -269,7 +274,8 @@ TEST_F(OperatorTest, ANodeIsRemovedAndLetBack) {
   EXPECT_EQ(result.exit, 0) << result.text;
   EXPECT_THAT(result.text, HasSubstr("nothing is decided"));
 
-  ASSERT_EQ(Cairn(0, {"node", "drain", "storage0", "--yes"}).exit, 0);
+  ASSERT_EQ(Cairn(0, {"node", "drain", "storage0", "--no-wait", "--yes"}).exit,
+            0);
   result = Cairn(0, {"node", "remove", "storage0", "--yes"});
   ASSERT_EQ(result.exit, 0) << result.text;
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(AwaitGone(Tracker(i), "storage0"));
@@ -307,6 +313,95 @@ TEST_F(OperatorTest, ANodeIsRemovedAndLetBack) {
   result = Cairn(0, {"node", "remove", "storage0", "--force", "--yes"});
   EXPECT_EQ(result.exit, 1) << result.text;
   EXPECT_THAT(result.text, HasSubstr("LAST_MEMBER"));
+}
+
+TEST_F(OperatorTest, AGroupThatIsAddedTakesUploadsWhileTheyRun) {
+  Start(/*storages=*/1);
+  auto client = Connect();
+  ASSERT_NE(client, nullptr);
+  std::atomic<bool> done{false};
+  std::atomic<bool> second_group{false};
+  std::thread uploads([&] {
+    const absl::Time deadline = absl::Now() + kProcessDeadline;
+    while (!done && !second_group && absl::Now() < deadline) {
+      const auto put = client->Put("some content");
+      EXPECT_THAT(put, IsOk());
+      if (!put.ok()) return;
+      if (!InGroup1(put->info.file_id)) second_group = true;
+    }
+  });
+  const auto added = cluster_->AddStorage({cluster_->path_folder(1)});
+  EXPECT_THAT(added, IsOk());
+  if (!added.ok()) done = true;
+  const absl::Time begun = absl::Now();
+  uploads.join();
+  EXPECT_TRUE(second_group);
+  // The client watches a tracker; it needs no minute to know.
+  EXPECT_LT(absl::Now() - begun, absl::Seconds(30));
+}
+
+TEST_F(OperatorTest, ADrainEndsWhenAllIsElsewhereAndARemovedNodeIsLeftOut) {
+  Start(/*storages=*/2, /*members=*/2);
+  auto client = Connect();
+  ASSERT_NE(client, nullptr);
+  // With the other one dead, what is put is here alone, and the node must stay.
+  cluster_->storage(1)->Kill();
+  std::vector<std::string> ids;
+  for (int i = 0; i < 20; ++i) {
+    const auto put = client->Put(absl::StrCat("content ", i));
+    ASSERT_THAT(put, IsOk());
+    ids.push_back(put->info.file_id);
+  }
+  ASSERT_TRUE(AwaitNodes(Tracker(0), [](const Nodes& nodes) {
+    const tracker::v1::Node* const node = Find(nodes, "storage0");
+    return node != nullptr &&
+           node->report().store_paths(0).changes_only_here() == 20;
+  }));
+  CommandResult result = Cairn(0, {"status"});
+  EXPECT_EQ(result.exit, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("AT RISK"));
+  result = Cairn(0, {"node", "drain", "storage0", "--no-wait", "--yes"});
+  ASSERT_EQ(result.exit, 0) << result.text;
+  result = Cairn(0, {"node", "remove", "storage0", "--yes"});
+  EXPECT_EQ(result.exit, 1) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("NOT_REPLICATED"));
+
+  // The wait is over when the other one is back and has everything.
+  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  result = Cairn(1, {"node", "drain", "storage0", "--yes"});
+  ASSERT_EQ(result.exit, 0) << result.text;
+  EXPECT_THAT(result.text, HasSubstr("safe to remove"));
+  result = Cairn(1, {"node", "remove", "storage0", "--yes"});
+  ASSERT_EQ(result.exit, 0) << result.text;
+
+  // It still runs, and nobody gives it anything any more.
+  StorageStub removed(cluster_->storage(0)->address());
+  const auto await_pull = [&](bool pulling, absl::string_view error) {
+    const absl::Time deadline = absl::Now() + kProcessDeadline;
+    std::string last;
+    while (absl::Now() < deadline) {
+      const auto state = removed.State();
+      EXPECT_THAT(state, IsOk());
+      if (state.ok() && state->store_paths(0).replication().peers_size() == 1) {
+        const auto& peer = state->store_paths(0).replication().peers(0);
+        last = peer.last_error();
+        if (peer.pulling() == pulling &&
+            absl::StrContains(peer.last_error(), error)) {
+          return true;
+        }
+      }
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+    ADD_FAILURE() << last;
+    return false;
+  };
+  EXPECT_TRUE(await_pull(false, "was removed from the cluster"));
+  for (const std::string& id : ids) {
+    EXPECT_THAT(client->Get(id), IsOk());
+  }
+  // Let back, it is given everything again.
+  ASSERT_EQ(Cairn(0, {"node", "restore", "storage0"}).exit, 0);
+  EXPECT_TRUE(await_pull(true, ""));
 }
 
 }  // namespace
