@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -168,6 +169,10 @@ absl::StatusOr<std::unique_ptr<MiniCluster>> MiniCluster::Start(
         "services/tracker/cairn-tracker", folder, std::move(config)));
     Daemon* const tracker = cluster->trackers_.back().get();
     cluster->Name(tracker);
+    if (i == 0 && !options.tracker_data.empty()) {
+      std::filesystem::copy(options.tracker_data, folder + "/data",
+                            std::filesystem::copy_options::recursive);
+    }
     CAIRN_RETURN_IF_ERROR(tracker->Start());
     if (options.proxies)
       cluster->tracker_link(i)->SetTarget(tracker->address());

@@ -69,6 +69,9 @@ class Daemon {
   const std::string& program() const { return program_; }
   std::string config_file() const;
 
+  // Where it is to listen from the next start on; port 0 takes a free one.
+  void SetListen(std::string listen) { address_ = std::move(listen); }
+
   // Runs with each new process, before it can have done anything.
   void SetOnLaunch(std::function<void(int pid)> on_launch) {
     on_launch_ = std::move(on_launch);
@@ -94,6 +97,9 @@ struct ClusterOptions {
   // Text that is added to every storage's, or tracker's, configuration.
   std::string storage_config = "";
   std::string tracker_config = "";
+
+  // A directory whose content tracker 0 begins with. Empty: with nothing.
+  std::string tracker_data = "";
 
   // A proxy before each daemon. Trackers know each other then.
   bool proxies = false;

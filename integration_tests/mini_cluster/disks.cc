@@ -50,6 +50,16 @@ absl::Status MountSmallDisk(const std::string& folder, int64_t bytes) {
   return absl::OkStatus();
 }
 
+absl::Status MountFile(const std::string& source, const std::string& target) {
+  const absl::Status entered = EnterOwnNamespace();
+  if (!entered.ok()) return entered;
+  if (mount(source.c_str(), target.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "cannot mount ", source, " on ", target, ": ", strerror(errno)));
+  }
+  return absl::OkStatus();
+}
+
 std::vector<std::string> FilesBelow(const std::string& folder,
                                     absl::string_view suffix) {
   std::vector<std::string> found;

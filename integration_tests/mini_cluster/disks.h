@@ -19,6 +19,11 @@ namespace testing {
 //   PERMISSION_DENIED  this user may not mount, nor make a namespace to do it.
 absl::Status MountSmallDisk(const std::string& folder, int64_t bytes);
 
+// Puts the file `source` in the place of the file `target`, as far as
+// MountSmallDisk() reaches. What is written to `source` shows in `target`.
+//   PERMISSION_DENIED  as there.
+absl::Status MountFile(const std::string& source, const std::string& target);
+
 // Files below `folder` whose path ends with `suffix`, sorted.
 std::vector<std::string> FilesBelow(const std::string& folder,
                                     absl::string_view suffix);
