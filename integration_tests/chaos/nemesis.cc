@@ -143,7 +143,26 @@ absl::Status Nemesis::HealAll() {
     open_.pop_back();
     CAIRN_RETURN_IF_ERROR(heal());
   }
+  // Everybody is up now; who is not has died by itself.
+  for (Daemon* daemon : Daemons()) {
+    const absl::optional<ExitStatus> ended = daemon->process()->ended();
+    if (ended.has_value()) {
+      return absl::InternalError(absl::StrCat(
+          daemon->name(), " ended by itself: ", ended->ToString()));
+    }
+  }
   return absl::OkStatus();
+}
+
+std::vector<Daemon*> Nemesis::Daemons() {
+  std::vector<Daemon*> daemons;
+  for (int i = 0; i < world_->cluster->trackers(); ++i) {
+    daemons.push_back(world_->cluster->tracker(i));
+  }
+  for (int i = 0; i < world_->cluster->storages(); ++i) {
+    daemons.push_back(world_->cluster->storage(i));
+  }
+  return daemons;
 }
 
 absl::StatusOr<Nemesis::Heal> Nemesis::KillOne() {
@@ -369,14 +388,7 @@ absl::StatusOr<Nemesis::Heal> Nemesis::Drain() {
 absl::StatusOr<Nemesis::Heal> Nemesis::RestartEverything() {
   CAIRN_RETURN_IF_ERROR(HealAll());
   Say("rolling restart");
-  std::vector<Daemon*> daemons;
-  for (int i = 0; i < world_->cluster->trackers(); ++i) {
-    daemons.push_back(world_->cluster->tracker(i));
-  }
-  for (int i = 0; i < world_->cluster->storages(); ++i) {
-    daemons.push_back(world_->cluster->storage(i));
-  }
-  for (Daemon* daemon : daemons) {
+  for (Daemon* daemon : Daemons()) {
     CAIRN_ASSIGN_OR_RETURN(const ExitStatus ended, daemon->Terminate());
     if (ended.code != 0) {
       return absl::InternalError(

@@ -72,6 +72,7 @@ class Nemesis {
 
   std::vector<Fault> Deck();
   absl::Status HealAll();
+  std::vector<Daemon*> Daemons();
 
   absl::StatusOr<Heal> KillOne();
   absl::StatusOr<Heal> KillSeveral();

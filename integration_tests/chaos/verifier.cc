@@ -200,7 +200,9 @@ absl::Status SettlePut(const ExpectedFile& file, StorageStub* stub,
                          stub->Put(file.put_request, content));
   CAIRN_ASSIGN_OR_RETURN(const StoredFile second,
                          stub->Put(file.put_request, content));
-  if (second.file_id != first.file_id || !second.replayed) {
+  // Two of an earlier time may be told in turn (ChaosVerified::unclaimed).
+  if (!second.replayed ||
+      (second.file_id != first.file_id && !first.replayed)) {
     return Broken(
         second.file_id,
         absl::StrCat("a repeated request made it beside ", first.file_id));
