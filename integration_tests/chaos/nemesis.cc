@@ -378,7 +378,7 @@ absl::StatusOr<Nemesis::Heal> Nemesis::Drain() {
   const int member = DrawMember();
   Say(absl::StrCat("drain ", Name(member)));
   CAIRN_RETURN_IF_ERROR(
-      Cairn({"node", "drain", Name(member), "--reason", "chaos"}));
+      Cairn({"node", "drain", Name(member), "--no-wait", "--reason", "chaos"}));
   return Heal([this, member] {
     Say(absl::StrCat("take ", Name(member), " back"));
     return Cairn({"node", "set", Name(member), "--role", "own"});
