@@ -14,6 +14,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/mutex.h"
 #include "lib/base/status_macros.h"
+#include "services/storage/core/peer_answers.h"
 #include "services/storage/core/peer_transport.h"
 #include "services/storage/core/replica_store.h"
 
@@ -23,14 +24,6 @@ namespace {
 
 // A peer that says nothing for so long is given up.
 constexpr absl::Duration kPatience = absl::Seconds(5);
-
-bool IsElsewhere(const absl::Status& status) {
-  const ErrorReason reason = ReasonOf(status);
-  return reason == ErrorReason::kFileNotFound ||
-         reason == ErrorReason::kContentNotHere ||
-         reason == ErrorReason::kContentDamaged ||
-         reason == ErrorReason::kReadFailed;
-}
 
 // A Fetch for a caller that waits. Kept alive by the transport's listener calls
 // until OnEnd(), so a caller that gives up may go.
@@ -155,29 +148,13 @@ struct Remote {
   absl::StatusOr<Result> AskPeers(const absl::Status& what, Ask ask) {
     CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Turn> turn,
                            Turn::Take(&turns));
-    absl::Status unreachable;
-    if (!peers.peers_known()) {
-      unreachable = absl::UnavailableError(
-          "no tracker has named the other members since this node started");
-    }
+    PeerAnswers answers(what);
+    if (!peers.peers_known()) answers.CannotAsk();
     for (const Peer& peer : peers.peers()) {
       absl::StatusOr<Result> result = ask(peer);
-      if (result.ok()) return result;
-      // A member that knows of the deletion knows more than this one.
-      if (ReasonOf(result.status()) == ErrorReason::kFileDeleted) return result;
-      if (!IsElsewhere(result.status()) && unreachable.ok()) {
-        unreachable = result.status();
-      }
+      if (answers.IsLastWord(result.status())) return result;
     }
-    // Nobody has it: but was everybody asked?
-    if (!unreachable.ok() && ReasonOf(what) == ErrorReason::kFileNotFound) {
-      return ErrorWithReason(
-          absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
-          absl::StrCat("the file is not known here, and a member that may have "
-                       "it cannot be asked: ",
-                       unreachable.message()));
-    }
-    return what;
+    return answers.Verdict();
   }
 };
 
@@ -287,7 +264,7 @@ class MendedFile : public OpenFile {
 
   absl::StatusOr<absl::Cord> Read(int64_t offset, int64_t length) override {
     absl::StatusOr<absl::Cord> data = file_->Read(offset, length);
-    if (data.ok() || !IsElsewhere(data.status())) return data;
+    if (data.ok() || !MayBeElsewhere(data.status())) return data;
     RemoteFile* remote = nullptr;
     {
       MutexLock lock(&mu_);
@@ -304,7 +281,7 @@ class MendedFile : public OpenFile {
                                                      int64_t length) override {
     absl::optional<absl::StatusOr<absl::Cord>> data =
         file_->TryRead(offset, length);
-    if (data.has_value() && !data->ok() && IsElsewhere(data->status())) {
+    if (data.has_value() && !data->ok() && MayBeElsewhere(data->status())) {
       return absl::nullopt;
     }
     return data;
@@ -336,7 +313,7 @@ class ReadThroughPath : public StorePath {
 
   absl::StatusOr<FileInfo> Stat(absl::string_view name) override {
     absl::StatusOr<FileInfo> here = path_->Stat(name);
-    if (here.ok() || !IsElsewhere(here.status())) return here;
+    if (here.ok() || !MayBeElsewhere(here.status())) return here;
     return remote_->AskPeers<FileInfo>(here.status(), [&](const Peer& peer) {
       return AskInfo(remote_->peers, peer, name, absl::nullopt);
     });
@@ -351,7 +328,7 @@ class ReadThroughPath : public StorePath {
       absl::string_view name) override {
     absl::StatusOr<std::unique_ptr<OpenFile>> here = path_->Open(name);
     if (here.ok()) return Mended(*std::move(here));
-    if (!IsElsewhere(here.status())) return here;
+    if (!MayBeElsewhere(here.status())) return here;
     CAIRN_ASSIGN_OR_RETURN(
         FileInfo info,
         remote_->AskPeers<FileInfo>(here.status(), [&](const Peer& peer) {
@@ -421,7 +398,7 @@ class ReadThroughPath : public StorePath {
   // Whether what the path said without waiting is the last word.
   template <typename T>
   static bool IsAnswer(const absl::optional<absl::StatusOr<T>>& here) {
-    return here.has_value() && (here->ok() || !IsElsewhere(here->status()));
+    return here.has_value() && (here->ok() || !MayBeElsewhere(here->status()));
   }
 
   // A member may know the file, and its log is on the way: the tombstone must

@@ -1,0 +1,41 @@
+#include "services/storage/core/peer_answers.h"
+
+#include "absl/strings/str_cat.h"
+#include "lib/base/error_reason.h"
+
+namespace cairn {
+namespace storage {
+
+bool MayBeElsewhere(const absl::Status& status) {
+  const ErrorReason reason = ReasonOf(status);
+  return reason == ErrorReason::kFileNotFound ||
+         reason == ErrorReason::kContentNotHere ||
+         reason == ErrorReason::kContentDamaged ||
+         reason == ErrorReason::kReadFailed;
+}
+
+bool PeerAnswers::IsLastWord(const absl::Status& said) {
+  // A member that knows of the deletion knows more than this one.
+  if (said.ok() || ReasonOf(said) == ErrorReason::kFileDeleted) return true;
+  if (!MayBeElsewhere(said)) unreachable_.Update(said);
+  return false;
+}
+
+void PeerAnswers::CannotAsk() {
+  unreachable_.Update(absl::UnavailableError(
+      "no tracker has named the other members since this node started"));
+}
+
+absl::Status PeerAnswers::Verdict() const {
+  if (unreachable_.ok() || ReasonOf(here_) != ErrorReason::kFileNotFound) {
+    return here_;
+  }
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
+      absl::StrCat("the file is not known here, and a member that may have it "
+                   "cannot be asked: ",
+                   unreachable_.message()));
+}
+
+}  // namespace storage
+}  // namespace cairn
