@@ -396,13 +396,22 @@ void Replicator::RunSnapshot(absl::Duration now) {
   snapshot_->Start(transport_, from->peer, options_.store_path);
 }
 
-// Takes leave of fetches that have ended.
+// Takes leave of fetches that have ended, and gives up silent ones.
 void Replicator::ReapFetches(absl::Duration now) {
   for (auto it = fetches_.begin(); it != fetches_.end();) {
     Fetching& fetching = it->second;
-    const absl::optional<absl::Status> result =
-        fetching.running ? fetching.fetch->result() : absl::nullopt;
+    if (!fetching.running) {
+      ++it;
+      continue;
+    }
+    const absl::optional<absl::Status> result = fetching.fetch->result();
     if (!result.has_value()) {
+      const int64_t received = fetching.fetch->received_bytes();
+      if (std::exchange(fetching.received_bytes, received) != received) {
+        fetching.moved = now;
+      } else if (now - fetching.moved > options_.silence_max) {
+        fetching.fetch->Cancel();
+      }
       ++it;
       continue;
     }
@@ -460,6 +469,7 @@ void Replicator::RunFetches(absl::Duration now) {
     fetching.fetch->Start(transport_, peers[fetching.attempts % peers.size()],
                           options_.store_path);
     fetching.running = true;
+    fetching.moved = now;
     ++fetching.attempts;
     ++running;
   }

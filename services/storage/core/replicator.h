@@ -198,6 +198,8 @@ class Replicator : public LogObserver {
     std::unique_ptr<ContentFetch> fetch;
     bool running = false;
     size_t attempts = 0;
+    int64_t received_bytes = 0;  // When it moved last.
+    absl::Duration moved;
     Backoff backoff;
   };
 
