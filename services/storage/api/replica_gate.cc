@@ -37,26 +37,31 @@ absl::StatusOr<Replicator::AckInterest> ReplicaGate::Admit(
 void ReplicaGate::Confirm(uint8_t store_path, const ReplicaWish& wish,
                           absl::StatusOr<Committed> committed,
                           CommitDone done) const {
-  if (!committed.ok() || wish.replicas <= 1 || !replicator_of_ ||
+  // A repeated call may meet a member that has not got the content yet.
+  const bool here = committed.ok() && committed->replicas > 0;
+  if (!committed.ok() || (wish.replicas <= 1 && here) || !replicator_of_ ||
       committed->change.log.is_nil()) {
+    if (committed.ok() && !here) committed = Insufficient(1, 0, "have it");
     done(std::move(committed));
     return;
   }
   const LogPosition change = committed->change;
   replicator_of_(store_path)
       ->waits()
-      ->Await(change, wish, clock_->Monotonic() + options_.patience,
-              [wish, done = std::move(done), committed = *std::move(committed)](
-                  uint32_t replicas, bool enough) mutable {
-                if (!enough && wish.required) {
-                  done(Insufficient(wish.replicas, replicas,
-                                    "members have it by now; repeat the call "
-                                    "with its request_id to wait again"));
-                  return;
-                }
-                committed.replicas = replicas;
-                done(std::move(committed));
-              });
+      ->Await(
+          change, wish, clock_->Monotonic() + options_.patience,
+          [wish, done = std::move(done), committed = *std::move(committed)](
+              uint32_t replicas, bool enough) mutable {
+            if (replicas == 0 || (!enough && wish.required)) {
+              done(Insufficient(wish.replicas, replicas,
+                                "members have it by now; repeat the call "
+                                "with its request_id to wait again"));
+              return;
+            }
+            committed.replicas = replicas;
+            done(std::move(committed));
+          },
+          here ? 1 : 0);
 }
 
 }  // namespace storage

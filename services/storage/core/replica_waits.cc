@@ -37,15 +37,21 @@ uint32_t ReplicaWaits::CountHolders(const LogPosition& change,
   return holders;
 }
 
-bool ReplicaWaits::IsMet(const ReplicaWish& wish, uint32_t holders) const {
-  if (holders >= wish.replicas) return true;
-  return !wish.required && holders >= Up();
+uint32_t ReplicaWaits::CountHolders(const Wait& wait) const {
+  return CountHolders(wait.change, wait.wish.level) - 1 + wait.here;
+}
+
+bool ReplicaWaits::IsMet(const Wait& wait, uint32_t holders) const {
+  // What nobody has is never enough.
+  if (holders == 0) return false;
+  if (holders >= wait.wish.replicas) return true;
+  return !wait.wish.required && holders >= Up() - 1 + wait.here;
 }
 
 void ReplicaWaits::TakeMet(std::vector<Answer>* answers) {
   for (auto wait = waits_.begin(); wait != waits_.end();) {
-    const uint32_t holders = CountHolders(wait->change, wait->wish.level);
-    if (!IsMet(wait->wish, holders)) {
+    const uint32_t holders = CountHolders(*wait);
+    if (!IsMet(*wait, holders)) {
       ++wait;
       continue;
     }
@@ -133,19 +139,20 @@ uint32_t ReplicaWaits::Holders(const LogPosition& change,
 }
 
 void ReplicaWaits::Await(const LogPosition& change, const ReplicaWish& wish,
-                         absl::Duration deadline, Done done) {
+                         absl::Duration deadline, Done done, uint32_t here) {
+  Wait wait = {change, wish, deadline, std::move(done), here};
   uint32_t holders = 0;
   bool enough = false;
   {
     MutexLock lock(&mu_);
-    holders = CountHolders(change, wish.level);
-    enough = IsMet(wish, holders);
+    holders = CountHolders(wait);
+    enough = IsMet(wait, holders);
     if (!enough && !stopped_) {
-      waits_.push_back({change, wish, deadline, std::move(done)});
+      waits_.push_back(std::move(wait));
       return;
     }
   }
-  done(holders, enough);
+  wait.done(holders, enough);
 }
 
 void ReplicaWaits::Expire(absl::Duration now) {
@@ -160,9 +167,9 @@ void ReplicaWaits::Expire(absl::Duration now) {
       for (auto& [uuid, member] : members_) {
         if (!member.Has(wait->change, wait->wish.level)) member.too_slow = true;
       }
-      const uint32_t holders = CountHolders(wait->change, wait->wish.level);
+      const uint32_t holders = CountHolders(*wait);
       answers.push_back(
-          {std::move(wait->done), holders, IsMet(wait->wish, holders)});
+          {std::move(wait->done), holders, IsMet(*wait, holders)});
       wait = waits_.erase(wait);
     }
     if (!answers.empty()) TakeMet(&answers);
@@ -176,9 +183,8 @@ void ReplicaWaits::Stop() {
     MutexLock lock(&mu_);
     stopped_ = true;
     for (Wait& wait : waits_) {
-      const uint32_t holders = CountHolders(wait.change, wait.wish.level);
-      answers.push_back(
-          {std::move(wait.done), holders, IsMet(wait.wish, holders)});
+      const uint32_t holders = CountHolders(wait);
+      answers.push_back({std::move(wait.done), holders, IsMet(wait, holders)});
     }
     waits_.clear();
   }

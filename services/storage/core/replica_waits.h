@@ -77,9 +77,11 @@ class ReplicaWaits {
 
   // The change is committed here. At `deadline` the answer is given with those
   // that have it by then, and members that kept it waiting do not count as
-  // following until they have caught up.
+  // following until they have caught up. `here` is 0 if this member knows the
+  // change and has no content for it: then it counts for nothing.
   void Await(const LogPosition& change, const ReplicaWish& wish,
-             absl::Duration deadline, Done done) ABSL_LOCKS_EXCLUDED(mu_);
+             absl::Duration deadline, Done done, uint32_t here = 1)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // Answers who has waited long enough.
   void Expire(absl::Duration now) ABSL_LOCKS_EXCLUDED(mu_);
@@ -113,6 +115,7 @@ class ReplicaWaits {
     ReplicaWish wish;
     absl::Duration deadline;
     Done done;
+    uint32_t here = 1;
   };
   struct Answer {
     Done done;
@@ -123,7 +126,9 @@ class ReplicaWaits {
   uint32_t Up() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint32_t CountHolders(const LogPosition& change, Durability level) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool IsMet(const ReplicaWish& wish, uint32_t holders) const
+  uint32_t CountHolders(const Wait& wait) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool IsMet(const Wait& wait, uint32_t holders) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TakeMet(std::vector<Answer>* answers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   static void Give(std::vector<Answer> answers);

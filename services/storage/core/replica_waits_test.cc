@@ -54,6 +54,29 @@ class ReplicaWaitsTest : public ::testing::Test {
   ReplicaWaits waits_;
 };
 
+TEST_F(ReplicaWaitsTest, AMemberWithoutTheContentDoesNotCountItself) {
+  const auto await = [this](uint32_t replicas, bool required) {
+    waits_.Await(
+        {log_, 1}, {replicas, required, Durability::kCached}, kLater,
+        [this](uint32_t reached, bool enough) {
+          answers_.emplace_back(reached, enough);
+        },
+        /*here=*/0);
+  };
+  // Nobody has it, so far as is known: no effort is good enough.
+  await(1, /*required=*/false);
+  EXPECT_THAT(answers_, IsEmpty());
+  waits_.Expire(kLater);
+  EXPECT_THAT(answers_, ElementsAre(Pair(0, false)));
+  answers_.clear();
+
+  await(2, /*required=*/true);
+  waits_.OnAck(a_, Said(1, 1));
+  EXPECT_THAT(answers_, IsEmpty());
+  waits_.OnAck(b_, Said(1, 1));
+  EXPECT_THAT(answers_, ElementsAre(Pair(2, true)));
+}
+
 TEST_F(ReplicaWaitsTest, BestEffortAsksOnlyWhoFollows) {
   Await(1, 3, /*required=*/false);
   EXPECT_THAT(answers_, ElementsAre(Pair(1, true)));

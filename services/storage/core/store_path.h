@@ -41,7 +41,8 @@ struct Committed {
   LogPosition change;
 
   // Members that have it at the level `reached`, this one included. A path
-  // knows of itself alone.
+  // knows of itself alone: 0 if an earlier call's file is known here and its
+  // content missing.
   uint32_t replicas = 1;
 };
 

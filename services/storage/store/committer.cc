@@ -506,6 +506,9 @@ absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
   // Without one, its tombstone has expired and only the name is left.
   committed->file = record.ToFileInfo(log.name());
   committed->file.version = Version{log.version_clock(), log.version_node()};
+  if (found == Lookup::kFound && record.content_missing) {
+    committed->replicas = 0;
+  }
   LogHead head;
   if (parts_.state->FindLog(request.log_origin, &head)) {
     committed->change = LogPosition{head.id, request.log_sequence};
