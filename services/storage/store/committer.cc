@@ -692,6 +692,11 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   change->set_log_origin(existing.log_origin);
   change->set_log_sequence(existing.log_sequence);
   change->clear_request_id();
+  // Recovery may have found that the content is gone.
+  if (existing.content_missing) {
+    change->clear_extents();
+    change->set_content_missing(true);
+  }
   // An older tombstone does no harm, an older file would come back.
   AddShadowed(existing, existing.deleted ? 0 : existing.record.segment, change);
   const bool has_content = request->move_type == RecordType::kPut;

@@ -267,9 +267,13 @@ class Recovery {
       if (!whole) {
         result_.lost_files += 1;
         CAIRN_LOG(kWarning, "store",
-                  "unsynced file did not survive the restart at {}",
-                  scanner.position().ToString());
-        return absl::OkStatus();
+                  "content of an unsynced file did not survive the restart, "
+                  "another member may have it name={} at={}",
+                  change.name(), scanner.position().ToString());
+        // The change stays: what follows in its log would hang in the air, and
+        // a member that pulled it knows the file.
+        change.clear_extents();
+        change.set_content_missing(true);
       }
     }
     RecordPlace place;

@@ -92,6 +92,7 @@ void CrashDriver::VerifyFile(ExpectedFile* file) {
     EXPECT_THAT(engine_->Open(file->name),
                 StatusIs(absl::StatusCode::kNotFound));
   } else {
+    const bool may_be_lost = (file->now & kAbsent) != 0;
     expected_.OnSeen(file, kPresent, info->version);
     EXPECT_EQ(info->name, file->name);
     EXPECT_EQ(info->size_bytes, file->size_bytes) << file->name;
@@ -100,11 +101,19 @@ void CrashDriver::VerifyFile(ExpectedFile* file) {
     EXPECT_EQ(info->origin_node, file->origin_node);
     EXPECT_TRUE(info->kind == file->kind);
     auto open = engine_->Open(file->name);
-    ASSERT_THAT(open, IsOk()) << file->name;
-    const auto content = (*open)->Read(0, file->size_bytes);
-    ASSERT_THAT(content, IsOk()) << file->name;
-    ASSERT_TRUE(*content == MakeContent(file->content_seed, file->size_bytes))
-        << file->name << " has other bytes than were put";
+    if (ReasonOf(open.status()) == ErrorReason::kContentNotHere) {
+      // The record outlived the bytes beside the journal, which nobody had
+      // asked to be synced.
+      EXPECT_TRUE(may_be_lost || file->content_lost) << file->name;
+      file->content_lost = true;
+    } else {
+      EXPECT_FALSE(file->content_lost) << file->name;
+      ASSERT_THAT(open, IsOk()) << file->name;
+      const auto content = (*open)->Read(0, file->size_bytes);
+      ASSERT_THAT(content, IsOk()) << file->name;
+      ASSERT_TRUE(*content == MakeContent(file->content_seed, file->size_bytes))
+          << file->name << " has other bytes than were put";
+    }
   }
   if (file->request_id.is_nil()) return;
   const auto replay =

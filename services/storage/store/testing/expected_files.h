@@ -73,6 +73,9 @@ struct ExpectedFile {
   // survive the content of a put that does not.
   bool put_synced = false;
 
+  // A power cut took its unsynced bytes, and the change is still known.
+  bool content_lost = false;
+
   // A call on it is under way.
   bool busy = false;
 };
