@@ -1,5 +1,5 @@
-// main() of every test: GoogleTest's, plus --seed, --rounds and --minutes for
-// tests that draw numbers.
+// main() of every test: GoogleTest's, plus --seed, --rounds, --minutes and
+// --trace for tests that draw numbers.
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

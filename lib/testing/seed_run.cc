@@ -30,6 +30,7 @@ constexpr int kRoundsDivisor = 1;
 struct Flags {
   absl::optional<int64_t> rounds;
   absl::optional<double> minutes;
+  bool trace = false;
 };
 
 Flags& GetFlags() {
@@ -57,12 +58,16 @@ void ParseSeedRunFlags(int* argc, char** argv) {
       double value = 0;
       CAIRN_CHECK_MSG(absl::SimpleAtod(argument, &value), argument);
       flags.minutes = value;
+    } else if (argument == "--trace") {
+      flags.trace = true;
     } else {
       argv[kept++] = argv[i];
     }
   }
   *argc = kept;
 }
+
+bool TraceWanted() { return GetFlags().trace; }
 
 SeedRun::SeedRun(uint64_t first_seed, int rounds)
     : seed_(TestSeed(first_seed)), left_(std::max(1, rounds / kRoundsDivisor)) {

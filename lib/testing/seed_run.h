@@ -11,8 +11,9 @@
 //   --seed=N               seed N alone: a failure again
 //   --rounds=R             R seeds; also CAIRN_CRASH_ROUNDS in the environment
 //   --minutes=M            seeds until M minutes have passed: a long run
+//   --trace                a test that can say what happens says it
 //
-// --seed goes with the other two.
+// --seed goes with the others.
 
 #ifndef CAIRN_LIB_TESTING_SEED_RUN_H_
 #define CAIRN_LIB_TESTING_SEED_RUN_H_
@@ -24,8 +25,11 @@
 
 namespace cairn {
 
-// Takes --rounds=R and --minutes=M out of the arguments. For main().
+// Takes --rounds=R, --minutes=M and --trace out of the arguments. For main().
 void ParseSeedRunFlags(int* argc, char** argv);
+
+// Whether --trace was given.
+bool TraceWanted();
 
 class SeedRun {
  public:

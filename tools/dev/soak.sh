@@ -21,8 +21,8 @@ cmd_soak() {
     fail "--minutes and --seed are whole numbers"
   case $kind in
     fuzz) soak_fuzz "$minutes" "$seed" ;;
-    chaos | crash) soak_seeds "$kind" "$minutes" "$seed" ;;
-    *) fail "soak takes chaos, crash or fuzz, not '$kind'" ;;
+    chaos | crash | simulation) soak_seeds "$kind" "$minutes" "$seed" ;;
+    *) fail "soak takes chaos, crash, fuzz or simulation, not '$kind'" ;;
   esac
 }
 

@@ -1,0 +1,135 @@
+// A member of the group: a machine with a clock and a disk, and the process
+// that runs on it, or none.
+//
+//   Start ─▶ process: ModelPath, Replicator, ReplicaGate (all of core) ─▶ Kill,
+//            PowerCut, StopCleanly ─▶ Start …          disk ─▶ Wipe
+
+#ifndef CAIRN_INTEGRATION_TESTS_SIMULATION_MEMBER_H_
+#define CAIRN_INTEGRATION_TESTS_SIMULATION_MEMBER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "integration_tests/simulation/event_loop.h"
+#include "integration_tests/simulation/model_disk.h"
+#include "integration_tests/simulation/model_path.h"
+#include "integration_tests/simulation/network.h"
+#include "integration_tests/simulation/sim_clock.h"
+#include "lib/base/uuid.h"
+#include "services/storage/api/replica_gate.h"
+#include "services/storage/core/peer_transport.h"
+#include "services/storage/core/replicator.h"
+
+namespace cairn {
+namespace simulation {
+
+struct MemberOptions {
+  HostId host = 0;
+  uint32_t node_number = 0;
+  ModelPathOptions path;
+  double clock_rate = 1;
+  absl::Duration clock_offset = absl::ZeroDuration();
+};
+
+// For one thread.
+class Member {
+ public:
+  // Answers of calls; they come if the process lives until then.
+  using Answer = std::function<void(absl::StatusOr<storage::Committed>)>;
+
+  // All are borrowed.
+  Member(const MemberOptions& options, const DiskFaults* faults,
+         EventLoop* loop, Network* net);
+  ~Member();  // Kill(false).
+
+  Member(const Member&) = delete;
+  Member& operator=(const Member&) = delete;
+
+  // ---- The process. Each does nothing where there is nothing to do.
+  void Start();
+  void Kill(bool dark);
+  void PowerCut();
+  void StopCleanly();
+
+  // An empty disk in the place of the old one. The process is not running.
+  void Wipe();
+
+  bool running() const { return process_ != nullptr; }
+  uint64_t starts() const { return starts_; }
+
+  // When the disk lost something last: to a power cut or worse, to a wipe or
+  // worse. Of EventLoop::now().
+  absl::Duration lost_unsynced() const { return lost_unsynced_; }
+  absl::Duration lost_all() const { return lost_all_; }
+
+  // ---- For the process that runs.
+  void SetPeers(std::vector<storage::Peer> peers);
+  void Put(const Uuid& request_id, const std::string& name,
+           const std::string& content, const storage::ReplicaWish& wish,
+           Answer answer);
+  void Delete(const Uuid& request_id, const std::string& name,
+              const storage::ReplicaWish& wish, Answer answer);
+
+  // As one who asks this member, and it passes on what it has not.
+  using ReadAnswer = std::function<void(absl::StatusOr<std::string>)>;
+  void Read(const std::string& name, ReadAnswer answer);
+
+  ModelPath* path() { return process_->path.get(); }
+  storage::Replicator* replicator() { return process_->replicator.get(); }
+
+  storage::Peer AsPeer() const;
+  HostId host() const { return options_.host; }
+  const std::string& name() const { return name_; }
+  const Uuid& uuid() const { return uuid_; }
+  uint32_t node_number() const { return options_.node_number; }
+  const std::string& address() const { return address_; }
+  ModelDisk* disk() { return &disk_; }
+  SimClock* clock() { return &clock_; }
+
+ private:
+  class PeerRead;
+  struct Process {
+    std::set<std::shared_ptr<PeerRead>> reads;
+    std::shared_ptr<ModelPath> path;
+    std::unique_ptr<storage::PeerTransport> transport;
+    std::unique_ptr<storage::Replicator> replicator;
+    std::unique_ptr<storage::ReplicaGate> gate;
+    ServingProcess serving;
+    bool tick_due = false;
+  };
+
+  void End(bool dark);
+  void Tick();
+  void TickSoon();
+  void DeleteUnknown(const Uuid& request_id, const std::string& name,
+                     const storage::ReplicaWish& wish,
+                     storage::CommitDone done);
+
+  const MemberOptions options_;
+  const DiskFaults* const faults_;
+  EventLoop* const loop_;
+  Network* const net_;
+  const std::string name_;
+  const Uuid uuid_;
+  SimClock clock_;
+  ModelDisk disk_;
+  std::string address_;
+  uint64_t starts_ = 0;
+  absl::Duration lost_unsynced_ = -absl::InfiniteDuration();
+  absl::Duration lost_all_ = -absl::InfiniteDuration();
+  std::unique_ptr<Process> process_;
+  std::shared_ptr<bool> alive_;  // Of the process.
+};
+
+}  // namespace simulation
+}  // namespace cairn
+
+#endif  // CAIRN_INTEGRATION_TESTS_SIMULATION_MEMBER_H_

@@ -1,0 +1,135 @@
+// What the disk under a simulated store path holds, in memory: the records of
+// a journal, in order, and what they add up to.
+//
+//   Append ─▶ record record record record record │
+//                            └ durable ┘ └ lost in a power cut, from any
+//                                          record on ┘
+//
+// It outlives the process that writes to it. The engine's rules
+// (docs/formats/segment.md) in a few lines; model_path.h has the rest.
+
+#ifndef CAIRN_INTEGRATION_TESTS_SIMULATION_MODEL_DISK_H_
+#define CAIRN_INTEGRATION_TESTS_SIMULATION_MODEL_DISK_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "integration_tests/simulation/event_loop.h"
+#include "lib/base/uuid.h"
+#include "services/storage/core/replica_log.h"
+
+namespace cairn {
+namespace simulation {
+
+// The bytes of a file. Those of a large one lie beside the journal and are
+// synced on their own.
+struct DiskContent {
+  std::string bytes;
+  bool beside = false;
+  bool synced = true;
+};
+
+struct DiskRecord {
+  enum class Kind {
+    kChange,  // Of a file, or only a place in a log.
+    kLogs,    // SetLogs().
+    kOpened,  // From here on the path's own log is this one.
+    kDrop,    // A tombstone is forgotten.
+  };
+  Kind kind = Kind::kChange;
+
+  // kChange: the entry that it adds to a log, if it does.
+  absl::optional<storage::LogId> log;
+  storage::LogEntry entry;
+
+  // kChange: what it makes of the file; unset for a place in a log.
+  absl::optional<storage::KnownFile> known;
+  std::shared_ptr<DiskContent> content;  // Null: none, or missing.
+
+  std::vector<storage::LogRange> logs;  // kLogs: `applied` and `cut`.
+  storage::LogId own;                   // kOpened.
+  std::string name;                     // kDrop.
+};
+
+// What records add up to.
+struct DiskState {
+  struct File {
+    storage::KnownFile known;
+    std::shared_ptr<DiskContent> content;
+  };
+  struct Log {
+    uint64_t cut = 0;
+    uint64_t applied = 0;
+    std::map<uint64_t, storage::LogEntry> entries;
+  };
+
+  std::map<std::string, File> files;
+  std::map<storage::LogId, Log> logs;
+  std::map<Uuid, storage::LogPosition> requests;
+  uint64_t version_clock = 0;
+  storage::LogId own;
+
+  void Apply(const DiskRecord& record);
+
+  // Null if nothing is known.
+  const File* Find(absl::string_view name) const;
+
+  // Whether a change to this version, or a later one, is in it, with the
+  // content; `synced`: one that a power cut leaves.
+  bool Has(absl::string_view name, const storage::Version& version,
+           bool synced) const;
+};
+
+class ModelDisk {
+ public:
+  // An empty disk. `loop` is borrowed.
+  explicit ModelDisk(EventLoop* loop);
+
+  ModelDisk(const ModelDisk&) = delete;
+  ModelDisk& operator=(const ModelDisk&) = delete;
+
+  // ---- For the process that has it open.
+  void Append(DiskRecord record);
+  void Sync();        // All that was appended; contents beside it are not.
+  void Checkpoint();  // Tombstones that were forgotten stay so.
+
+  // Begins an era. Nobody else has it open.
+  void Open();
+
+  // The process has said all that it had to say.
+  void CleanEnd();
+
+  // ---- What may happen to it while no process has it open.
+  void PowerCut();
+  void Wipe();
+
+  // All records, and those that a power cut leaves.
+  const DiskState& now() const { return now_; }
+  const DiskState& durable() const { return durable_; }
+
+ private:
+  void Fold();
+  void DropUnsafe(size_t least);
+
+  EventLoop* const loop_;
+  Uuid incarnation_;
+  uint64_t boot_ = 1;
+  uint64_t era_boot_ = 0;
+  bool clean_ = true;
+  std::vector<DiskRecord> records_;
+  size_t synced_ = 0;      // Records.
+  size_t checkpoint_ = 0;  // Records.
+  DiskState now_;
+  DiskState durable_;
+};
+
+}  // namespace simulation
+}  // namespace cairn
+
+#endif  // CAIRN_INTEGRATION_TESTS_SIMULATION_MODEL_DISK_H_

@@ -1,0 +1,217 @@
+// A store path on a ModelDisk: StorePath and ReplicaStore as the engine keeps
+// them (services/storage/store), in one thread and in simulated time. The
+// conformance test holds it against the engine.
+//
+//   Put, Delete, Apply ─▶ queue ─▶ a group: admit, append ─▶ sync ─▶ visible,
+//                                                           answered
+
+#ifndef CAIRN_INTEGRATION_TESTS_SIMULATION_MODEL_PATH_H_
+#define CAIRN_INTEGRATION_TESTS_SIMULATION_MODEL_PATH_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+#include "integration_tests/simulation/event_loop.h"
+#include "integration_tests/simulation/model_disk.h"
+#include "lib/base/clock.h"
+#include "lib/base/executor.h"
+#include "lib/base/uuid.h"
+#include "services/storage/core/replica_log.h"
+#include "services/storage/core/replica_store.h"
+#include "services/storage/core/store_path.h"
+
+namespace cairn {
+namespace simulation {
+
+// Bugs that a test puts in, to see that the simulation finds them.
+struct Mutations {
+  bool skip_a_change = false;     // Now and then a change is only a place.
+  bool sync_nothing = false;      // Answers without waiting for the disk.
+  bool forget_deletions = false;  // Tombstones go before all have them.
+};
+
+struct ModelPathOptions {
+  uint32_t node_number = 0;
+  int64_t small_file_bytes_max = 256;
+  absl::Duration tombstone_retention = absl::Hours(24);
+  absl::Duration request_retention = absl::Hours(24);
+  size_t group_entries_max = 16;
+  Mutations mutations;
+};
+
+// How bad the disk is now; probabilities.
+struct DiskFaults {
+  double sync_failure = 0;
+  double full_queue = 0;
+};
+
+// Runs tasks in simulated time, some at once: in any order.
+class SimExecutor : public Executor {
+ public:
+  SimExecutor(EventLoop* loop, const DiskFaults* faults);
+  ~SimExecutor() override;
+
+  bool TrySubmit(Task task) override;
+  size_t queued() const override { return tasks_->size(); }
+
+  // Runs what waits, now.
+  void Drain();
+
+ private:
+  using Tasks = std::map<uint64_t, Task>;
+  EventLoop* const loop_;
+  const DiskFaults* const faults_;
+  uint64_t added_ = 0;
+  std::shared_ptr<Tasks> tasks_ = std::make_shared<Tasks>();
+};
+
+// For one thread. `disk` has no other path open on it; all are borrowed.
+class ModelPath : public storage::StorePath, public storage::ReplicaStore {
+ public:
+  ModelPath(const ModelPathOptions& options, const DiskFaults* faults,
+            ModelDisk* disk, EventLoop* loop, Clock* clock);
+  ~ModelPath() override;
+
+  // The process is gone: nothing reaches the disk any more, and every call is
+  // refused.
+  void Kill();
+
+  // What the committer, the disk's background thread and Compact() would do
+  // now.
+  void DropTombstones();
+
+  bool broken() const { return broken_; }
+  const DiskState& visible() const { return visible_; }
+  SimExecutor* executor() { return &io_; }
+
+  // ---- StorePath.
+  storage::ReplicaStore* replica() override { return this; }
+  void Put(storage::PutRequest request, storage::CommitDone done) override;
+  void Delete(storage::DeleteRequest request,
+              storage::CommitDone done) override;
+  absl::StatusOr<std::unique_ptr<storage::Upload>> StartUpload(
+      absl::optional<int64_t> size_bytes) override;
+  absl::StatusOr<storage::FileInfo> Stat(absl::string_view name) override;
+  absl::optional<absl::StatusOr<storage::FileInfo>> TryStat(
+      absl::string_view name) override;
+  absl::StatusOr<std::unique_ptr<storage::OpenFile>> Open(
+      absl::string_view name) override;
+  absl::optional<absl::StatusOr<std::unique_ptr<storage::OpenFile>>> TryOpen(
+      absl::string_view name) override;
+  absl::StatusOr<absl::optional<storage::Committed>> FindRequest(
+      const Uuid& request_id, storage::Durability wanted) override;
+  absl::optional<absl::StatusOr<absl::optional<storage::Committed>>>
+  TryFindRequest(const Uuid& request_id, storage::Durability wanted) override;
+  absl::Status Writable(int64_t bytes) override;
+  storage::StorePathStatus Status() override;
+  int64_t newest_create_unix_seconds() override { return 0; }
+  absl::Status Compact(
+      double dead_share_min,
+      absl::AnyInvocable<void(const storage::JobProgress&)> progress) override;
+  void Stop() override;
+  Executor* io() override { return &io_; }
+  int64_t small_file_bytes_max() const override {
+    return options_.small_file_bytes_max;
+  }
+
+  // ---- ReplicaStore.
+  void SetLogObserver(storage::LogObserver* observer) override {
+    observer_ = observer;
+  }
+  std::vector<storage::LogRange> Logs() override;
+  absl::StatusOr<std::vector<storage::LogEntry>> ReadLog(
+      const storage::LogId& log, uint64_t after, size_t limit) override;
+  absl::StatusOr<absl::optional<storage::KnownFile>> Find(
+      absl::string_view name) override;
+  void Apply(storage::ReplicatedChange change,
+             storage::CommitDone done) override;
+  absl::Status SetLogs(const std::vector<storage::LogRange>& logs) override;
+  std::vector<std::string> ListMissing(absl::string_view after,
+                                       size_t limit) override;
+  absl::StatusOr<std::vector<storage::LogRange>> BeginSnapshot() override;
+  absl::StatusOr<storage::SnapshotPage> ReadSnapshot(absl::string_view from,
+                                                     size_t limit) override;
+  absl::Status Sync() override;
+  void SetPassed(const std::vector<storage::LogPosition>& passed) override;
+
+ private:
+  friend class ModelUpload;
+
+  struct Request {
+    enum class Kind { kPut, kDelete, kReplica };
+    Kind kind = Kind::kPut;
+    Uuid request_id;
+    storage::FileInfo file;                // Name alone for kDelete.
+    std::shared_ptr<DiskContent> content;  // Null: none.
+    storage::Durability durability = storage::Durability::kSynced;
+    storage::ReplicatedChange replica;
+    storage::CommitDone done;
+  };
+  struct Outcome {
+    absl::Status status;
+    storage::Committed committed;
+    bool changed = false;  // It is a change of this group.
+  };
+
+  absl::Status Refusal() const;
+  void Submit(Request request);
+  void ScheduleGroup();
+  void BeginGroup();
+  void EndGroup(bool sync);
+  Outcome Admit(Request* request);
+  Outcome AdmitReplica(Request* request);
+  absl::optional<Outcome> AnswerFromRequestId(const Request& request);
+  absl::optional<storage::Committed> LookUpRequest(const Uuid& request_id,
+                                                   bool* was_delete);
+  storage::Version NextVersion();
+  bool NamesKnownLog(const storage::LogPosition& change) const;
+  void Append(DiskRecord record);
+  bool SyncDisk(bool with_contents);
+  void MarkSynced();
+  void TellLogs();
+
+  const ModelPathOptions options_;
+  const DiskFaults* const faults_;
+  ModelDisk* const disk_;
+  EventLoop* const loop_;
+  Clock* const clock_;
+  SimExecutor io_;
+  storage::LogObserver* observer_ = nullptr;
+  bool dead_ = false;
+  bool stopped_ = false;
+  bool broken_ = false;
+
+  // What readers see: the disk's state without the group that is under way.
+  DiskState visible_;
+  std::map<storage::LogId, uint64_t> synced_;
+  std::vector<std::shared_ptr<DiskContent>> unsynced_;
+
+  std::deque<Request> queue_;
+  bool scheduled_ = false;
+  bool committing_ = false;
+  bool sync_contents_ = false;  // The group needs it.
+  std::vector<Request> group_;
+  std::vector<Outcome> outcomes_;
+  std::vector<DiskRecord> group_records_;
+
+  bool passed_all_ = true;
+  std::map<storage::LogId, uint64_t> passed_;
+
+  // Events that wait hold it, and do nothing when it says so.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace simulation
+}  // namespace cairn
+
+#endif  // CAIRN_INTEGRATION_TESTS_SIMULATION_MODEL_PATH_H_
