@@ -684,8 +684,10 @@ absl::StatusOr<std::vector<LogEntry>> ModelPath::ReadLog(const LogId& log,
                            ErrorReason::kUnknownLog, "the log is not known");
   }
   std::vector<LogEntry> entries;
+  if (after >= found->second.applied) return entries;
   for (auto it = found->second.entries.upper_bound(after);
        it != found->second.entries.end() && entries.size() < limit; ++it) {
+    if (it->first != after + entries.size() + 1) break;  // Not kept.
     entries.push_back(it->second);
   }
   if (after < found->second.cut ||

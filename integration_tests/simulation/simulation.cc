@@ -198,7 +198,8 @@ class Simulation {
     oracle_.PutTried(name, content);
     member->Put(
         request_id, name, content, wish,
-        [this, name, wish](absl::StatusOr<Committed> committed) {
+        [this, name, wish,
+         call = NewCall()](absl::StatusOr<Committed> committed) {
           if (!committed.ok()) {
             loop_.Trace("  put ", name, ": ", committed.status().ToString());
             return;
@@ -209,6 +210,13 @@ class Simulation {
         });
   }
 
+  // Lives as long as somebody may still answer.
+  std::shared_ptr<int> NewCall() {
+    auto call = std::make_shared<int>(0);
+    calls_.push_back(call);
+    return call;
+  }
+
   void Delete() {
     const std::string name = oracle_.AnyName();
     Member* const member = AnyRunning();
@@ -217,7 +225,8 @@ class Simulation {
     loop_.Trace("delete ", name, " at ", member->name());
     oracle_.DeleteTried(name);
     member->Delete(loop_.DrawUuid(), name, wish,
-                   [this, name, wish](absl::StatusOr<Committed> committed) {
+                   [this, name, wish,
+                    call = NewCall()](absl::StatusOr<Committed> committed) {
                      if (!committed.ok()) {
                        loop_.Trace("  delete ", name, ": ",
                                    committed.status().ToString());
@@ -392,6 +401,11 @@ class Simulation {
 
   // What is still to be done somewhere; empty: nothing is.
   std::string Unrest() {
+    calls_.erase(
+        std::remove_if(calls_.begin(), calls_.end(),
+                       [](const auto& call) { return call.expired(); }),
+        calls_.end());
+    if (!calls_.empty()) return "a client waits for its answer";
     std::map<storage::LogId, uint64_t> most;
     for (const auto& member : members_) {
       if (member->path()->broken()) {
@@ -456,6 +470,7 @@ class Simulation {
   const Profile profile_;
   Mutations mutations_;
   absl::Duration retention_;
+  std::vector<std::weak_ptr<int>> calls_;  // Under way.
   bool calm_ = true;
   int rounds_begun_ = 0;
   uint64_t names_ = 0;

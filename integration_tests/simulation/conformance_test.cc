@@ -1,0 +1,451 @@
+// The model of a store path says what the engine says: two paths of a group,
+// once on engines and once on models, are given the same calls, drawn from a
+// seed, and must answer alike and hold the same. What power cuts leave is drawn
+// by each on its own, so that is left to the crash tests.
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "integration_tests/simulation/event_loop.h"
+#include "integration_tests/simulation/model_disk.h"
+#include "integration_tests/simulation/model_path.h"
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/log.h"
+#include "lib/base/mutex.h"
+#include "lib/checksum/crc32c.h"
+#include "lib/testing/crashable_file_system.h"
+#include "lib/testing/fake_clock.h"
+#include "lib/testing/seed_run.h"
+#include "services/storage/core/replica_source.h"
+#include "services/storage/core/replica_store.h"
+#include "services/storage/store/engine.h"
+#include "services/storage/store/test_path.h"
+
+namespace cairn {
+namespace simulation {
+namespace {
+
+using storage::CommitDone;
+using storage::Committed;
+using storage::Durability;
+using storage::KnownFile;
+using storage::LogId;
+using storage::LogRange;
+using storage::ReplicatedChange;
+
+using Mode = ReplicatedChange::Mode;
+
+constexpr int64_t kSmallMax = 256;
+
+// A path of one member.
+class Subject {
+ public:
+  virtual ~Subject() = default;
+  virtual storage::StorePath* path() = 0;
+  virtual void KillAndOpen() = 0;
+  virtual void StopAndOpen() = 0;
+
+  storage::ReplicaStore* replica() { return path()->replica(); }
+  LogId own() { return replica()->Logs().front().log; }
+  FakeClock* clock() { return &clock_; }
+
+  template <typename Call>
+  absl::StatusOr<Committed> Await(Call call) {
+    Notification done;
+    absl::StatusOr<Committed> answer;
+    call([&](absl::StatusOr<Committed> committed) {
+      answer = std::move(committed);
+      done.Notify();
+    });
+    Wait(&done);
+    return answer;
+  }
+
+ protected:
+  virtual void Wait(Notification* done) = 0;
+  FakeClock clock_;
+};
+
+class EngineSubject : public Subject {
+ public:
+  explicit EngineSubject(uint32_t number)
+      : fs_(number), options_(storage::TestPathOptions("/disk/path")) {
+    options_.node_number = number;
+    options_.node_uuid = Uuid::Random();
+    options_.small_file_bytes_max = kSmallMax;
+    CAIRN_CHECK_OK(fs_.CreateDirectory("/disk"));
+    CAIRN_CHECK_OK(fs_.SyncDirectory("/"));
+    Open();
+  }
+
+  storage::StorePath* path() override { return path_.get(); }
+  void KillAndOpen() override {
+    fs_.KillProcess();
+    Open();
+  }
+  void StopAndOpen() override {
+    path_->Stop();
+    Open();
+  }
+
+ private:
+  void Open() {
+    path_.reset();
+    auto opened = storage::OpenStorePath(options_, &fs_, &clock_);
+    CAIRN_CHECK_OK(opened.status());
+    path_ = *std::move(opened);
+  }
+  void Wait(Notification* done) override { done->WaitForNotification(); }
+
+  CrashableFileSystem fs_;
+  storage::StorePathOptions options_;
+  std::unique_ptr<storage::Engine> path_;
+};
+
+class ModelSubject : public Subject {
+ public:
+  explicit ModelSubject(uint32_t number)
+      : loop_(number, /*print=*/false), disk_(&loop_) {
+    options_.node_number = number;
+    options_.small_file_bytes_max = kSmallMax;
+    Open();
+  }
+
+  storage::StorePath* path() override { return path_.get(); }
+  void KillAndOpen() override {
+    path_->Kill();
+    Open();
+  }
+  void StopAndOpen() override {
+    path_->Stop();
+    Open();
+  }
+
+ private:
+  void Open() {
+    path_.reset();
+    path_ = std::make_unique<ModelPath>(options_, &faults_, &disk_, &loop_,
+                                        &clock_);
+  }
+  void Wait(Notification* done) override {
+    while (!done->HasBeenNotified()) CAIRN_CHECK(loop_.Step());
+  }
+
+  ModelPathOptions options_;
+  DiskFaults faults_;
+  EventLoop loop_;
+  ModelDisk disk_;
+  std::unique_ptr<ModelPath> path_;
+};
+
+// Members A and B, of one kind.
+struct Pair {
+  std::unique_ptr<Subject> a;
+  std::unique_ptr<Subject> b;
+
+  Subject* at(int i) { return (i == 0 ? a : b).get(); }
+
+  // The same for both kinds: incarnations are drawn.
+  std::string NameOf(const LogId& log) {
+    if (log.is_nil()) return "-";
+    const char* const member =
+        log.incarnation == a->own().incarnation ? "a" : "b";
+    return absl::StrCat(member, log.epoch);
+  }
+};
+
+std::string Of(const absl::Status& status) {
+  return absl::StrCat(static_cast<int>(status.code()), " reason ",
+                      static_cast<int>(ReasonOf(status)));
+}
+
+std::string Of(Pair* pair, const absl::StatusOr<Committed>& answer) {
+  if (!answer.ok()) return Of(answer.status());
+  return absl::StrCat(
+      answer->file.name, " ", answer->file.size_bytes, " ",
+      answer->file.version.clock, "/", answer->file.version.node, " change ",
+      pair->NameOf(answer->change.log), " ", answer->change.sequence,
+      answer->replayed ? " replayed" : "", " replicas ", answer->replicas);
+}
+
+std::string Of(Pair* pair, const KnownFile& known) {
+  return absl::StrCat(
+      known.file.name, " ", known.file.size_bytes, " ", known.file.crc32c, " ",
+      known.file.version.clock, "/", known.file.version.node, " from ",
+      known.file.origin_node, known.deleted ? " deleted" : "",
+      known.content_missing ? " missing" : "", " change ",
+      pair->NameOf(known.change.log), " ", known.change.sequence);
+}
+
+// All that can be asked of a path.
+std::string Describe(Pair* pair, int member) {
+  Subject* const subject = pair->at(member);
+  std::string text;
+  std::vector<std::string> logs;
+  for (const LogRange& range : subject->replica()->Logs()) {
+    std::string log =
+        absl::StrCat(pair->NameOf(range.log), " cut ", range.cut, " applied ",
+                     range.applied, range.own ? " own" : "", ":");
+    const auto entries =
+        subject->replica()->ReadLog(range.log, range.cut, 1000);
+    if (entries.ok()) {
+      for (const storage::LogEntry& entry : *entries) {
+        absl::StrAppend(&log, " ", entry.sequence,
+                        entry.kind == storage::ChangeKind::kPut ? "+" : "-",
+                        entry.name, "@", entry.version.clock,
+                        entry.request_id.is_nil() ? "" : "r");
+      }
+    } else {
+      absl::StrAppend(&log, " ", Of(entries.status()));
+    }
+    logs.push_back(std::move(log));
+  }
+  std::sort(logs.begin(), logs.end());
+  for (const std::string& log : logs) absl::StrAppend(&text, log, "\n");
+  for (const std::string& name : subject->replica()->ListMissing("", 1000)) {
+    absl::StrAppend(&text, "missing ", name, "\n");
+  }
+  return text;
+}
+
+// One of the calls of a script, on one kind. Draws the same for both kinds:
+// `draw` begins with the same seed.
+std::string Step(Pair* pair, EventLoop* draw, int* names) {
+  const int to = static_cast<int>(draw->Draw(2));
+  Subject* const here = pair->at(to);
+  Subject* const there = pair->at(1 - to);
+  // The newest few names meet each other most.
+  const auto some_name = [&] {
+    return absl::StrCat("f", draw->Draw(static_cast<uint64_t>(*names) + 2));
+  };
+  const Durability level =
+      draw->Chance(0.5) ? Durability::kSynced : Durability::kCached;
+  switch (draw->Draw(12)) {
+    case 0:
+    case 1:
+    case 2: {  // A put, now and then of a name that is taken.
+      const std::string name =
+          draw->Chance(0.9) ? absl::StrCat("f", (*names)++) : some_name();
+      const std::string content =
+          draw->DrawBytes(draw->Draw(draw->Chance(0.3) ? 2000 : 200));
+      Uuid request = draw->DrawUuid();
+      if (draw->Chance(0.3)) request = Uuid();
+      const auto put_here = [&](CommitDone done) {
+        if (static_cast<int64_t>(content.size()) <= kSmallMax) {
+          storage::PutRequest small;
+          small.request_id = request;
+          small.name = name;
+          small.content = absl::Cord(content);
+          small.crc32c = Crc32c(content);
+          small.origin_node = static_cast<uint32_t>(to + 1);
+          small.durability = level;
+          here->path()->Put(std::move(small), std::move(done));
+          return;
+        }
+        auto started = here->path()->StartUpload(absl::nullopt);
+        CAIRN_CHECK_OK(started.status());
+        const std::shared_ptr<storage::Upload> upload = *std::move(started);
+        CAIRN_CHECK_OK(upload->Write(absl::Cord(content)));
+        storage::Upload::FinishRequest finish;
+        finish.request_id = request;
+        finish.name = name;
+        finish.origin_node = static_cast<uint32_t>(to + 1);
+        finish.durability = level;
+        upload->Finish(std::move(finish),
+                       [upload, done = std::move(done)](
+                           absl::StatusOr<Committed> committed) mutable {
+                         done(std::move(committed));
+                       });
+      };
+      std::string text = absl::StrCat("put ", name, " at ", to, ": ",
+                                      Of(pair, here->Await(put_here)));
+      if (!request.is_nil() && draw->Chance(0.3)) {
+        absl::StrAppend(&text, "; again: ", Of(pair, here->Await(put_here)));
+      }
+      return text;
+    }
+    case 3: {
+      storage::DeleteRequest del;
+      del.name = some_name();
+      del.request_id = draw->DrawUuid();
+      del.durability = level;
+      const std::string name = del.name;
+      return absl::StrCat("delete ", name, " at ", to, ": ",
+                          Of(pair, here->Await([&](CommitDone done) {
+                            here->path()->Delete(std::move(del),
+                                                 std::move(done));
+                          })));
+    }
+    case 4:
+    case 5:
+    case 6: {  // What the other one took, some of it.
+      const LogId log = there->own();
+      std::string text = absl::StrCat("pull to ", to, ":");
+      if (draw->Chance(0.9)) {
+        absl::StrAppend(&text, " ",
+                        Of(here->replica()->SetLogs({LogRange{log}})));
+      }
+      uint64_t have = 0;
+      for (const LogRange& range : here->replica()->Logs()) {
+        if (range.log == log) have = range.applied;
+      }
+      // Not always from where it should.
+      if (draw->Chance(0.1)) have += draw->Draw(3);
+      storage::ChangeLimits limits;
+      limits.entries_max = 1 + draw->Draw(6);
+      limits.content_bytes_max = kSmallMax;
+      auto changes = storage::ReadChanges(there->path(), log, have, limits);
+      if (!changes.ok()) {
+        return absl::StrCat(text, " ", Of(changes.status()));
+      }
+      for (ReplicatedChange& change : *changes) {
+        change.synced = draw->Chance(0.3);
+        const bool without = draw->Chance(0.1);
+        if (without) change.content.reset();
+        absl::StrAppend(&text, " ", change.passed ? "passed " : "",
+                        Of(pair, here->Await([&](CommitDone done) {
+                          here->replica()->Apply(std::move(change),
+                                                 std::move(done));
+                        })));
+      }
+      return text;
+    }
+    case 7: {  // Contents that are missing.
+      std::string text = absl::StrCat("fetch to ", to, ":");
+      for (const std::string& name : here->replica()->ListMissing("", 3)) {
+        const auto known = here->replica()->Find(name);
+        CAIRN_CHECK(known.ok() && known->has_value());
+        const auto file = there->path()->Open(name);
+        if (!file.ok()) {
+          absl::StrAppend(&text, " ", Of(file.status()));
+          continue;
+        }
+        auto content = (*file)->Read(0, (*file)->info().size_bytes);
+        CAIRN_CHECK_OK(content.status());
+        if (draw->Chance(0.1)) content->Append("x");
+        auto started = here->path()->StartUpload(absl::nullopt);
+        CAIRN_CHECK_OK(started.status());
+        const std::shared_ptr<storage::Upload> upload = *std::move(started);
+        CAIRN_CHECK_OK(upload->Write(*content));
+        ReplicatedChange change;
+        change.mode = Mode::kContent;
+        change.change = (*known)->change;
+        change.file = (*known)->file;
+        change.synced = true;
+        absl::StrAppend(&text, " ", Of(pair, here->Await([&](CommitDone done) {
+          upload->FinishReplica(
+              change, [upload, done = std::move(done)](
+                          absl::StatusOr<Committed> committed) mutable {
+                done(std::move(committed));
+              });
+        })));
+      }
+      return text;
+    }
+    case 8: {  // Everything.
+      const auto begun = there->replica()->BeginSnapshot();
+      CAIRN_CHECK_OK(begun.status());
+      std::string text = absl::StrCat("snapshot to ", to, ":");
+      std::string from;
+      do {
+        storage::ChangeLimits limits;
+        limits.entries_max = 5;
+        limits.content_bytes_max = kSmallMax;
+        auto page = storage::ReadSnapshotChanges(there->path(), from, limits);
+        CAIRN_CHECK_OK(page.status());
+        for (ReplicatedChange& change : page->changes) {
+          absl::StrAppend(
+              &text, " ", Of(pair, here->Await([&](CommitDone done) {
+                here->replica()->Apply(std::move(change), std::move(done));
+              })));
+        }
+        // Where a page begins is the store's own affair.
+        from = page->next;
+      } while (!from.empty());
+      // As SnapshotPull does it: what came before is not here.
+      std::vector<LogRange> moved;
+      for (LogRange log : *begun) {
+        uint64_t applied = 0;
+        for (const LogRange& range : here->replica()->Logs()) {
+          if (range.log == log.log) applied = range.applied;
+        }
+        if (applied >= log.applied) continue;
+        log.cut = log.applied;
+        moved.push_back(log);
+      }
+      absl::StrAppend(&text, " ", Of(here->replica()->SetLogs(moved)));
+      return text;
+    }
+    case 9: {
+      const absl::Status synced = here->replica()->Sync();
+      for (const LogRange& range : here->replica()->Logs()) {
+        EXPECT_EQ(range.synced, range.applied);
+      }
+      return absl::StrCat("sync at ", to, ": ", Of(synced));
+    }
+    case 10:
+      if (draw->Chance(0.5)) {
+        here->KillAndOpen();
+        return absl::StrCat("kill ", to);
+      }
+      here->StopAndOpen();
+      return absl::StrCat("stop ", to);
+    default: {
+      const std::string name = some_name();
+      const auto known = here->replica()->Find(name);
+      const auto stat = here->path()->Stat(name);
+      const auto file = here->path()->Open(name);
+      std::string text = absl::StrCat("find ", name, " at ", to, ": ",
+                                      !known.ok()           ? Of(known.status())
+                                      : !known->has_value() ? "nothing"
+                                                            : Of(pair, **known),
+                                      "; stat: ", Of(stat.status()),
+                                      "; open: ", Of(file.status()));
+      if (file.ok()) {
+        const auto content = (*file)->Read(0, (*file)->info().size_bytes);
+        CAIRN_CHECK_OK(content.status());
+        absl::StrAppend(&text, " crc ", Crc32c(*content));
+      }
+      return text;
+    }
+  }
+}
+
+TEST(ConformanceTest, TheModelSaysWhatTheEngineSays) {
+  SetLogLevel(LogLevel::kError);
+  SeedRun run(/*first_seed=*/1, /*rounds=*/25);
+  while (run.Next()) {
+    SCOPED_TRACE(run.Description());
+    Pair engines{std::make_unique<EngineSubject>(1),
+                 std::make_unique<EngineSubject>(2)};
+    Pair models{std::make_unique<ModelSubject>(1),
+                std::make_unique<ModelSubject>(2)};
+    EventLoop draw_engine(run.seed(), /*print=*/false);
+    EventLoop draw_model(run.seed(), /*print=*/false);
+    int names_engine = 0;
+    int names_model = 0;
+    for (int step = 0; step < 60; ++step) {
+      const std::string engine = Step(&engines, &draw_engine, &names_engine);
+      const std::string model = Step(&models, &draw_model, &names_model);
+      ASSERT_EQ(engine, model) << "step " << step;
+      for (const int member : {0, 1}) {
+        ASSERT_EQ(Describe(&engines, member), Describe(&models, member))
+            << "member " << member << " after step " << step << ": " << engine;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace simulation
+}  // namespace cairn
