@@ -330,6 +330,11 @@ void Commands::AddNode() {
   set->add_option("--priority", node_set_.priority,
                   "The lowest goes first where a group places by priority; a "
                   "number, or own.");
+  set->add_option("--in-zone", node_set_.zone,
+                  "The zone that it is in, or own.");
+  set->add_option("--reserve", node_set_.reserve,
+                  "What uploads leave free on each of its disks, 0 to 90 "
+                  "percent of the disk, or own.");
   AddDecision(set, &node_set_.decision);
 
   CLI::App* const drain = AddTo(

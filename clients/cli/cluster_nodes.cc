@@ -152,8 +152,14 @@ std::string RoleName(tracker::v1::NodeRole role) {
 }
 
 tracker::v1::NodeUse UseOf(const tracker::v1::Node& node) {
-  if (node.has_effective()) return node.effective();
   tracker::v1::NodeUse use;
+  if (node.has_effective()) {
+    use = node.effective();
+    // A tracker of an older version says nothing of it.
+    if (use.zone().empty()) use.set_zone(node.identity().zone());
+    return use;
+  }
+  use.set_zone(node.identity().zone());
   use.set_role(node.report().role());
   use.set_weight(node.report().weight());
   use.set_priority(node.report().priority());
@@ -177,6 +183,8 @@ Json DecisionJson(const tracker::v1::Decision& decision) {
   } else if (decision.field() == tracker::v1::DECISION_FIELD_NODE_ROLE) {
     json["value"] =
         RoleName(static_cast<tracker::v1::NodeRole>(decision.value()));
+  } else if (decision.field() == tracker::v1::DECISION_FIELD_NODE_ZONE) {
+    json["value"] = decision.text();
   } else if (decision.field() == tracker::v1::DECISION_FIELD_NODE_REMOVED) {
     json["value"] = true;
   } else {

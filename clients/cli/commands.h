@@ -90,6 +90,8 @@ struct NodeSetFlags {
                      // it is.
   std::string weight;    // A number, or `own`; empty: as it is.
   std::string priority;  // The same.
+  std::string zone;      // A zone, or `own`; empty: as it is.
+  std::string reserve;   // Percent, or `own`; empty: as it is.
   DecisionFlags decision;
 };
 ExitCode RunNodeSet(const NodeSetFlags& flags, Session* session);

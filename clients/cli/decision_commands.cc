@@ -14,6 +14,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "cairn/tracker/v1/admin_service.pb.h"
 #include "clients/cli/cluster_nodes.h"
 #include "clients/cli/commands.h"
@@ -244,10 +245,20 @@ absl::StatusOr<tracker::v1::SetNodeRequest> MakeSetNode(
   CAIRN_RETURN_IF_ERROR(ParseNumber("--priority", flags.priority,
                                     &Request::set_priority,
                                     &Request::set_clear_priority, &request));
-  if (flags.role.empty() && flags.weight.empty() && flags.priority.empty()) {
+  if (flags.zone == "own") {
+    request.set_clear_zone(true);
+  } else if (!flags.zone.empty()) {
+    request.set_zone(flags.zone);
+  }
+  const std::string reserve(absl::StripSuffix(flags.reserve, "%"));
+  CAIRN_RETURN_IF_ERROR(ParseNumber("--reserve", reserve,
+                                    &Request::set_reserve_percent,
+                                    &Request::set_clear_reserve, &request));
+  if (flags.role.empty() && flags.weight.empty() && flags.priority.empty() &&
+      flags.zone.empty() && flags.reserve.empty()) {
     return UsageError(
-        "nothing is to be set: add --role, --weight or "
-        "--priority");
+        "nothing is to be set: add --role, --weight, --priority, --in-zone or "
+        "--reserve");
   }
   request.set_reason(flags.decision.reason);
   return request;

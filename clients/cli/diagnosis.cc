@@ -426,6 +426,16 @@ void Diagnostician::TellDecision(const tracker::v1::Decision& decision) {
       Add(Verdict::kHealthy,
           absl::StrCat(node, " has priority ", decision.value(), why), "");
       return;
+    case tracker::v1::DECISION_FIELD_NODE_ZONE:
+      Add(Verdict::kHealthy,
+          absl::StrCat(node, " is in zone ", decision.text(), why), "");
+      return;
+    case tracker::v1::DECISION_FIELD_NODE_RESERVE:
+      Add(Verdict::kHealthy,
+          absl::StrCat(node, " keeps ", decision.value(),
+                       " % of each disk from uploads", why),
+          "");
+      return;
     case tracker::v1::DECISION_FIELD_GROUP_WEIGHT:
       Add(Verdict::kHealthy,
           absl::StrCat("group ", subject, " has weight ", decision.value(),

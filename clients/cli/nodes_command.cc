@@ -35,7 +35,7 @@ Json ToJson(const tracker::v1::Node& node, bool removed) {
   json["node_uuid"] = identity.node_uuid();
   json["node_number"] = identity.node_number();
   json["address"] = identity.address();
-  json["zone"] = identity.zone();
+  json["zone"] = UseOf(node).zone();
   json["version"] = identity.version();
   json["state"] = removed ? "removed" : StateName(node.state());
   const tracker::v1::NodeUse use = UseOf(node);
@@ -45,6 +45,10 @@ Json ToJson(const tracker::v1::Node& node, bool removed) {
   json["own_role"] = RoleName(node.report().role());
   json["own_weight"] = node.report().weight();
   json["own_priority"] = node.report().priority();
+  json["own_zone"] = identity.zone();
+  if (use.has_reserve_percent()) {
+    json["reserve_percent"] = use.reserve_percent();
+  }
   json["heard_by"] = node.heard_by();
   json["stopping"] = node.report().stopping();
   if (node.has_last_heard_time()) {

@@ -215,6 +215,24 @@ TEST_F(OperatorTest, WishesThatMakeNoSenseAreUsageErrors) {
   EXPECT_EQ(cli_.Run({"group", "set", "--help"}).exit, 0);
 }
 
+TEST_F(OperatorTest, ZoneAndReserveAreDecidedAndTakenBack) {
+  const CliResult set =
+      Run({"node", "set", "n1", "--in-zone", "east", "--reserve", "15%"});
+  EXPECT_EQ(set.exit, 0) << set.err;
+  EXPECT_THAT(set.out, HasSubstr("is in zone east, by decision"));
+  EXPECT_THAT(set.out, HasSubstr("leave 15 % of each disk"));
+  EXPECT_EQ(Listed(1)["zone"], "east");
+  EXPECT_EQ(Listed(1)["own_zone"], "");
+  EXPECT_EQ(Listed(1)["reserve_percent"], 15);
+  EXPECT_THAT(Run({"status"}).out, HasSubstr("is in zone east by decision"));
+  EXPECT_EQ(Run({"node", "set", "n1", "--reserve", "91"}).exit, 2);
+  EXPECT_EQ(
+      Run({"node", "set", "n1", "--in-zone", "own", "--reserve", "own"}).exit,
+      0);
+  EXPECT_EQ(Listed(1)["zone"], "");
+  EXPECT_FALSE(Listed(1).contains("reserve_percent"));
+}
+
 TEST_F(OperatorTest, AGroupsWeightIsDecided) {
   const CliResult set = Run({"group", "set", "group1", "--weight", "7"});
   EXPECT_EQ(set.exit, 0) << set.err;

@@ -88,7 +88,8 @@ NodeModel NodeFromProto(const tracker::v1::Node& node) {
   model.number = node.identity().node_number();
   model.name = node.identity().name();
   model.group = node.identity().group();
-  model.zone = node.identity().zone();
+  model.zone = node.effective().zone().empty() ? node.identity().zone()
+                                               : node.effective().zone();
   model.address = node.identity().address();
   model.state = StateFromProto(node.state());
   model.stopping = node.report().stopping();

@@ -181,6 +181,7 @@ class Server : public StorageServer {
                     observer]() -> absl::StatusOr<std::unique_ptr<StorePath>> {
         CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
                                OpenStorePath(options, fs_, clock_, observer));
+        engine->SetReserve(DecidedReserve());
         ReadThroughPeers peers;
         peers.store_path = static_cast<uint8_t>(options.path_index);
         peers.transport = transport_.get();
@@ -353,10 +354,33 @@ class Server : public StorageServer {
         std::move(options), [this] { return MakeReport(); },
         [this](const std::string& tracker,
                const tracker::v1::GroupPeers& peers) {
+          if (peers.has_effective()) SetReserve(peers.effective());
           replication_->OnPeers(tracker, peers);
         },
         clock_);
     links_->Start();
+  }
+
+  // What operators have decided about the reserve of this node's disks.
+  absl::optional<double> DecidedReserve() const {
+    const double percent = decided_reserve_percent_.load();
+    if (percent < 0) return absl::nullopt;
+    return percent;
+  }
+
+  void SetReserve(const tracker::v1::NodeUse& use) {
+    const double percent = use.has_reserve_percent()
+                               ? static_cast<double>(use.reserve_percent())
+                               : -1;
+    if (decided_reserve_percent_.exchange(percent) == percent) return;
+    CAIRN_LOG(kInfo, "storage", "the reserve of all store paths is {}",
+              percent < 0 ? "what the configuration says"
+                          : absl::StrCat(percent, " %, by decision"));
+    for (uint32_t i = 0; i < node_.path_count(); ++i) {
+      const absl::StatusOr<std::shared_ptr<StorePath>> path = node_.Path(i);
+      if (!path.ok()) continue;  // It is told when it is opened.
+      static_cast<Engine*>((*path)->local())->SetReserve(DecidedReserve());
+    }
   }
 
   tracker::v1::NodeReport MakeReport() {
@@ -426,7 +450,8 @@ class Server : public StorageServer {
       "store paths: somebody cannot be reached.");
   std::vector<std::unique_ptr<StorePathMetrics>> path_metrics_;
   std::vector<uint64_t> refreshes_;
-  std::atomic<bool> stopping_{false};  // New calls are refused.
+  std::atomic<bool> stopping_{false};                // New calls are refused.
+  std::atomic<double> decided_reserve_percent_{-1};  // Below 0: none.
 
   const FileIdCodec codec_;
   ByteBudget budget_;

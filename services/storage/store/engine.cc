@@ -496,6 +496,10 @@ class EngineImpl : public Engine, public ReplicaStore {
     return options_.small_file_bytes_max;
   }
 
+  void SetReserve(absl::optional<double> percent) override {
+    health_.SetReserve(percent.value_or(-1));
+  }
+
   EngineNumbers Numbers() override {
     EngineNumbers numbers;
     const CommitterNumbers committer = committer_->Numbers();

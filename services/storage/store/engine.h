@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "lib/base/clock.h"
 #include "lib/io/file_system.h"
 #include "services/storage/core/store_path.h"
@@ -30,6 +31,10 @@ class Engine : public StorePath {
  public:
   // Thread-safe; cheap enough for every scrape.
   virtual EngineNumbers Numbers() = 0;
+
+  // What uploads must leave free from now on, in percent of the disk, 0..100,
+  // in place of what the options say; unset: what they say. Thread-safe.
+  virtual void SetReserve(absl::optional<double> percent) = 0;
 };
 
 // Opens a store path, making one of an empty or missing directory. Replays the

@@ -67,6 +67,12 @@ absl::Status PathHealth::FullError() const {
 }
 
 int64_t PathHealth::Reserve() const {
+  const double decided =
+      decided_reserve_percent_.load(std::memory_order_relaxed);
+  if (decided >= 0) {
+    return static_cast<int64_t>(static_cast<double>(total_.load()) * decided /
+                                100);
+  }
   return std::max(reserve_bytes_,
                   static_cast<int64_t>(static_cast<double>(total_.load()) *
                                        reserve_percent_ / 100));

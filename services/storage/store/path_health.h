@@ -55,6 +55,12 @@ class PathHealth {
     own_need_.store(bytes, std::memory_order_relaxed);
   }
 
+  // What uploads must leave, in percent, in place of what the options say;
+  // below 0: what the options say. Any thread.
+  void SetReserve(double percent) {
+    decided_reserve_percent_.store(percent, std::memory_order_relaxed);
+  }
+
   // `bytes` were written.
   void Took(int64_t bytes) {
     available_.fetch_sub(bytes, std::memory_order_relaxed);
@@ -106,6 +112,7 @@ class PathHealth {
   FileSystem* const fs_;
   Clock* const clock_;
 
+  std::atomic<double> decided_reserve_percent_{-1};
   std::atomic<bool> broken_{false};
   std::atomic<int64_t> available_{0};
   std::atomic<int64_t> total_{0};

@@ -55,6 +55,12 @@ SetNodeWish WishOf(const v1::SetNodeRequest& request) {
   if (request.has_role()) wish.role = RoleOfNumber(request.role());
   if (request.has_weight()) wish.weight = request.weight();
   if (request.has_priority()) wish.priority = request.priority();
+  if (request.has_zone()) wish.zone = request.zone();
+  if (request.has_reserve_percent()) {
+    wish.reserve_percent = request.reserve_percent();
+  }
+  wish.clear_zone = request.clear_zone();
+  wish.clear_reserve = request.clear_reserve();
   wish.clear_role = request.clear_role();
   wish.clear_weight = request.clear_weight();
   wish.clear_priority = request.clear_priority();

@@ -192,6 +192,7 @@ Decision DecisionFromProto(const v1::Decision& decision) {
   result.key = {static_cast<DecisionField>(decision.field()),
                 decision.subject()};
   if (decision.has_value()) result.value = decision.value();
+  result.text = decision.text();
   result.reason = decision.reason();
   result.time = {decision.time().unix_ms(), decision.time().logical(),
                  decision.time().tracker_instance()};
@@ -203,6 +204,10 @@ v1::NodeUse ToProto(const NodeUse& use) {
   result.set_role(RoleToProto(use.role));
   result.set_weight(use.weight);
   result.set_priority(use.priority);
+  result.set_zone(use.zone);
+  if (use.reserve_percent.has_value()) {
+    result.set_reserve_percent(*use.reserve_percent);
+  }
   return result;
 }
 
@@ -223,6 +228,7 @@ v1::Decision ToProto(const Decision& decision) {
   result.set_field(static_cast<v1::DecisionField>(decision.key.field));
   result.set_subject(decision.key.subject);
   if (decision.value.has_value()) result.set_value(*decision.value);
+  result.set_text(decision.text);
   result.set_reason(decision.reason);
   result.mutable_time()->set_unix_ms(decision.time.unix_ms);
   result.mutable_time()->set_logical(decision.time.logical);

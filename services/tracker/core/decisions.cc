@@ -53,8 +53,26 @@ absl::Status ValidateValue(DecisionField field, uint32_t value) {
       return CheckRange("removed", value, 1, 1);
     case DecisionField::kGroupWeight:
       return CheckRange("weight", value, 0, kWeightMax);
+    case DecisionField::kNodeZone:
+      return CheckRange("zone", value, 1, 1);
+    case DecisionField::kNodeReserve:
+      return CheckRange("reserve_percent", value, 0, kReservePercentMax);
   }
   return Invalid("field", "is not known");
+}
+
+// It ends up in logs and on terminals.
+absl::Status CheckPrintable(absl::string_view field, absl::string_view text,
+                            size_t bytes_max) {
+  if (text.size() > bytes_max) {
+    return Invalid(field, absl::StrCat("longer than ", bytes_max, " bytes"));
+  }
+  for (const char c : text) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) {
+      return Invalid(field, "contains a control character");
+    }
+  }
+  return absl::OkStatus();
 }
 
 // FNV-1a over the fields, each with its length, and a last mix, since the
@@ -93,6 +111,8 @@ uint64_t HashOf(const Decision& decision) {
   hasher.Add(static_cast<uint64_t>(decision.time.unix_ms));
   hasher.Add(uint64_t{decision.time.logical});
   hasher.Add(decision.time.tracker);
+  // Trackers that know of no texts have none.
+  if (!decision.text.empty()) hasher.Add(decision.text);
   return hasher.Finish();
 }
 
@@ -103,7 +123,8 @@ bool Later(const Decision& a, const Decision& b) {
   const auto rank = [](const Decision& decision) {
     return std::make_tuple(std::cref(decision.time), decision.value.has_value(),
                            decision.value.value_or(0),
-                           std::cref(decision.reason));
+                           std::cref(decision.reason),
+                           std::cref(decision.text));
   };
   return rank(b) < rank(a);
 }
@@ -125,8 +146,8 @@ bool operator<(const DecisionTime& a, const DecisionTime& b) {
 }
 
 bool operator==(const Decision& a, const Decision& b) {
-  return a.key == b.key && a.value == b.value && a.reason == b.reason &&
-         a.time == b.time;
+  return a.key == b.key && a.value == b.value && a.text == b.text &&
+         a.reason == b.reason && a.time == b.time;
 }
 
 // The enum begins at 0, the numbers at 1, in the same order.
@@ -150,6 +171,8 @@ absl::Status ValidateDecision(const Decision& decision) {
     case DecisionField::kNodeWeight:
     case DecisionField::kNodePriority:
     case DecisionField::kNodeRemoved:
+    case DecisionField::kNodeZone:
+    case DecisionField::kNodeReserve:
       CAIRN_RETURN_IF_ERROR(ValidateUuid("node_uuid", decision.key.subject));
       break;
     case DecisionField::kGroupWeight:
@@ -161,16 +184,15 @@ absl::Status ValidateDecision(const Decision& decision) {
   if (decision.value.has_value()) {
     CAIRN_RETURN_IF_ERROR(ValidateValue(decision.key.field, *decision.value));
   }
-  if (decision.reason.size() > kDecisionReasonMax) {
-    return Invalid("reason",
-                   absl::StrCat("longer than ", kDecisionReasonMax, " bytes"));
+  const bool has_text = decision.key.field == DecisionField::kNodeZone &&
+                        decision.value.has_value();
+  if (decision.text.empty() == has_text) {
+    return Invalid("zone", has_text ? "is empty" : "is no part of this");
   }
-  // It ends up in logs and on terminals.
-  for (const char c : decision.reason) {
-    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) {
-      return Invalid("reason", "contains a control character");
-    }
-  }
+  CAIRN_RETURN_IF_ERROR(
+      CheckPrintable("zone", decision.text, kDecisionTextMax));
+  CAIRN_RETURN_IF_ERROR(
+      CheckPrintable("reason", decision.reason, kDecisionReasonMax));
   if (decision.time.unix_ms < 0 || decision.time.unix_ms > kUnixMsMax) {
     return Invalid("time", "is not between 1970 and 9999");
   }

@@ -35,6 +35,8 @@ enum class DecisionField : uint32_t {
   kNodePriority = 3,  // Any.
   kNodeRemoved = 4,   // 1
   kGroupWeight = 5,   // 0..kWeightMax
+  kNodeZone = 6,      // 1; `text` is the zone.
+  kNodeReserve = 7,   // Percent, 0..kReservePercentMax
 };
 
 // Of a node by its UUID, of a group by its name.
@@ -67,6 +69,10 @@ struct Decision {
   // policy's, for a group) counts.
   absl::optional<uint32_t> value;
 
+  // Of kNodeZone, while `value` is set: 1 to kDecisionTextMax bytes. Else
+  // empty.
+  std::string text;
+
   // Why, in the operator's words. May be empty.
   std::string reason;
 
@@ -80,6 +86,12 @@ struct Decision {
 
 // Longest reason in bytes.
 inline constexpr size_t kDecisionReasonMax = 200;
+
+// Longest text in bytes.
+inline constexpr size_t kDecisionTextMax = 64;
+
+// The most of a disk that can be kept from uploads.
+inline constexpr uint32_t kReservePercentMax = 90;
 
 // The number of a role in a decision, and back: that of
 // cairn.tracker.v1.NodeRole. A number that this version does not know is

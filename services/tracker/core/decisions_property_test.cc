@@ -33,7 +33,7 @@ std::string TrackerOf(int i) {
 }
 
 DecisionKey AnyKey() {
-  const auto field = static_cast<DecisionField>(*rc::gen::inRange(1, 6));
+  const auto field = static_cast<DecisionField>(*rc::gen::inRange(1, 8));
   if (field == DecisionField::kGroupWeight) {
     return {field, absl::StrCat("group", *rc::gen::inRange(1, 3))};
   }
@@ -47,6 +47,9 @@ Decision AnyDecision() {
   Decision decision;
   decision.key = AnyKey();
   if (*rc::gen::arbitrary<bool>()) decision.value = *rc::gen::inRange(0, 3);
+  if (decision.key.field == DecisionField::kNodeZone) {
+    decision.text = absl::StrCat("zone", *rc::gen::inRange(0, 2));
+  }
   decision.reason = absl::StrCat(*rc::gen::inRange(0, 2));
   decision.time = {*rc::gen::inRange<int64_t>(0, 3),
                    *rc::gen::inRange<uint32_t>(0, 2),

@@ -63,8 +63,7 @@ absl::Status Membership::NodeRemoved(const NodeIdentity& identity) const {
 
 bool Membership::ApplyDecisions(Member* member) {
   NodeRecord& node = member->node;
-  const NodeUse use =
-      EffectiveUse(decisions_, node.identity.node_uuid, node.status);
+  const NodeUse use = EffectiveUse(decisions_, node.identity, node.status);
   const bool removed = IsRemoved(node.identity.node_uuid);
   const bool changed = use != node.effective || removed != node.removed;
   node.effective = use;

@@ -75,12 +75,16 @@ bool SameUse(const StorePathStatus& a, const StorePathStatus& b) {
 
 }  // namespace
 
-NodeUse EffectiveUse(const Decisions& decisions, absl::string_view node_uuid,
+NodeUse EffectiveUse(const Decisions& decisions, const NodeIdentity& identity,
                      const NodeStatus& status) {
   const auto value = [&](DecisionField field) {
-    return decisions.Value(field, node_uuid);
+    return decisions.Value(field, identity.node_uuid);
   };
-  NodeUse use = {status.role, status.weight, status.priority};
+  NodeUse use = {status.role, status.weight, status.priority, identity.zone,
+                 value(DecisionField::kNodeReserve)};
+  const Decision* const zone =
+      decisions.Find(DecisionField::kNodeZone, identity.node_uuid);
+  if (zone != nullptr && zone->value.has_value()) use.zone = zone->text;
   if (const auto role = value(DecisionField::kNodeRole); role.has_value()) {
     use.role = RoleOfNumber(*role);
   }
@@ -95,7 +99,7 @@ NodeModel ToModel(const NodeRecord& node) {
   model.number = node.identity.node_number;
   model.name = node.identity.name;
   model.group = node.identity.group;
-  model.zone = node.identity.zone;
+  model.zone = node.effective.zone;
   model.address = node.identity.address;
   model.state = node.state;
   model.role = node.effective.role;

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "lib/placement/cluster_model.h"
 #include "services/tracker/core/decisions.h"
 
@@ -56,6 +57,8 @@ struct NodeUse {
   NodeRole role = NodeRole::kReadWrite;
   uint32_t weight = kDefaultWeight;
   uint32_t priority = 0;
+  std::string zone;
+  absl::optional<uint32_t> reserve_percent;  // Unset: the node's own.
 
   friend bool operator==(const NodeUse&, const NodeUse&) = default;
 };
@@ -87,8 +90,8 @@ struct NodeWord {
   bool first_hand = false;
 };
 
-// What `status` says, but for what was decided about `node_uuid`.
-NodeUse EffectiveUse(const Decisions& decisions, absl::string_view node_uuid,
+// What the node says, but for what was decided about it.
+NodeUse EffectiveUse(const Decisions& decisions, const NodeIdentity& identity,
                      const NodeStatus& status);
 
 // For placement, with the use that is in force.

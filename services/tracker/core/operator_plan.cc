@@ -151,15 +151,21 @@ class Planner {
 
   // Decides, unless that is in force. Returns whether it was not.
   absl::StatusOr<bool> Decide(DecisionField field, absl::string_view subject,
-                              absl::optional<uint32_t> value) {
+                              absl::optional<uint32_t> value,
+                              const std::string& text = "") {
     Decision decision;
     decision.key = {field, std::string(subject)};
     decision.value = value;
+    decision.text = text;
     decision.reason = reason_;
     Decision timed = decision;
     timed.time = view_.decisions.NextTime(absl::UnixEpoch(), kNobody);
     CAIRN_RETURN_IF_ERROR(ValidateDecision(timed));
-    if (view_.decisions.Value(field, subject) == value) return false;
+    const Decision* const now = view_.decisions.Find(field, subject);
+    if (now == nullptr ? !value.has_value()
+                       : now->value == value && now->text == text) {
+      return false;
+    }
     plan_.decisions.push_back(std::move(decision));
     return true;
   }
@@ -215,7 +221,7 @@ class Planner {
     std::vector<NodeRecord> nodes = view_.nodes;
     for (NodeRecord& node : nodes) {
       const std::string& uuid = node.identity.node_uuid;
-      node.effective = EffectiveUse(decisions, uuid, node.status);
+      node.effective = EffectiveUse(decisions, node.identity, node.status);
       node.removed =
           decisions.Value(DecisionField::kNodeRemoved, uuid).has_value();
     }
@@ -226,6 +232,33 @@ class Planner {
   const std::string reason_;
   OperatorPlan plan_;
 };
+
+std::string ZoneOrNone(const std::string& zone) {
+  return zone.empty() ? "none" : zone;
+}
+
+std::string ZoneSentence(const NodeRecord& node, const SetNodeWish& wish) {
+  const std::string own = ZoneOrNone(node.identity.zone);
+  return absl::StrCat(
+      NameOf(node), " is in zone ", wish.zone.value_or(own),
+      wish.clear_zone
+          ? ", as its own configuration says."
+          : absl::StrCat(", by decision; its own configuration says ", own,
+                         "."));
+}
+
+// Disks that have less free than they would have to leave.
+void SayWhichFillUp(const NodeRecord& node, const SetNodeWish& wish,
+                    Planner* planner) {
+  for (const StorePathStatus& path : node.status.store_paths) {
+    const int64_t reserve =
+        path.space.total_bytes / 100 * *wish.reserve_percent;
+    if (path.space.free_bytes > reserve) continue;
+    planner->Say(absl::StrCat("Its store path ", path.space.index,
+                              " has less than that free: it takes no uploads "
+                              "then."));
+  }
+}
 
 absl::Status NotBoth(absl::string_view field, bool set, bool clear) {
   if (!set || !clear) return absl::OkStatus();
@@ -242,7 +275,13 @@ absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
       NotBoth("weight", wish.weight.has_value(), wish.clear_weight));
   CAIRN_RETURN_IF_ERROR(
       NotBoth("priority", wish.priority.has_value(), wish.clear_priority));
-  const bool any = wish.role.has_value() || wish.clear_role ||
+  CAIRN_RETURN_IF_ERROR(
+      NotBoth("zone", wish.zone.has_value(), wish.clear_zone));
+  CAIRN_RETURN_IF_ERROR(NotBoth(
+      "reserve_percent", wish.reserve_percent.has_value(), wish.clear_reserve));
+  const bool any = wish.zone.has_value() || wish.clear_zone ||
+                   wish.reserve_percent.has_value() || wish.clear_reserve ||
+                   wish.role.has_value() || wish.clear_role ||
                    wish.weight.has_value() || wish.clear_weight ||
                    wish.priority.has_value() || wish.clear_priority;
   if (!any) return Invalid("role", "neither it nor anything else is named");
@@ -288,6 +327,34 @@ absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
   CAIRN_RETURN_IF_ERROR(decide_number(DecisionField::kNodePriority, "priority",
                                       wish.priority, wish.clear_priority,
                                       node->status.priority));
+  if (wish.zone.has_value() || wish.clear_zone) {
+    absl::optional<uint32_t> value;
+    if (wish.zone.has_value()) value = 1;
+    CAIRN_ASSIGN_OR_RETURN(
+        const bool news,
+        planner.Decide(DecisionField::kNodeZone, wish.node_uuid, value,
+                       wish.zone.value_or("")));
+    if (news) planner.Say(ZoneSentence(*node, wish));
+  }
+  if (wish.reserve_percent.has_value() || wish.clear_reserve) {
+    CAIRN_ASSIGN_OR_RETURN(
+        const bool news, planner.Decide(DecisionField::kNodeReserve,
+                                        wish.node_uuid, wish.reserve_percent));
+    if (news) {
+      planner.Say(absl::StrCat(
+          "Uploads leave ",
+          wish.reserve_percent.has_value()
+              ? absl::StrCat(*wish.reserve_percent, " % of each disk of ", name,
+                             " free, by decision.")
+              : absl::StrCat("free what the configuration of ", name,
+                             " says.")));
+      if (wish.reserve_percent.has_value())
+        SayWhichFillUp(*node, wish, &planner);
+      if (node->state != NodeState::kActive) {
+        planner.Say("The node is not there, and hears of it when it is back.");
+      }
+    }
+  }
   if (node->removed) {
     planner.Say(
         "The node is removed: what is decided here holds when it is back.");

@@ -37,9 +37,13 @@ struct SetNodeWish {
   absl::optional<NodeRole> role;
   absl::optional<uint32_t> weight;
   absl::optional<uint32_t> priority;
+  absl::optional<std::string> zone;
+  absl::optional<uint32_t> reserve_percent;
   bool clear_role = false;
   bool clear_weight = false;
   bool clear_priority = false;
+  bool clear_zone = false;
+  bool clear_reserve = false;
   std::string reason;
 };
 

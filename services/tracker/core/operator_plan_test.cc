@@ -62,7 +62,8 @@ class OperatorPlanTest : public ::testing::Test {
     }
     for (NodeRecord& node : view_.nodes) {
       const std::string& uuid = node.identity.node_uuid;
-      node.effective = EffectiveUse(view_.decisions, uuid, node.status);
+      node.effective =
+          EffectiveUse(view_.decisions, node.identity, node.status);
       node.removed =
           view_.decisions.Value(DecisionField::kNodeRemoved, uuid).has_value();
       if (node.removed) node.state = NodeState::kOffline;
@@ -78,6 +79,57 @@ class OperatorPlanTest : public ::testing::Test {
 
   OperatorView view_;
 };
+
+TEST_F(OperatorPlanTest, ZoneAndReserveAreDecidedAndTakenBack) {
+  AddNode(1, "g1", 10);
+  view_.nodes[0].identity.zone = "west";
+  view_.nodes[0].status.store_paths[0].space.total_bytes = 10000;
+  SetNodeWish wish;
+  wish.node_uuid = UuidOf(1);
+  wish.zone = "east";
+  wish.reserve_percent = 9;
+  auto plan = PlanSetNode(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  ASSERT_THAT(plan->decisions, SizeIs(2));
+  EXPECT_EQ(plan->decisions[0].text, "east");
+  EXPECT_THAT(TextOf(*plan), HasSubstr("is in zone east, by decision; its own "
+                                       "configuration says west."));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("Uploads leave 9 % of each disk"));
+  EXPECT_THAT(TextOf(*plan), Not(HasSubstr("takes no uploads")));
+  Apply(*plan);
+  EXPECT_EQ(view_.nodes[0].effective.zone, "east");
+  EXPECT_EQ(view_.nodes[0].effective.reserve_percent, 9u);
+  EXPECT_EQ(ToModel(view_.nodes[0]).zone, "east");
+  plan = PlanSetNode(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(plan->decisions, IsEmpty());
+
+  wish.reserve_percent = 10;  // All that is free.
+  plan = PlanSetNode(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(plan->decisions, SizeIs(1));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("takes no uploads then"));
+  wish.reserve_percent = 91;
+  EXPECT_EQ(ReasonOf(PlanSetNode(view_, wish).status()),
+            ErrorReason::kInvalidField);
+  wish.reserve_percent.reset();
+  wish.zone = "";
+  EXPECT_EQ(ReasonOf(PlanSetNode(view_, wish).status()),
+            ErrorReason::kInvalidField);
+  wish.zone = "a\nb";
+  EXPECT_EQ(ReasonOf(PlanSetNode(view_, wish).status()),
+            ErrorReason::kInvalidField);
+
+  SetNodeWish back;
+  back.node_uuid = UuidOf(1);
+  back.clear_zone = true;
+  back.clear_reserve = true;
+  plan = PlanSetNode(view_, back);
+  ASSERT_THAT(plan, IsOk());
+  Apply(*plan);
+  EXPECT_EQ(view_.nodes[0].effective.zone, "west");
+  EXPECT_EQ(view_.nodes[0].effective.reserve_percent, absl::nullopt);
+}
 
 TEST_F(OperatorPlanTest, WhatWouldBeLostWithANodeKeepsItIn) {
   AddNode(1, "g1", 10);

@@ -105,6 +105,7 @@ disk::SavedDecision ToSaved(const Decision& decision) {
   saved.set_field(static_cast<uint32_t>(decision.key.field));
   saved.set_subject(decision.key.subject);
   if (decision.value.has_value()) saved.set_value(*decision.value);
+  saved.set_text(decision.text);
   saved.set_reason(decision.reason);
   saved.set_unix_ms(decision.time.unix_ms);
   saved.set_logical(decision.time.logical);
@@ -116,6 +117,7 @@ Decision FromSaved(const disk::SavedDecision& saved) {
   Decision decision;
   decision.key = {static_cast<DecisionField>(saved.field()), saved.subject()};
   if (saved.has_value()) decision.value = saved.value();
+  decision.text = saved.text();
   decision.reason = saved.reason();
   decision.time = {saved.unix_ms(), saved.logical(), saved.tracker_instance()};
   return decision;
