@@ -109,6 +109,9 @@ std::string NextStep(const absl::Status& status) {
     case ErrorReason::kNotReplicated:
       return "`cairn node drain NODE` waits until the others have it; --force "
              "if it is lost anyway.";
+    case ErrorReason::kTrackersApart:
+      return "Bring the other trackers back, or ask nobody to remove nodes "
+             "there, and say --force.";
     case ErrorReason::kLastMember:
       return "Add a member to the group and let it catch up, or delete the "
              "group's files.";

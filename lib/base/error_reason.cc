@@ -53,6 +53,7 @@ constexpr NamedReason kNames[] = {
     {ErrorReason::kLastMember, "LAST_MEMBER"},
     {ErrorReason::kNodeActive, "NODE_ACTIVE"},
     {ErrorReason::kNotReplicated, "NOT_REPLICATED"},
+    {ErrorReason::kTrackersApart, "TRACKERS_APART"},
     {ErrorReason::kContentNotHere, "CONTENT_NOT_HERE"},
     {ErrorReason::kUnknownLog, "UNKNOWN_LOG"},
     {ErrorReason::kLogCut, "LOG_CUT"},

@@ -56,6 +56,7 @@ enum class ErrorReason : int {
   kLastMember = 35,
   kNodeActive = 36,
   kNotReplicated = 37,
+  kTrackersApart = 38,
   kContentNotHere = 40,
   kUnknownLog = 41,
   kLogCut = 42,

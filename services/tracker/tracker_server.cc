@@ -287,7 +287,8 @@ class Server : public TrackerServer,
   // Writes down what is decided before it holds and before it is told: what an
   // operator was answered must not be gone with the power.
   absl::StatusOr<OperatorPlan> TakeDecision(const Waiting& waiting) {
-    const OperatorView view = membership_->ViewForOperators();
+    OperatorView view = membership_->ViewForOperators();
+    view.trackers_apart = peer_links_->apart();
     CAIRN_ASSIGN_OR_RETURN(OperatorPlan plan, waiting.planner(view));
     if (view.decisions.all().size() + plan.decisions.size() >
         membership_->options().decisions_max) {

@@ -68,6 +68,13 @@ class PeerLinks::Link {
     return reached_;
   }
 
+  bool apart() const ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    return apart_;
+  }
+
+  const std::string& peer() const { return peer_; }
+
  private:
   using Stub = v1::MembershipService::Stub;
   using Stream =
@@ -81,6 +88,7 @@ class PeerLinks::Link {
         MutexLock lock(&mu_);
         if (stop_) return;
         reached_ = status.ok() && !self;
+        apart_ = !status.ok();
       }
       observer_->OnExchange(status.code());
       Tell(status, self);
@@ -238,6 +246,7 @@ class PeerLinks::Link {
   bool soon_ ABSL_GUARDED_BY(mu_) = false;
   bool stop_ ABSL_GUARDED_BY(mu_) = false;
   bool reached_ ABSL_GUARDED_BY(mu_) = false;
+  bool apart_ ABSL_GUARDED_BY(mu_) = true;  // Until a round goes well.
 
   std::thread thread_;  // Runs Run(). Joined by Join().
 };
@@ -270,6 +279,14 @@ size_t PeerLinks::reached() const {
   size_t reached = 0;
   for (const auto& link : links_) reached += link->reached() ? 1 : 0;
   return reached;
+}
+
+std::vector<std::string> PeerLinks::apart() const {
+  std::vector<std::string> addresses;
+  for (const auto& link : links_) {
+    if (link->apart()) addresses.push_back(link->peer());
+  }
+  return addresses;
 }
 
 }  // namespace tracker

@@ -72,6 +72,10 @@ class PeerLinks {
   // Peers whose last round went well, this tracker itself not counted.
   size_t reached() const;
 
+  // Addresses of the others: those whose last round failed, or who have had
+  // none yet.
+  std::vector<std::string> apart() const;
+
  private:
   class Link;
 

@@ -94,6 +94,10 @@ struct OperatorView {
   Decisions decisions;
   PlacementPolicy policy;             // That is in force.
   PlacementPolicy configured_policy;  // Without decisions.
+
+  // Addresses of other trackers with which the last exchange failed. Not filled
+  // in by Membership.
+  std::vector<std::string> trackers_apart;
 };
 
 // How many there are, for metrics.

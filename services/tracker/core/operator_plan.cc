@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "lib/base/error_reason.h"
@@ -428,6 +429,21 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
                      " Wait (`cairn node drain ", node->identity.name,
                      "` does), or say that you mean it"),
         {{"node_uuid", node_uuid}});
+  }
+
+  // Somebody there may be removing the other one.
+  if (others == 1 && files > 0 && !view.trackers_apart.empty() && !force) {
+    const std::string apart = absl::StrJoin(view.trackers_apart, ", ");
+    return ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, ErrorReason::kTrackersApart,
+        absl::StrCat(NameOf(*node),
+                     " is one of the last two members of its "
+                     "group, and not all trackers can be reached (",
+                     apart,
+                     "): if the other one is removed there at the same time, "
+                     "the group is left with none. Bring them back, or say "
+                     "that you mean it"),
+        {{"trackers", apart}});
   }
 
   planner.Say(

@@ -60,8 +60,8 @@ struct SetGroupWish {
 absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
                                          const SetNodeWish& wish);
 
-//   FAILED_PRECONDITION  LAST_MEMBER, NODE_ACTIVE or NOT_REPLICATED; `force`
-//                        overrules the last two.
+//   FAILED_PRECONDITION  LAST_MEMBER, NODE_ACTIVE, NOT_REPLICATED or
+//                        TRACKERS_APART; `force` overrules all but the first.
 absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
                                             const std::string& node_uuid,
                                             bool force,

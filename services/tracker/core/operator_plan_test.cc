@@ -80,6 +80,21 @@ class OperatorPlanTest : public ::testing::Test {
   OperatorView view_;
 };
 
+TEST_F(OperatorPlanTest, OneOfTheLastTwoIsNotRemovedWhileTrackersAreApart) {
+  AddNode(1, "g1", 10);
+  AddNode(2, "g1", 10);
+  view_.nodes[0].effective.role = NodeRole::kDraining;
+  view_.trackers_apart = {"tracker2:7700"};
+  const auto refused = PlanRemoveNode(view_, UuidOf(1), /*force=*/false, "");
+  EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kTrackersApart);
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("tracker2:7700"));
+  EXPECT_THAT(PlanRemoveNode(view_, UuidOf(1), /*force=*/true, ""), IsOk());
+  // Of three, two stay, whatever is decided elsewhere.
+  AddNode(3, "g1", 10);
+  EXPECT_THAT(PlanRemoveNode(view_, UuidOf(1), /*force=*/false, ""), IsOk());
+}
+
 TEST_F(OperatorPlanTest, ZoneAndReserveAreDecidedAndTakenBack) {
   AddNode(1, "g1", 10);
   view_.nodes[0].identity.zone = "west";
