@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
@@ -185,6 +186,38 @@ TEST_F(ReplicationTest, AMemberThatWasAwayCatchesUp) {
   ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
   Put(1, kSizes);
   for (int member = 0; member < 2; ++member) ExpectAllAt(member);
+}
+
+// Addresses are hints: IPv6, another port, a name. Nobody else is restarted.
+TEST_F(ReplicationTest, AMemberThatComesBackElsewhereIsFoundAgain) {
+  Start({.storages = 2, .members = 2});
+  Put(0, kSizes);
+  ExpectAllAt(1);
+  const std::vector<std::vector<std::string>> places = {
+      {"--set=listen=[::1]:0"},
+      {"--set=listen=127.0.0.1:0"},
+  };
+  for (const std::vector<std::string>& place : places) {
+    const std::string before = cluster_->storage(1)->address();
+    ASSERT_THAT(cluster_->storage(1)->KillAndRestart(place), IsOk());
+    ASSERT_NE(cluster_->storage(1)->address(), before);
+    stubs_[1] = std::make_unique<StorageStub>(cluster_->storage(1)->address());
+    Put(1, kSizes);
+    Put(0, kSizes);
+    for (int member = 0; member < 2; ++member) ExpectAllAt(member);
+  }
+  // Behind a name; the port is the one of before.
+  const std::string port(
+      absl::StripPrefix(cluster_->storage(1)->address(), "127.0.0.1:"));
+  ASSERT_THAT(cluster_->storage(1)->KillAndRestart(
+                  {absl::StrCat("--set=advertise=localhost:", port)}),
+              IsOk());
+  Put(1, kSizes);
+  ExpectAllAt(0);
+  const auto state = stubs_[0]->State();
+  ASSERT_THAT(state, IsOk());
+  EXPECT_EQ(state->store_paths(0).replication().peers(0).address(),
+            absl::StrCat("localhost:", port));
 }
 
 TEST_F(ReplicationTest, SurvivorsCompleteTheLogOfADeadMember) {
