@@ -315,10 +315,17 @@ class Server : public StorageServer {
     double peers_behind = 0;
     double missing = 0;
     double pulls = 0;
+    double syncing = 0;
+    double only_here = 0;
+    double under_replicated = 0;
     for (size_t i = 0; i < node_.path_count(); ++i) {
       const ReplicationProgress progress =
           replication_->at(static_cast<uint8_t>(i))->Progress();
       missing += static_cast<double>(progress.missing_contents);
+      only_here += static_cast<double>(progress.changes_only_here);
+      under_replicated +=
+          static_cast<double>(progress.under_replicated_changes);
+      if (progress.syncing) ++syncing;
       for (const PeerProgress& peer : progress.peers) {
         behind += static_cast<double>(peer.behind_changes);
         peers_behind += static_cast<double>(peer.lag.behind_changes);
@@ -329,6 +336,9 @@ class Server : public StorageServer {
     replication_peers_behind_->Set(peers_behind);
     replication_missing_->Set(missing);
     replication_pulls_->Set(pulls);
+    replication_syncing_->Set(syncing);
+    replication_only_here_->Set(only_here);
+    replication_under_replicated_->Set(under_replicated);
   }
 
   void AttachToTrackers() {
@@ -444,6 +454,19 @@ class Server : public StorageServer {
       "cairn_storage_replication_missing_contents",
       "Files that are known here and whose content is still to be fetched. One "
       "that stays: no member has a good copy, see the log.");
+  Gauge* const replication_syncing_ = registry_.AddGauge(
+      "cairn_storage_replication_syncing_paths",
+      "Store paths that have not caught up with the other members. One that "
+      "stays: see `cairn status`.");
+  Gauge* const replication_only_here_ = registry_.AddGauge(
+      "cairn_storage_replication_only_here_changes",
+      "Changes that this node took and that no other member has said to have: "
+      "what is lost with its disks. Above 0 for long: no other member "
+      "follows.");
+  Gauge* const replication_under_replicated_ = registry_.AddGauge(
+      "cairn_storage_replication_under_replicated_changes",
+      "Changes that this node took and that fewer members have than "
+      "default_replicas. Above 0 for long: members are away or cannot follow.");
   Gauge* const replication_pulls_ = registry_.AddGauge(
       "cairn_storage_replication_pulls",
       "Logs of other members that are being pulled. Less than members times "
