@@ -81,21 +81,39 @@ void ReplicaWaits::SetFollowing(const Uuid& member, const void* stream,
   Give(std::move(answers));
 }
 
+// Acknowledgements may overtake each other. An old one says less of the logs,
+// and must not be believed in what it does not miss yet.
+bool ReplicaWaits::IsOvertaken(const Member& known,
+                               const Acknowledgement& acknowledgement) {
+  for (const LogRange& said : acknowledgement.logs) {
+    if (!said.own || said.log == known.own_log) continue;
+    return said.log.incarnation == known.own_log.incarnation &&
+           said.log.epoch < known.own_log.epoch;
+  }
+  return std::any_of(acknowledgement.logs.begin(), acknowledgement.logs.end(),
+                     [&known](const LogRange& said) {
+                       const auto log = known.logs.find(said.log);
+                       return log != known.logs.end() &&
+                              said.applied < log->second.applied;
+                     });
+}
+
 void ReplicaWaits::OnAck(const Uuid& member,
                          const Acknowledgement& acknowledgement) {
   std::vector<Answer> answers;
   {
     MutexLock lock(&mu_);
     Member& known = members_[member];
+    if (IsOvertaken(known, acknowledgement)) return;
     for (const LogRange& said : acknowledgement.logs) {
-      if (!said.own || said.log.incarnation == known.incarnation) continue;
-      // The path is a new one: what the old one had is not there any more.
-      known.incarnation = said.log.incarnation;
+      if (!said.own || said.log == known.own_log) continue;
+      // The path is a new one, or a power cut took some of it: what was said
+      // before does not count any more.
+      known.own_log = said.log;
       known.logs.clear();
     }
     for (const LogRange& said : acknowledgement.logs) {
       LogRange& log = known.logs[said.log];
-      // Acknowledgements may overtake each other.
       log.log = said.log;
       log.cut = std::max(log.cut, said.cut);
       log.applied = std::max(log.applied, said.applied);

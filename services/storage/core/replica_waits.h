@@ -104,7 +104,7 @@ class ReplicaWaits {
   struct Member {
     std::set<const void*> following;  // Streams; two while one is breaking.
     bool too_slow = false;            // Since a wait for it has expired.
-    Uuid incarnation;                 // Of its path, as its own log says.
+    LogId own_log;                    // Of its path, as it said last.
     std::map<LogId, LogRange> logs;
     std::vector<LogPosition> missing;
 
@@ -123,6 +123,8 @@ class ReplicaWaits {
     bool enough = false;
   };
 
+  static bool IsOvertaken(const Member& known,
+                          const Acknowledgement& acknowledgement);
   uint32_t Up() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint32_t CountHolders(const LogPosition& change, Durability level) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -77,6 +77,34 @@ TEST_F(ReplicaWaitsTest, AMemberWithoutTheContentDoesNotCountItself) {
   EXPECT_THAT(answers_, ElementsAre(Pair(2, true)));
 }
 
+TEST_F(ReplicaWaitsTest, AnOvertakenAcknowledgementBringsNoContent) {
+  waits_.OnAck(a_, Said(7, 7, {7}));
+  // Sent before that change was applied there: nothing was missing then.
+  waits_.OnAck(a_, Said(6, 6));
+  EXPECT_EQ(waits_.Holders({log_, 7}, Durability::kCached), 1u);
+  waits_.OnAck(a_, Said(7, 7));
+  EXPECT_EQ(waits_.Holders({log_, 7}, Durability::kCached), 2u);
+}
+
+TEST_F(ReplicaWaitsTest, WhatAPowerCutTookIsNotCounted) {
+  const Uuid path = Uuid::Random();
+  const auto said = [&](uint32_t epoch, uint64_t applied) {
+    Acknowledgement ack = Said(applied, 0);
+    LogRange own;
+    own.log = LogId{path, epoch};
+    own.own = true;
+    ack.logs.insert(ack.logs.begin(), own);
+    return ack;
+  };
+  waits_.OnAck(a_, said(1, 9));
+  EXPECT_EQ(waits_.Holders({log_, 9}, Durability::kCached), 2u);
+  waits_.OnAck(a_, said(2, 8));
+  EXPECT_EQ(waits_.Holders({log_, 9}, Durability::kCached), 1u);
+  // From before the power cut.
+  waits_.OnAck(a_, said(1, 10));
+  EXPECT_EQ(waits_.Holders({log_, 9}, Durability::kCached), 1u);
+}
+
 TEST_F(ReplicaWaitsTest, BestEffortAsksOnlyWhoFollows) {
   Await(1, 3, /*required=*/false);
   EXPECT_THAT(answers_, ElementsAre(Pair(1, true)));
