@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 
@@ -93,6 +94,20 @@ void CheckEngine(const EngineConfig& engine, Complaints* complaints) {
   if (FromProto(engine.tombstone_retention()) <= absl::ZeroDuration()) {
     complaints->Add("engine.tombstone_retention", "must be above 0");
   }
+  if (FromProto(engine.request_retention()) <= absl::ZeroDuration()) {
+    complaints->Add("engine.request_retention", "must be above 0");
+  }
+  if (FromProto(engine.log_retention()) <
+      FromProto(engine.request_retention())) {
+    complaints->Add("engine.log_retention",
+                    "must be at least engine.request_retention, since the log "
+                    "says what a request_id did");
+  }
+  if (FromProto(engine.log_retention_longest()) <
+      FromProto(engine.log_retention())) {
+    complaints->Add("engine.log_retention_longest",
+                    "must be at least engine.log_retention");
+  }
 }
 
 }  // namespace
@@ -137,6 +152,16 @@ StorageConfig WithDefaults(StorageConfig config) {
   if (engine->open_segments_max() == 0) engine->set_open_segments_max(512);
   if (!engine->has_tombstone_retention()) {
     engine->mutable_tombstone_retention()->set_seconds(24 * 3600);
+  }
+  if (!engine->has_request_retention()) {
+    engine->mutable_request_retention()->set_seconds(24 * 3600);
+  }
+  if (!engine->has_log_retention()) {
+    *engine->mutable_log_retention() = engine->request_retention();
+  }
+  if (!engine->has_log_retention_longest()) {
+    engine->mutable_log_retention_longest()->set_seconds(std::max<int64_t>(
+        7 * 24 * 3600, engine->log_retention().seconds() + 1));
   }
 
   LimitsConfig* const limits = config.mutable_limits();

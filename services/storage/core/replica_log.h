@@ -66,6 +66,11 @@ struct LogRange {
   uint64_t applied = 0;  // Changes up to here are applied,
   uint64_t synced = 0;   // and up to here survive a power cut.
   bool own = false;      // The path adds to it.
+
+  // Changes up to here count as applied, but some may have been lost here, by
+  // damage or since they could not be applied: that a file is not here says
+  // nothing of it then.
+  uint64_t unsure = 0;
 };
 
 // What a change did.
@@ -109,6 +114,14 @@ struct ReplicatedChange {
     // The content of a file that is known here without it, or a better copy of
     // it.
     kContent,
+
+    // The file was deleted elsewhere and its tombstone is not kept there any
+    // more: removes it if it still has the version of `file` and was made by
+    // `change`. In no log.
+    kRemove,
+
+    // A change that was set aside, as ListSetAside() gives it: tries it again.
+    kRetry,
   };
   Mode mode = Mode::kNext;
 
@@ -125,6 +138,11 @@ struct ReplicatedChange {
   // A later change has replaced what this one did, so there is nothing left of
   // it but its place in the log.
   bool passed = false;
+
+  // The change cannot be applied: with kNext it takes its place in the log, and
+  // in any case what it says of the file is remembered, to be tried again
+  // later. kNext and kSnapshot; `content` does not count.
+  bool set_aside = false;
 
   // kPut: the content, if it is small and known. Without it (nullopt, and no
   // `body` in ApplyReplicated()) the file is known and its content missing.

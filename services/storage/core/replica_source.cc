@@ -34,6 +34,17 @@ void AddContent(StorePath* path, const KnownFile& known,
   change->content = *std::move(content);
 }
 
+// Whether the change was set aside here, and what it says of its file.
+bool FindSetAside(ReplicaStore* store, const ReplicatedChange& change,
+                  FileInfo* file) {
+  for (ReplicatedChange& aside : store->ListSetAside()) {
+    if (!(aside.change == change.change)) continue;
+    *file = std::move(aside.file);
+    return true;
+  }
+  return false;
+}
+
 int64_t ContentBytes(const ReplicatedChange& change) {
   return change.content.has_value()
              ? static_cast<int64_t>(change.content->size())
@@ -60,9 +71,19 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
     change.change = LogPosition{log, entry.sequence};
     change.kind = entry.kind;
     change.request_id = entry.request_id;
-    if (known.has_value() && known->file.version == entry.version) {
+    const bool is_delete = entry.kind == ChangeKind::kDelete;
+    if (known.has_value() && known->file.version == entry.version &&
+        known->deleted == is_delete) {
       change.file = known->file;
-      if (!known->deleted) AddContent(path, *known, limits, &change);
+      if (!is_delete) AddContent(path, *known, limits, &change);
+    } else if (!known.has_value() &&
+               FindSetAside(store, change, &change.file)) {
+      // Not applied here, but told: it is fetched elsewhere.
+    } else if (!known.has_value() && is_delete) {
+      // The tombstone has gone, but whoever reads this may still have the file.
+      change.file.name = std::move(entry.name);
+      change.file.version = entry.version;
+      change.file.origin_node = entry.version.node;
     } else {
       change.passed = true;
       change.file.name = std::move(entry.name);

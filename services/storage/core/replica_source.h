@@ -6,6 +6,8 @@
 //                   │                                       is large or bad
 //                   here └─▶ changed or deleted since ─▶ `passed`
 //
+// A deletion is told even when its tombstone is not kept any more.
+//
 // Pure decisions over the store; everything here blocks.
 
 #ifndef CAIRN_SERVICES_STORAGE_CORE_REPLICA_SOURCE_H_

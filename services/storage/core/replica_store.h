@@ -73,11 +73,15 @@ class ReplicaStore {
   //                        log. Nothing was changed.
   //   INVALID_ARGUMENT     TOO_LARGE: such a content needs StartUpload() and
   //                        FinishReplica().
+  //   DATA_LOSS            what the path knows of the name is damaged. Set the
+  //                        change aside (ReplicatedChange::set_aside).
+  //   RESOURCE_EXHAUSTED   OVERLOADED: with `set_aside`, too many changes are
+  //                        set aside: something is wrong with the path.
   virtual void Apply(ReplicatedChange change, CommitDone done) = 0;
 
   // Says how far logs are applied, where no single change does: after a
   // snapshot was applied that began there, or for a log to be heard of. Never
-  // moves a position back; `applied` and `cut` count. Blocks.
+  // moves a position back; `applied`, `cut` and `unsure` count. Blocks.
   virtual absl::Status SetLogs(const std::vector<LogRange>& logs) = 0;
 
   // Files whose content is missing, at most `limit`, in the order of their
@@ -90,10 +94,18 @@ class ReplicaStore {
   virtual absl::StatusOr<std::vector<LogRange>> BeginSnapshot() = 0;
 
   // A page of all files and tombstones; `from` is empty or SnapshotPage::next
-  // of any snapshot. Blocks.
+  // of any snapshot, of this member or another. Blocks.
   //   INVALID_ARGUMENT  `from` is none.
   virtual absl::StatusOr<SnapshotPage> ReadSnapshot(absl::string_view from,
                                                     size_t limit) = 0;
+
+  // The same up to `until`, a cursor whose own name is included; empty: as
+  // ReadSnapshot(). SnapshotPage::next is empty after the last one up to there.
+  // So the names between `from` and `until` are those that the pages of a
+  // snapshot of any member have between them, and no others.
+  virtual absl::StatusOr<SnapshotPage> ReadRange(absl::string_view from,
+                                                 absl::string_view until,
+                                                 size_t limit) = 0;
 
   // Makes everything durable that was applied before the call. Blocks.
   virtual absl::Status Sync() = 0;
@@ -102,6 +114,19 @@ class ReplicaStore {
   // be dropped when they are old enough. Until the first call all are taken to
   // be so: a path that nobody copies.
   virtual void SetPassed(const std::vector<LogPosition>& passed) = 0;
+
+  // Every member that is there now, or was a short time ago, has these changes,
+  // durably: entries that are very old may be dropped up to here, though a
+  // member that is away for long has not got them; it takes a snapshot when it
+  // is back. Tombstones stay. Until the first call nothing is dropped for that
+  // reason.
+  virtual void SetHeldByPresent(const std::vector<LogPosition>& held) {
+    static_cast<void>(held);
+  }
+
+  // Changes that were set aside and not applied since, as kRetry; at most some
+  // hundreds are. Cheap.
+  virtual std::vector<ReplicatedChange> ListSetAside() { return {}; }
 };
 
 }  // namespace storage

@@ -19,11 +19,17 @@ FaultPoint before_remove("compactor.before_remove");
 // Tombstones looked at in one pause of the committer.
 constexpr size_t kTombstonesAtOnce = 256;
 
-constexpr int64_t kPostponeSecondsMin = 60;
+// A tombstone that cannot go yet is looked at again after a part of the
+// retention time, but not every second, unless that is how short it is.
+constexpr int64_t kPostponePart = 24;
+constexpr int64_t kPostponeSeconds = 60;
 
 }  // namespace
 
-Background::Background(const BackgroundParts& parts) : parts_(parts) {}
+Background::Background(const BackgroundParts& parts)
+    : parts_(parts),
+      log_cutter_({parts.options, parts.index, parts.state, parts.journal,
+                   parts.health, parts.committer, parts.clock}) {}
 
 Background::~Background() { Stop(); }
 
@@ -126,6 +132,7 @@ void Background::RunOnce() {
   ResumeIndex();
   absl::Status done = RemoveDoomed();
   done.Update(DropTombstones());
+  done.Update(log_cutter_.RunOnce());
   if (!done.ok() && !absl::IsUnavailable(done)) {
     CAIRN_LOG(kWarning, "store", "background work failed path={} error={}",
               parts_.options->directory, done);
@@ -194,7 +201,9 @@ absl::Status Background::DropTombstones() {
                 parts_.state->IsPassed(record.log_origin, record.log_sequence);
             if (shadows || !passed) {
               changes->PostponeTombstone(
-                  expiry, now + std::max(retention / 24, kPostponeSecondsMin));
+                  expiry,
+                  now + std::max(retention / kPostponePart,
+                                 std::min(retention, kPostponeSeconds)));
             } else {
               changes->DropTombstone(expiry, record);
             }

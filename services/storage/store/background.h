@@ -1,5 +1,5 @@
 // The background thread of a store path: checkpoints, removal of segments that
-// nothing needs, expiry of tombstones, the ballast.
+// nothing needs, expiry of tombstones, cutting of logs, the ballast.
 
 #ifndef CAIRN_SERVICES_STORAGE_STORE_BACKGROUND_H_
 #define CAIRN_SERVICES_STORAGE_STORE_BACKGROUND_H_
@@ -15,6 +15,7 @@
 #include "services/storage/store/committer.h"
 #include "services/storage/store/index.h"
 #include "services/storage/store/journal.h"
+#include "services/storage/store/log_cutter.h"
 #include "services/storage/store/options.h"
 #include "services/storage/store/path_health.h"
 #include "services/storage/store/path_state.h"
@@ -72,6 +73,7 @@ class Background {
   const BackgroundParts parts_;
 
   Mutex round_mu_;  // Held for a round; before mu_.
+  LogCutter log_cutter_ ABSL_GUARDED_BY(round_mu_);
   Mutex mu_;
   CondVar changed_;
   bool checkpoint_wanted_ ABSL_GUARDED_BY(mu_) = false;

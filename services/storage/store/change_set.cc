@@ -123,6 +123,7 @@ void ChangeSet::SetLog(const LogHead& head) {
   if (!state_->FindLog(head.origin, &merged)) merged = head;
   merged.applied = std::max(merged.applied, head.applied);
   merged.cut = std::max(merged.cut, head.cut);
+  merged.unsure = std::max(merged.unsure, head.unsure);
   batch_.PutOrigin(merged);
   change_.heads.push_back(merged);
 }
@@ -164,6 +165,33 @@ void ChangeSet::AddToLog(const disk::v1::FileChange& change,
   batch_.PutLog(item);
 }
 
+void ChangeSet::SetAside(const disk::v1::FileChange& change) {
+  disk::v1::SetAsideEntry before;
+  if (state_->FindSetAside(change.name(), &before) &&
+      Version{change.version_clock(), change.version_node()} <
+          Version{before.version_clock(), before.version_node()}) {
+    return;  // The later change of a name is the one that counts.
+  }
+  disk::v1::SetAsideEntry entry;
+  entry.set_log_origin(change.log_origin());
+  entry.set_log_sequence(change.log_sequence());
+  entry.set_operation(change.operation());
+  entry.set_version_clock(change.version_clock());
+  entry.set_version_node(change.version_node());
+  entry.set_origin_node(change.origin_node());
+  entry.set_kind(change.kind());
+  entry.set_create_unix_seconds(change.create_unix_seconds());
+  entry.set_size_bytes(change.size_bytes());
+  entry.set_crc32c(change.crc32c());
+  batch_.PutSetAside(change.name(), entry);
+  change_.set_aside.emplace_back(change.name(), entry);
+}
+
+void ChangeSet::EndSetAside(absl::string_view name) {
+  batch_.DeleteSetAside(name);
+  change_.set_aside_over.emplace_back(name);
+}
+
 absl::Status ChangeSet::Apply(const RecordPlace& place,
                               const disk::v1::FileChange& change) {
   const bool logged = change.log_sequence() != 0 && !options_.rebuilding &&
@@ -171,6 +199,8 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
                       (place.header.flags & kRecordMoved) == 0;
   if (place.header.type == RecordType::kPassed) {
     if (change.name().empty()) return absl::DataLossError("passed: no name");
+    if (change.set_aside() && !options_.rebuilding) SetAside(change);
+    if (change.set_aside_over()) EndSetAside(change.name());
     change_.version_clock =
         std::max(change_.version_clock, change.version_clock());
     if (logged) AddToLog(change, change.operation());
@@ -185,6 +215,7 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
     record.log_sequence = 0;
   }
   const absl::string_view name = change.name();
+  if (change.set_aside_over()) EndSetAside(name);
   change_.version_clock = std::max(change_.version_clock, record.version.clock);
   if (record.origin_node == options_.node_number) {
     change_.newest_create_unix_seconds = std::max(

@@ -98,6 +98,8 @@ class ChangeSet {
   void AddLive(uint64_t segment, int64_t bytes);
   void AddToLog(const disk::v1::FileChange& change, uint32_t operation);
   void MoveLog(uint32_t origin, uint64_t sequence);
+  void SetAside(const disk::v1::FileChange& change);
+  void EndSetAside(absl::string_view name);
   void DoomDedicated(uint64_t number, const JournalPosition& after);
   void Replace(const FileRecord& before, const FileRecord* after,
                const JournalPosition& at);

@@ -19,11 +19,16 @@ FaultPoint before_write("committer.before_write");
 FaultPoint before_sync("committer.before_sync");
 FaultPoint before_index("committer.before_index");
 FaultPoint before_answers("committer.before_answers");
+FaultPoint take_over("committer.take_over");  // An error is of one change.
 
 // The longest wait for company, as a share of a sync's time, and how often it
 // is left out, at most, after nobody came.
 constexpr double kCompanyWaitShare = 0.5;
 constexpr int kWaitsLeftOutMax = 64;
+
+// Changes that may be set aside. They are few, or the path is sick and stops
+// taking more.
+constexpr size_t kSetAsideMax = 1000;
 
 // When the index has this many times its share of changes in memory, the
 // committer waits for the flush that is running.
@@ -735,6 +740,53 @@ void Committer::AddPassed(const CommitRequest& request, Outcome* outcome) {
   change->set_log_sequence(replica.change.sequence);
   change->set_operation(replica.kind == ChangeKind::kDelete ? kLogDelete
                                                             : kLogPut);
+  if (replica.mode == ReplicatedChange::Mode::kRetry) {
+    change->set_outside_log(true);
+    change->set_set_aside_over(true);
+  }
+  outcome->status = AddRecord(RecordType::kPassed, 0, *change, nullptr, 0, {});
+}
+
+void Committer::FillReplica(const CommitRequest& request,
+                            disk::v1::FileChange* change) {
+  const FileInfo& file = request.replica->file;
+  change->set_name(request.name);
+  change->set_version_clock(file.version.clock);
+  change->set_version_node(file.version.node);
+  if (file.origin_node != file.version.node) {
+    change->set_origin_node(file.origin_node);
+  }
+  if (file.kind != FileKind::kNormal) {
+    change->set_kind(static_cast<uint32_t>(file.kind));
+  }
+  change->set_create_unix_seconds(file.create_unix_seconds);
+}
+
+void Committer::AddSetAside(const CommitRequest& request, Outcome* outcome) {
+  const ReplicatedChange& replica = *request.replica;
+  if (parts_.state->set_aside_count() >= kSetAsideMax) {
+    outcome->status = ErrorWithReason(
+        absl::StatusCode::kResourceExhausted, ErrorReason::kOverloaded,
+        absl::StrCat("store path ", options_.directory, ": ", kSetAsideMax,
+                     " changes of other members could not be applied; "
+                     "something is wrong with the path"));
+    return;
+  }
+  disk::v1::FileChange* const change = NextChange();
+  FillReplica(request, change);
+  const bool is_next = replica.mode == ReplicatedChange::Mode::kNext;
+  if (is_next && !replica.request_id.is_nil()) {
+    change->set_request_id(replica.request_id.bytes().data(), 16);
+  }
+  change->set_log_origin(request.replica_log);
+  change->set_log_sequence(replica.change.sequence);
+  change->set_operation(replica.kind == ChangeKind::kDelete ? kLogDelete
+                                                            : kLogPut);
+  change->set_size_bytes(static_cast<uint64_t>(replica.file.size_bytes));
+  change->set_crc32c(replica.file.crc32c);
+  change->set_outside_log(!is_next);
+  // Of a change that another has replaced nothing is to be made good.
+  change->set_set_aside(!replica.passed);
   outcome->status = AddRecord(RecordType::kPassed, 0, *change, nullptr, 0, {});
 }
 
@@ -761,6 +813,13 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
       return;
     }
   }
+  if (replica.set_aside) {
+    AddSetAside(*request, outcome);
+    if (outcome->status.ok()) skip();
+    return;
+  }
+  outcome->status = take_over.Pass();
+  if (!outcome->status.ok()) return;
   FileRecord existing;
   const absl::StatusOr<bool> known =
       changes_.FindFile(request->name, &existing);
@@ -769,33 +828,35 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     return;
   }
   const Version version = replica.file.version;
+  const bool same = *known && existing.version == version;
   bool wins;
-  if (replica.mode == Mode::kContent) {
-    wins = *known && !existing.deleted && existing.version == version;
-  } else {
-    wins = !replica.passed &&
-           (!*known || existing.version < version ||
-            (existing.version == version && existing.content_missing &&
-             request->replica_has_content));
+  switch (replica.mode) {
+    case Mode::kContent:
+      wins = same && !existing.deleted;
+      break;
+    case Mode::kRemove:
+      wins = same && !existing.deleted && request->replica_log != 0 &&
+             existing.log_origin == request->replica_log &&
+             existing.log_sequence == replica.change.sequence;
+      break;
+    default:
+      wins =
+          !replica.passed &&
+          (!*known || existing.version < version ||
+           (same && existing.content_missing && request->replica_has_content) ||
+           // What kRemove leaves has the version of the file.
+           (same && !is_next && replica.kind == ChangeKind::kDelete &&
+            !existing.deleted));
   }
   if (!wins) {
-    if (is_next) {
+    if (is_next || replica.mode == Mode::kRetry) {
       AddPassed(*request, outcome);
       if (!outcome->status.ok()) return;
     }
     return skip();
   }
   disk::v1::FileChange* change = NextChange();
-  change->set_name(request->name);
-  change->set_version_clock(version.clock);
-  change->set_version_node(version.node);
-  if (replica.file.origin_node != version.node) {
-    change->set_origin_node(replica.file.origin_node);
-  }
-  if (replica.file.kind != FileKind::kNormal) {
-    change->set_kind(static_cast<uint32_t>(replica.file.kind));
-  }
-  change->set_create_unix_seconds(replica.file.create_unix_seconds);
+  FillReplica(*request, change);
   if (is_next && !replica.request_id.is_nil()) {
     change->set_request_id(replica.request_id.bytes().data(), 16);
   }
@@ -807,6 +868,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     change->set_log_sequence(replica.change.sequence);
   }
   change->set_outside_log(!is_next);
+  change->set_set_aside_over(replica.mode == Mode::kRetry);
   if (*known) {
     AddShadowed(existing, existing.deleted ? 0 : existing.record.segment,
                 change);
@@ -816,7 +878,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     outcome->status = AddRecord(RecordType::kPut, 0, *change, &request->content,
                                 replica.file.crc32c, request->block_crcs);
   } else {
-    change->set_size_bytes(replica.file.size_bytes);
+    change->set_size_bytes(static_cast<uint64_t>(replica.file.size_bytes));
     change->set_crc32c(replica.file.crc32c);
     uint8_t flags = 0;
     if (request->extent.length > 0) {

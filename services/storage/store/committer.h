@@ -192,8 +192,16 @@ class Committer {
   void AdmitMove(CommitRequest* request, Outcome* outcome);
   void AdmitReplica(CommitRequest* request, Outcome* outcome);
 
-  // A record that says only that the change has its place in the log.
+  // A record that says only that the change has its place in the log; or that
+  // one that was set aside has nothing left to do.
   void AddPassed(const CommitRequest& request, Outcome* outcome);
+
+  // A record that remembers a change that cannot be applied.
+  void AddSetAside(const CommitRequest& request, Outcome* outcome);
+
+  // What another member says of the file, but its content.
+  static void FillReplica(const CommitRequest& request,
+                          disk::v1::FileChange* change);
 
   // True if `request` was answered from an earlier change.
   bool AnswerFromRequestId(CommitRequest* request, Outcome* outcome);

@@ -1,5 +1,6 @@
 #include "services/storage/store/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <thread>
@@ -19,6 +20,7 @@
 #include "services/storage/store/compactor.h"
 #include "services/storage/store/index.h"
 #include "services/storage/store/journal.h"
+#include "services/storage/store/log_cutter.h"
 #include "services/storage/store/open_file.h"
 #include "services/storage/store/path_health.h"
 #include "services/storage/store/path_layout.h"
@@ -301,13 +303,47 @@ class EngineImpl : public Engine, public ReplicaStore {
 
   std::vector<LogRange> Logs() override {
     const uint32_t own = state_.log_origin();
+    std::map<std::string, disk::v1::SetAsideEntry> set_aside;
+    if (state_.set_aside_count() > 0) set_aside = state_.SetAside();
     std::vector<LogRange> logs;
     for (const LogHead& head : state_.Logs()) {
-      const LogRange range{head.id, head.cut, head.applied, head.synced,
-                           head.origin == own};
+      LogRange range{head.id,     head.cut,           head.applied,
+                     head.synced, head.origin == own, head.unsure};
+      for (const auto& [name, entry] : set_aside) {
+        if (entry.log_origin() != head.origin) continue;
+        range.unsure = std::max<uint64_t>(range.unsure, entry.log_sequence());
+      }
       logs.insert(range.own ? logs.begin() : logs.end(), range);
     }
     return logs;
+  }
+
+  std::vector<ReplicatedChange> ListSetAside() override {
+    std::vector<ReplicatedChange> changes;
+    if (state_.set_aside_count() == 0) return changes;
+    for (const auto& [name, entry] : state_.SetAside()) {
+      ReplicatedChange change;
+      change.mode = ReplicatedChange::Mode::kRetry;
+      LogHead head;
+      if (state_.FindLog(entry.log_origin(), &head)) {
+        change.change = LogPosition{head.id, entry.log_sequence()};
+      }
+      change.kind = entry.operation() == kLogDelete ? ChangeKind::kDelete
+                                                    : ChangeKind::kPut;
+      change.file.name = name;
+      change.file.size_bytes = static_cast<int64_t>(entry.size_bytes());
+      change.file.crc32c = entry.crc32c();
+      if (entry.kind() != 0) {
+        change.file.kind = static_cast<FileKind>(entry.kind());
+      }
+      change.file.create_unix_seconds = entry.create_unix_seconds();
+      change.file.version =
+          Version{entry.version_clock(), entry.version_node()};
+      change.file.origin_node =
+          entry.origin_node() != 0 ? entry.origin_node() : entry.version_node();
+      changes.push_back(std::move(change));
+    }
+    return changes;
   }
 
   absl::StatusOr<std::vector<LogEntry>> ReadLog(const LogId& log,
@@ -410,34 +446,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     if (stopped_.load()) return ShuttingDown();
     const absl::Status set =
         committer_->Run([this, &logs](ChangeSet* changes) -> absl::Status {
-          CAIRN_RETURN_IF_ERROR(health_.CheckSmallChange());
-          disk::v1::LogPositions positions;
-          uint32_t next = state_.NextLogOrigin();
-          for (const LogRange& log : logs) {
-            LogHead head;
-            if (!state_.FindLog(log.log, &head)) {
-              head.origin = next++;
-              head.id = log.log;
-            }
-            head.applied = std::max(head.applied, log.applied);
-            head.cut = std::max(head.cut, log.cut);
-            changes->SetLog(head);
-            disk::v1::LogState* const to = positions.add_logs();
-            to->set_log_origin(head.origin);
-            to->set_incarnation(head.id.incarnation.bytes().data(), 16);
-            to->set_epoch(head.id.epoch);
-            to->set_cut_sequence(head.cut);
-            to->set_applied_sequence(head.applied);
-          }
-          absl::Status written = journal_.RollIfNeeded();
-          if (written.ok()) {
-            written = journal_.AppendControl(RecordType::kLogs,
-                                             positions.SerializeAsString());
-          }
-          if (!written.ok() && !absl::IsResourceExhausted(written)) {
-            health_.SetBroken(written);
-          }
-          return written;
+          return WriteLogs(logs, &state_, &journal_, &health_, changes);
         });
     if (set.ok()) TellLogs();
     return set;
@@ -466,10 +475,16 @@ class EngineImpl : public Engine, public ReplicaStore {
 
   absl::StatusOr<SnapshotPage> ReadSnapshot(absl::string_view from,
                                             size_t limit) override {
+    return ReadRange(from, /*until=*/"", limit);
+  }
+
+  absl::StatusOr<SnapshotPage> ReadRange(absl::string_view from,
+                                         absl::string_view until,
+                                         size_t limit) override {
     if (stopped_.load()) return ShuttingDown();
     SnapshotPage page;
     CAIRN_ASSIGN_OR_RETURN(const std::vector<Index::FileRow> rows,
-                           index_->ReadFiles(from, limit, &page.next));
+                           index_->ReadFiles(from, until, limit, &page.next));
     page.files.reserve(rows.size());
     for (const Index::FileRow& row : rows) {
       page.files.push_back(ToKnown(row.name, row.record));
@@ -489,6 +504,10 @@ class EngineImpl : public Engine, public ReplicaStore {
 
   void SetPassed(const std::vector<LogPosition>& passed) override {
     state_.SetPassed(passed);
+  }
+
+  void SetHeldByPresent(const std::vector<LogPosition>& held) override {
+    state_.SetHeldByPresent(held);
   }
 
   Executor* io() override { return &io_; }
@@ -592,7 +611,11 @@ class EngineImpl : public Engine, public ReplicaStore {
     CAIRN_RETURN_IF_ERROR(WithRebuildHint(doomed.status(), options_.directory));
     const auto logs = index_->ListOrigins();
     CAIRN_RETURN_IF_ERROR(WithRebuildHint(logs.status(), options_.directory));
+    const auto set_aside = index_->ListSetAside();
+    CAIRN_RETURN_IF_ERROR(
+        WithRebuildHint(set_aside.status(), options_.directory));
     state_.Load(*checkpoint, *segments, *doomed, *logs);
+    state_.LoadSetAside(*set_aside);
     return absl::OkStatus();
   }
 

@@ -20,6 +20,7 @@
 #include "lib/testing/crashable_file_system.h"
 #include "lib/testing/seed_run.h"
 #include "lib/testing/status_matchers.h"
+#include "services/storage/core/replica_store.h"
 #include "services/storage/core/store_path.h"
 #include "services/storage/store/engine.h"
 #include "services/storage/store/identity.h"
@@ -363,6 +364,13 @@ TEST_F(EngineDamageTest, DamageInTheJournalCostsOnlyWhatItHits) {
                   IsOkAndHolds(file.content));
     }
   }
+  // The log moved over the lost change: no member may take the file for one
+  // that was deleted.
+  const std::vector<LogRange> logs = engine_->replica()->Logs();
+  ASSERT_EQ(logs.size(), 2u);
+  EXPECT_EQ(logs[0].unsure, 0u);  // The new epoch's.
+  EXPECT_EQ(logs[1].applied, 8u);
+  EXPECT_EQ(logs[1].unsure, 8u);
   EXPECT_THAT(PutAndWait(engine_.get(), "after", "x", kSynced), IsOk());
 }
 

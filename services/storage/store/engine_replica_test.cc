@@ -16,14 +16,11 @@
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/mutex.h"
-#include "lib/checksum/crc32c.h"
-#include "lib/testing/crashable_file_system.h"
-#include "lib/testing/fake_clock.h"
 #include "lib/testing/status_matchers.h"
 #include "services/storage/core/replica_source.h"
 #include "services/storage/core/replica_store.h"
-#include "services/storage/store/engine.h"
 #include "services/storage/store/test_path.h"
+#include "services/storage/store/testing/replica_members.h"
 
 namespace cairn {
 namespace storage {
@@ -34,129 +31,6 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 using Mode = ReplicatedChange::Mode;
-
-constexpr const char* kDirectory = "/disk/path";
-
-// A path of one member.
-class Member {
- public:
-  // `seed` draws what a power cut leaves.
-  explicit Member(uint32_t number, uint64_t seed = 1)
-      : fs_(seed), options_(TestPathOptions(kDirectory)) {
-    options_.node_number = number;
-    options_.node_uuid = Uuid::Random();
-    CAIRN_CHECK_OK(fs_.CreateDirectory("/disk"));
-    CAIRN_CHECK_OK(fs_.SyncDirectory("/"));
-    Open();
-  }
-
-  void Open() {
-    path_.reset();
-    auto opened = OpenStorePath(options_, &fs_, &clock_);
-    CAIRN_CHECK_OK(opened.status());
-    path_ = *std::move(opened);
-  }
-
-  void KillAndOpen() {
-    fs_.KillProcess();
-    Open();
-  }
-
-  void PowerCutAndOpen() {
-    fs_.Crash();
-    options_.boot_id += "+";
-    Open();
-  }
-
-  void Rebuild() {
-    path_->Stop();
-    path_.reset();
-    CAIRN_CHECK_OK(RebuildIndex(options_, &fs_, &clock_, nullptr).status());
-    Open();
-  }
-
-  Engine* path() { return path_.get(); }
-  ReplicaStore* replica() { return path_->replica(); }
-  LogRange own_log() { return replica()->Logs().front(); }
-  FakeClock* clock() { return &clock_; }
-  CrashableFileSystem* fs() { return &fs_; }
-
-  // How far it has that log; 0 if it does not know it.
-  LogRange RangeOf(const LogId& id) {
-    for (const LogRange& log : replica()->Logs()) {
-      if (log.log == id) return log;
-    }
-    return {};
-  }
-
- private:
-  CrashableFileSystem fs_;
-  FakeClock clock_;
-  StorePathOptions options_;
-  std::unique_ptr<Engine> path_;
-};
-
-absl::StatusOr<Committed> ApplyAndWait(Member* to, ReplicatedChange change) {
-  Notification applied;
-  absl::StatusOr<Committed> answer;
-  to->replica()->Apply(std::move(change),
-                       [&](absl::StatusOr<Committed> committed) {
-                         answer = std::move(committed);
-                         applied.Notify();
-                       });
-  applied.WaitForNotification();
-  return answer;
-}
-
-// Brings the content of a file that `to` has without it.
-absl::StatusOr<Committed> FetchContent(Member* from, Member* to,
-                                       const std::string& name) {
-  const auto known = to->replica()->Find(name);
-  CAIRN_CHECK_OK(known.status());
-  CAIRN_CHECK(known->has_value());
-  const absl::StatusOr<std::string> content = ReadFile(from->path(), name);
-  CAIRN_CHECK_OK(content.status());
-  auto upload = to->path()->StartUpload((*known)->file.size_bytes);
-  CAIRN_CHECK_OK(upload.status());
-  CAIRN_CHECK_OK((*upload)->Write(absl::Cord(*content)));
-  ReplicatedChange change;
-  change.mode = Mode::kContent;
-  change.change = (*known)->change;
-  change.file = (*known)->file;
-  change.synced = true;
-  Notification done;
-  absl::StatusOr<Committed> answer;
-  (*upload)->FinishReplica(std::move(change),
-                           [&](absl::StatusOr<Committed> committed) {
-                             answer = std::move(committed);
-                             done.Notify();
-                           });
-  done.WaitForNotification();
-  return answer;
-}
-
-// Applies all of `log` that `from` has and `to` has not, and what contents are
-// missing then.
-void Copy(Member* from, Member* to, const LogId& log) {
-  ASSERT_THAT(to->replica()->SetLogs({LogRange{log}}), IsOk());
-  while (true) {
-    const uint64_t have = to->RangeOf(log).applied;
-    auto changes = ReadChanges(from->path(), log, have, ChangeLimits{});
-    ASSERT_THAT(changes, IsOk());
-    if (changes->empty()) break;
-    for (ReplicatedChange& change : *changes) {
-      ASSERT_THAT(ApplyAndWait(to, std::move(change)), IsOk());
-    }
-  }
-  for (const std::string& name : to->replica()->ListMissing("", 100)) {
-    const auto known = from->replica()->Find(name);
-    ASSERT_THAT(known, IsOk());
-    if (!known->has_value() || (*known)->deleted) continue;
-    ASSERT_THAT(FetchContent(from, to, name), IsOk());
-  }
-}
-
-void Copy(Member* from, Member* to) { Copy(from, to, from->own_log().log); }
 
 TEST(EngineReplicaTest, GivesBackWhatAnotherMemberTook) {
   Member a(1);

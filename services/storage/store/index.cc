@@ -14,6 +14,7 @@
 #include "lib/base/status_macros.h"
 #include "rocksdb/cache.h"
 #include "rocksdb/compaction_filter.h"
+#include "rocksdb/convenience.h"
 #include "rocksdb/filter_policy.h"
 #include "rocksdb/listener.h"
 #include "rocksdb/options.h"
@@ -36,6 +37,7 @@ constexpr char kSegmentPrefix = 's';
 constexpr char kDoomedPrefix = 'd';
 constexpr char kExpiryTombstone = 't';
 constexpr absl::string_view kMissingPrefix = "missing/";
+constexpr absl::string_view kAsidePrefix = "aside/";
 
 // Big-endian, so that keys sort as the numbers do.
 template <typename T>
@@ -83,6 +85,7 @@ bool ParseOrigin(absl::string_view key, absl::string_view value,
   head->id = LogId{*incarnation, entry.epoch()};
   head->cut = entry.cut_sequence();
   head->applied = entry.last_sequence();
+  head->unsure = entry.unsure_sequence();
   head->synced = head->applied;
   return true;
 }
@@ -255,6 +258,7 @@ void IndexBatch::PutOrigin(const LogHead& head) {
   entry.set_epoch(head.id.epoch);
   entry.set_last_sequence(head.applied);
   entry.set_cut_sequence(head.cut);
+  entry.set_unsure_sequence(head.unsure);
   small_.push_back({IndexFamily::kOrigins, OriginKey(head.origin),
                     entry.SerializeAsString()});
 }
@@ -265,6 +269,15 @@ void IndexBatch::PutMissing(absl::string_view name) {
 void IndexBatch::DeleteMissing(absl::string_view name) {
   small_.push_back({IndexFamily::kDefault, absl::StrCat(kMissingPrefix, name),
                     absl::nullopt});
+}
+void IndexBatch::PutSetAside(absl::string_view name,
+                             const disk::v1::SetAsideEntry& entry) {
+  small_.push_back({IndexFamily::kDefault, absl::StrCat(kAsidePrefix, name),
+                    entry.SerializeAsString()});
+}
+void IndexBatch::DeleteSetAside(absl::string_view name) {
+  small_.push_back(
+      {IndexFamily::kDefault, absl::StrCat(kAsidePrefix, name), absl::nullopt});
 }
 void IndexBatch::PutRequest(const Uuid& id, const RequestItem& item) {
   requests_.emplace_back(id, item);
@@ -603,6 +616,25 @@ absl::StatusOr<std::vector<LogHead>> Index::ListOrigins() {
   return heads;
 }
 
+absl::StatusOr<Index::SetAsideEntries> Index::ListSetAside() {
+  SetAsideEntries entries;
+  std::unique_ptr<rocksdb::Iterator> it(
+      db_->NewIterator(rocksdb::ReadOptions(), family(IndexFamily::kDefault)));
+  for (it->Seek(ToSlice(kAsidePrefix));
+       it->Valid() && absl::StartsWith(FromSlice(it->key()), kAsidePrefix);
+       it->Next()) {
+    disk::v1::SetAsideEntry entry;
+    if (!entry.ParseFromArray(it->value().data(),
+                              static_cast<int>(it->value().size()))) {
+      return Damaged("index: change that was set aside: not parseable");
+    }
+    entries.emplace_back(
+        std::string(FromSlice(it->key()).substr(kAsidePrefix.size())), entry);
+  }
+  CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list what was set aside"));
+  return entries;
+}
+
 absl::StatusOr<bool> Index::GetState(disk::v1::IndexState* state) {
   CAIRN_ASSIGN_OR_RETURN(const Lookup found,
                          Get(IndexFamily::kDefault, kStateKey,
@@ -685,7 +717,8 @@ absl::Status Index::ForEachFile(
 }
 
 absl::StatusOr<std::vector<Index::FileRow>> Index::ReadFiles(
-    absl::string_view from, size_t limit, std::string* next) {
+    absl::string_view from, absl::string_view until, size_t limit,
+    std::string* next) {
   std::vector<FileRow> rows;
   next->clear();
   rocksdb::ReadOptions options;
@@ -695,6 +728,7 @@ absl::StatusOr<std::vector<Index::FileRow>> Index::ReadFiles(
   it->Seek(ToSlice(from));
   if (it->Valid() && !from.empty() && it->key() == ToSlice(from)) it->Next();
   for (; it->Valid(); it->Next()) {
+    if (!until.empty() && FromSlice(it->key()) > until) break;
     if (rows.size() == limit) return rows;
     FileRow row;
     CAIRN_ASSIGN_OR_RETURN(row.record, ParseFileEntry(FromSlice(it->value())));
@@ -791,9 +825,10 @@ absl::Status Index::HandFrozenOver() {
     // Behind the entries of this batch, which may be among those.
     uint64_t& cut = log_cuts_[head.origin];
     if (head.cut <= cut) continue;
-    cut = head.cut;
-    batch.DeleteRange(family(IndexFamily::kLog), LogKey(head.origin, 0),
+    batch.DeleteRange(family(IndexFamily::kLog), LogKey(head.origin, cut),
                       LogKey(head.origin, head.cut + 1));
+    cut = head.cut;
+    cut_logs_.push_back(head.origin);
   }
   rocksdb::WriteOptions options;
   options.disableWAL = true;
@@ -836,7 +871,23 @@ absl::Status Index::Flush() {
                            "index: flush: RocksDB has not flushed");
   }
   delta_.DropFrozen();
+  DropTablesOfCutLogs();
   return absl::OkStatus();
+}
+
+// Entries that are cut are deleted; tables that hold nothing else need not wait
+// for a compaction. An error is one of the background's.
+void Index::DropTablesOfCutLogs() {
+  for (const uint32_t origin : cut_logs_) {
+    const std::string first = LogKey(origin, 0);
+    const std::string last = LogKey(origin, log_cuts_[origin]);
+    const rocksdb::Slice begin = ToSlice(first);
+    const rocksdb::Slice end = ToSlice(last);
+    rocksdb::DeleteFilesInRange(db_.get(), family(IndexFamily::kLog), &begin,
+                                &end)
+        .PermitUncheckedError();
+  }
+  cut_logs_.clear();
 }
 
 absl::Status Index::BackgroundError() { return listener_->error(); }

@@ -86,6 +86,11 @@ class IndexBatch {
   void PutMissing(absl::string_view name);
   void DeleteMissing(absl::string_view name);
 
+  // A change that could not be applied is remembered, or not any more.
+  void PutSetAside(absl::string_view name,
+                   const disk::v1::SetAsideEntry& entry);
+  void DeleteSetAside(absl::string_view name);
+
   void PutRequest(const Uuid& id, const RequestItem& item);
   void PutExpiry(const ExpiryKey& key);
   void DeleteExpiry(const ExpiryKey& key);
@@ -173,6 +178,9 @@ class Index {
   absl::StatusOr<SegmentEntries> ListSegments();
   absl::StatusOr<DoomedSegments> ListDoomed();
   absl::StatusOr<std::vector<LogHead>> ListOrigins();
+  using SetAsideEntries =
+      std::vector<std::pair<std::string, disk::v1::SetAsideEntry>>;
+  absl::StatusOr<SetAsideEntries> ListSetAside();
 
   // Calls `visit` for each name in order until it returns false.
   absl::Status ForEachFile(
@@ -187,6 +195,14 @@ class Index {
     FileRecord record;
   };
   absl::StatusOr<std::vector<FileRow>> ReadFiles(absl::string_view from,
+                                                 size_t limit,
+                                                 std::string* next) {
+    return ReadFiles(from, /*until=*/"", limit, next);
+  }
+
+  // The same up to the key `until`, included; empty: to the last one.
+  absl::StatusOr<std::vector<FileRow>> ReadFiles(absl::string_view from,
+                                                 absl::string_view until,
                                                  size_t limit,
                                                  std::string* next);
 
@@ -239,6 +255,7 @@ class Index {
                              google::protobuf::MessageLite* value);
   bool MemtablesAreEmpty();
   absl::Status HandFrozenOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mu_);
+  void DropTablesOfCutLogs() ABSL_EXCLUSIVE_LOCKS_REQUIRED(flush_mu_);
   rocksdb::ColumnFamilyHandle* family(IndexFamily f) const {
     return families_[static_cast<int>(f)];
   }
@@ -255,6 +272,7 @@ class Index {
 
   // Of each log, up to where the tables hold no entries any more.
   std::map<uint32_t, uint64_t> log_cuts_ ABSL_GUARDED_BY(flush_mu_);
+  std::vector<uint32_t> cut_logs_ ABSL_GUARDED_BY(flush_mu_);  // Just now.
 };
 
 }  // namespace storage

@@ -11,12 +11,13 @@
 namespace cairn {
 namespace storage {
 
-// cut <= synced <= applied.
+// cut <= synced <= applied; unsure <= applied.
 struct LogHead {
   uint32_t origin = 0;  // The short id.
   LogId id;
   uint64_t cut = 0;
   uint64_t applied = 0;
+  uint64_t unsure = 0;  // As LogRange::unsure.
   uint64_t synced = 0;  // Not on disk: what is there when a path is opened is.
 };
 

@@ -80,6 +80,12 @@ struct StorePathOptions {
   absl::Duration tombstone_retention = absl::Hours(24);
   absl::Duration request_retention = absl::Hours(24);
 
+  // How long entries of logs are kept that every member has, and how long those
+  // that a member has not got which stays away. Not shorter than
+  // `request_retention`, and not shorter than the former.
+  absl::Duration log_retention = absl::Hours(24);
+  absl::Duration log_retention_longest = absl::Hours(7 * 24);
+
   // Names the time since the machine was started: unsynced writes survive as
   // long as it stays the same. Empty: the system's.
   std::string boot_id;

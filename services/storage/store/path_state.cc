@@ -36,6 +36,13 @@ void PathState::Load(
   doomed_.insert(doomed.begin(), doomed.end());
 }
 
+void PathState::LoadSetAside(
+    const std::vector<std::pair<std::string, disk::v1::SetAsideEntry>>&
+        set_aside) {
+  MutexLock lock(&mu_);
+  set_aside_.insert(set_aside.begin(), set_aside.end());
+}
+
 disk::v1::IndexState PathState::Save(
     std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>* changed) {
   disk::v1::IndexState state;
@@ -79,7 +86,10 @@ void PathState::Apply(const StateChange& change) {
     head.id = from.id;
     head.applied = std::max(head.applied, from.applied);
     head.cut = std::max(head.cut, from.cut);
+    head.unsure = std::max(head.unsure, from.unsure);
   }
+  for (const auto& [name, entry] : change.set_aside) set_aside_[name] = entry;
+  for (const std::string& name : change.set_aside_over) set_aside_.erase(name);
   version_clock_ = std::max(version_clock_, change.version_clock);
   newest_create_ = std::max(newest_create_, change.newest_create_unix_seconds);
   files_ += change.files;
@@ -196,6 +206,45 @@ bool PathState::IsPassed(uint32_t origin, uint64_t sequence) const {
   if (passed_all_) return true;
   const auto it = passed_.find(origin);
   return it != passed_.end() && sequence <= it->second;
+}
+void PathState::SetHeldByPresent(const std::vector<LogPosition>& held) {
+  MutexLock lock(&mu_);
+  for (const LogPosition& position : held) {
+    for (const auto& [origin, head] : logs_) {
+      if (head.id == position.log) present_[origin] = position.sequence;
+    }
+  }
+}
+uint64_t PathState::PassedUpTo(uint32_t origin) const {
+  MutexLock lock(&mu_);
+  if (passed_all_) {
+    const auto log = logs_.find(origin);
+    return log == logs_.end() ? 0 : log->second.synced;
+  }
+  const auto it = passed_.find(origin);
+  return it == passed_.end() ? 0 : it->second;
+}
+uint64_t PathState::HeldByPresentUpTo(uint32_t origin) const {
+  MutexLock lock(&mu_);
+  const auto it = present_.find(origin);
+  return it == present_.end() ? 0 : it->second;
+}
+
+std::map<std::string, disk::v1::SetAsideEntry> PathState::SetAside() const {
+  MutexLock lock(&mu_);
+  return set_aside_;
+}
+size_t PathState::set_aside_count() const {
+  MutexLock lock(&mu_);
+  return set_aside_.size();
+}
+bool PathState::FindSetAside(absl::string_view name,
+                             disk::v1::SetAsideEntry* entry) const {
+  MutexLock lock(&mu_);
+  const auto it = set_aside_.find(std::string(name));
+  if (it == set_aside_.end()) return false;
+  *entry = it->second;
+  return true;
 }
 
 uint64_t PathState::AllocateSegment() {

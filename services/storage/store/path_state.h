@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
 #include "cairn/disk/v1/index.pb.h"
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
@@ -30,6 +31,8 @@ struct StateChange {
   uint64_t last_sequence = 0;                          // Of the own log.
   std::vector<std::pair<uint32_t, uint64_t>> applied;  // Of others, by origin.
   std::vector<LogHead> heads;  // Heard of, moved or cut; `synced` is left out.
+  std::vector<std::pair<std::string, disk::v1::SetAsideEntry>> set_aside;
+  std::vector<std::string> set_aside_over;
   uint64_t version_clock = 0;
   int64_t newest_create_unix_seconds = 0;
   int64_t files = 0;
@@ -78,6 +81,11 @@ class PathState {
       const std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>>& doomed,
       const std::vector<LogHead>& logs);
 
+  // The same, of changes that were set aside.
+  void LoadSetAside(
+      const std::vector<std::pair<std::string, disk::v1::SetAsideEntry>>&
+          set_aside);
+
   // For a checkpoint: everything but the journal position and the boot id, and
   // the shared segments that changed since the last call.
   disk::v1::IndexState Save(
@@ -120,6 +128,20 @@ class PathState {
   void SetPassed(const std::vector<LogPosition>& passed);
   bool IsPassed(uint32_t origin, uint64_t sequence) const;
 
+  // The same, for members that are there; see ReplicaStore::SetHeldByPresent().
+  void SetHeldByPresent(const std::vector<LogPosition>& held);
+
+  // Up to where the log's entries may be dropped when they are old enough: what
+  // every member has, and what those have that are there.
+  uint64_t PassedUpTo(uint32_t origin) const;
+  uint64_t HeldByPresentUpTo(uint32_t origin) const;
+
+  // ---- Changes that could not be applied, by name.
+  std::map<std::string, disk::v1::SetAsideEntry> SetAside() const;
+  size_t set_aside_count() const;
+  bool FindSetAside(absl::string_view name,
+                    disk::v1::SetAsideEntry* entry) const;
+
   // ---- Segments.
   uint64_t AllocateSegment();
 
@@ -157,7 +179,10 @@ class PathState {
   uint32_t log_origin_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<uint32_t, LogHead> logs_ ABSL_GUARDED_BY(mu_);  // By origin.
   bool passed_all_ ABSL_GUARDED_BY(mu_) = true;
-  std::map<uint32_t, uint64_t> passed_ ABSL_GUARDED_BY(mu_);  // By origin.
+  std::map<uint32_t, uint64_t> passed_ ABSL_GUARDED_BY(mu_);   // By origin.
+  std::map<uint32_t, uint64_t> present_ ABSL_GUARDED_BY(mu_);  // By origin.
+  std::map<std::string, disk::v1::SetAsideEntry> set_aside_
+      ABSL_GUARDED_BY(mu_);
   uint64_t version_clock_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t newest_create_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t files_ ABSL_GUARDED_BY(mu_) = 0;

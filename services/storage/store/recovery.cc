@@ -51,6 +51,7 @@ class Recovery {
     CAIRN_RETURN_IF_ERROR(Replay());
     CAIRN_RETURN_IF_ERROR(CutTail());
     CAIRN_RETURN_IF_ERROR(RemoveOrphans());
+    if (result_.damaged_records > 0) MarkUnsure();
     // What is left of the journal was synced by now.
     state_->MarkSynced(state_->Logs());
     result_.may_have_lost_changes =
@@ -348,6 +349,7 @@ class Recovery {
       head.id = LogId{*incarnation, log.epoch()};
       head.cut = log.cut_sequence();
       head.applied = log.applied_sequence();
+      head.unsure = log.unsure_sequence();
       changes_.SetLog(head);
     }
     if (!parsed) {
@@ -382,6 +384,17 @@ class Recovery {
       CAIRN_RETURN_IF_ERROR(segments_->SyncFolderOf(window_[i].number));
     }
     return absl::OkStatus();
+  }
+
+  // Positions may have moved over a change that is not there any more. Whoever
+  // finds a file missing here must not take it for deleted.
+  void MarkUnsure() {
+    changes_.Reset();
+    for (LogHead head : state_->Logs()) {
+      head.unsure = head.applied;
+      changes_.SetLog(head);
+    }
+    changes_.Write();
   }
 
   absl::Status RemoveOrphans() {
