@@ -540,15 +540,25 @@ ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
   }
   const DiskState::File* const existing = state.Find(request->file.name);
   const Version version = replica.file.version;
+  const bool same =
+      existing != nullptr && existing->known.file.version == version;
   bool wins;
-  if (replica.mode == Mode::kContent) {
-    wins = existing != nullptr && !existing->known.deleted &&
-           existing->known.file.version == version;
-  } else {
-    wins = !replica.passed &&
-           (existing == nullptr || existing->known.file.version < version ||
-            (existing->known.file.version == version &&
-             existing->known.content_missing && request->content != nullptr));
+  switch (replica.mode) {
+    case Mode::kContent:
+      wins = same && !existing->known.deleted;
+      break;
+    case Mode::kRemove:
+      wins = same && !existing->known.deleted &&
+             existing->known.change == replica.change;
+      break;
+    default:
+      wins = !replica.passed &&
+             (existing == nullptr || existing->known.file.version < version ||
+              (same && existing->known.content_missing &&
+               request->content != nullptr) ||
+              // What kRemove leaves has the version of the file.
+              (same && !is_next && replica.kind == ChangeKind::kDelete &&
+               !existing->known.deleted));
   }
   if (options_.mutations.skip_a_change && is_next && loop_->Chance(0.02)) {
     wins = false;
@@ -738,12 +748,19 @@ absl::StatusOr<std::vector<LogRange>> ModelPath::BeginSnapshot() {
 
 absl::StatusOr<storage::SnapshotPage> ModelPath::ReadSnapshot(
     absl::string_view from, size_t limit) {
+  return ReadRange(from, "", limit);
+}
+
+// A cursor is the name that was read last.
+absl::StatusOr<storage::SnapshotPage> ModelPath::ReadRange(
+    absl::string_view from, absl::string_view until, size_t limit) {
   if (dead_ || stopped_) return ShuttingDown();
   storage::SnapshotPage page;
-  for (auto it = visible_.files.lower_bound(std::string(from));
-       it != visible_.files.end(); ++it) {
+  for (auto it = visible_.files.upper_bound(std::string(from));
+       it != visible_.files.end() && (until.empty() || it->first <= until);
+       ++it) {
     if (page.files.size() == limit) {
-      page.next = it->first;
+      page.next = page.files.back().file.name;
       break;
     }
     page.files.push_back(it->second.known);

@@ -141,6 +141,9 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   absl::StatusOr<std::vector<storage::LogRange>> BeginSnapshot() override;
   absl::StatusOr<storage::SnapshotPage> ReadSnapshot(absl::string_view from,
                                                      size_t limit) override;
+  absl::StatusOr<storage::SnapshotPage> ReadRange(absl::string_view from,
+                                                  absl::string_view until,
+                                                  size_t limit) override;
   absl::Status Sync() override;
   void SetPassed(const std::vector<storage::LogPosition>& passed) override;
 

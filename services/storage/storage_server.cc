@@ -318,6 +318,7 @@ class Server : public StorageServer {
     double syncing = 0;
     double only_here = 0;
     double under_replicated = 0;
+    double set_aside = 0;
     for (size_t i = 0; i < node_.path_count(); ++i) {
       const ReplicationProgress progress =
           replication_->at(static_cast<uint8_t>(i))->Progress();
@@ -326,6 +327,7 @@ class Server : public StorageServer {
       under_replicated +=
           static_cast<double>(progress.under_replicated_changes);
       if (progress.syncing) ++syncing;
+      set_aside += static_cast<double>(progress.set_aside_changes);
       for (const PeerProgress& peer : progress.peers) {
         behind += static_cast<double>(peer.behind_changes);
         peers_behind += static_cast<double>(peer.lag.behind_changes);
@@ -339,6 +341,7 @@ class Server : public StorageServer {
     replication_syncing_->Set(syncing);
     replication_only_here_->Set(only_here);
     replication_under_replicated_->Set(under_replicated);
+    replication_set_aside_->Set(set_aside);
   }
 
   void AttachToTrackers() {
@@ -471,6 +474,10 @@ class Server : public StorageServer {
       "cairn_storage_replication_pulls",
       "Logs of other members that are being pulled. Less than members times "
       "store paths: somebody cannot be reached.");
+  Gauge* const replication_set_aside_ = registry_.AddGauge(
+      "cairn_storage_replication_set_aside_changes",
+      "Changes of other members that could not be applied here. They are tried "
+      "again by themselves; NodeService.GetState names them and says why.");
   std::vector<std::unique_ptr<StorePathMetrics>> path_metrics_;
   std::vector<uint64_t> refreshes_;
   std::atomic<bool> stopping_{false};                // New calls are refused.

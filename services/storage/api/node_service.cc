@@ -90,6 +90,35 @@ void ToProto(const Job& job, v1::Job* out) {
   }
 }
 
+// Whoever knows the name of a file on its path may read it: of the last part,
+// which has the tag, only the beginning is shown.
+std::string MaskName(absl::string_view name) {
+  constexpr size_t kShown = 16;
+  const size_t slash = name.rfind('/');
+  const size_t begin = slash == absl::string_view::npos ? 0 : slash + 1;
+  return absl::StrCat(name.substr(0, begin + kShown), "*");
+}
+
+void ToProto(const SetAsideInfo& info, v1::SetAsideChange* out) {
+  out->set_masked_name(MaskName(info.change.file.name));
+  if (!info.change.change.log.is_nil()) {
+    out->set_incarnation(info.change.change.log.incarnation.ToString());
+  }
+  out->set_sequence(info.change.change.sequence);
+  out->set_deleted(info.change.kind == ChangeKind::kDelete);
+  out->set_attempts(info.attempts);
+  if (!info.error.ok()) out->set_error(info.error.ToString());
+}
+
+void ToProto(const LogRange& log, v1::LogState* out) {
+  out->set_incarnation(log.log.incarnation.ToString());
+  out->set_epoch(log.log.epoch);
+  out->set_own(log.own);
+  out->set_cut_sequence(log.cut);
+  out->set_applied_sequence(log.applied);
+  out->set_synced_sequence(log.synced);
+}
+
 void ToProto(const ReplicationProgress& progress, v1::ReplicationState* out) {
   for (const PeerProgress& progress_of : progress.peers) {
     v1::PeerState* const peer = out->add_peers();
@@ -104,6 +133,8 @@ void ToProto(const ReplicationProgress& progress, v1::ReplicationState* out) {
     peer->set_peer_behind_changes(progress_of.lag.behind_changes);
     peer->set_peer_unsynced_changes(progress_of.lag.unsynced_changes);
     peer->set_peer_missing_contents(progress_of.lag.missing_contents);
+    peer->set_behind_seconds(absl::ToDoubleSeconds(progress_of.behind));
+    peer->set_needs_snapshot(progress_of.needs_snapshot);
   }
   out->set_applied_changes(progress.applied_changes);
   out->set_missing_contents(progress.missing_contents);
@@ -113,6 +144,18 @@ void ToProto(const ReplicationProgress& progress, v1::ReplicationState* out) {
   out->set_syncing(progress.syncing);
   out->set_changes_only_here(progress.changes_only_here);
   out->set_under_replicated_changes(progress.under_replicated_changes);
+  out->set_snapshot_files_total(progress.snapshot_files_total);
+  out->set_snapshot_bytes(progress.snapshot_bytes);
+  out->set_changes_per_second(progress.changes_per_second);
+  out->set_bytes_per_second(progress.bytes_per_second);
+  if (progress.time_left.has_value()) {
+    out->set_estimated_seconds_left(absl::ToDoubleSeconds(*progress.time_left));
+  }
+  out->set_set_aside_changes(progress.set_aside_changes);
+  for (const SetAsideInfo& info : progress.set_aside) {
+    ToProto(info, out->add_set_aside());
+  }
+  for (const LogRange& log : progress.logs) ToProto(log, out->add_logs());
 }
 
 // Runs `handler` on `background` and finishes the call with what it returns.

@@ -4,10 +4,20 @@
 
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
+#include "lib/base/log.h"
 #include "services/storage/core/replica_store.h"
+#include "services/storage/core/set_aside.h"
 
 namespace cairn {
 namespace storage {
+namespace {
+
+// Of the version's clock the upper 48 bits are the time.
+absl::Time TimeOf(const Version& version) {
+  return absl::FromUnixMillis(static_cast<int64_t>(version.clock >> 16));
+}
+
+}  // namespace
 
 LogPull::LogPull(std::shared_ptr<StorePath> path, MissingContents* missing,
                  Clock* clock, std::function<void()> wake)
@@ -48,6 +58,18 @@ uint64_t LogPull::applied() const {
   MutexLock lock(&mu_);
   return applied_;
 }
+uint64_t LogPull::bytes() const {
+  MutexLock lock(&mu_);
+  return bytes_;
+}
+absl::optional<absl::Duration> LogPull::age() const {
+  MutexLock lock(&mu_);
+  if (left_ == 0 || !made_.has_value() || !sent_.has_value()) {
+    return absl::nullopt;
+  }
+  const absl::Time there = *sent_ + (clock_->Monotonic() - sent_at_);
+  return std::max(there - *made_, absl::ZeroDuration());
+}
 bool LogPull::TakeAckWanted() {
   MutexLock lock(&mu_);
   return std::exchange(ack_wanted_, false);
@@ -59,9 +81,16 @@ void LogPull::OnBatch(SyncBatch batch) {
     MutexLock lock(&mu_);
     heard_ = clock_->Monotonic();
     if (!batch.logs.empty()) peer_logs_ = std::move(batch.logs);
+    if (batch.sent.has_value()) {
+      sent_ = batch.sent;
+      sent_at_ = heard_;
+    }
     if (!log_.has_value()) log_ = batch.log;
     introduced = introduced_;
-    if (!batch.changes.empty()) left_ = 1;
+    if (!batch.changes.empty()) {
+      left_ = 1;
+      made_ = TimeOf(batch.changes.front().file.version);
+    }
   }
   if (batch.changes.empty()) {
     stream_->Next();
@@ -79,21 +108,31 @@ void LogPull::OnBatch(SyncBatch batch) {
     Applied(
         ErrorWithReason(absl::StatusCode::kResourceExhausted,
                         ErrorReason::kOverloaded, "the disk's queue is full"),
-        false);
+        kNoChange);
   }
 }
 
 void LogPull::Introduce(SyncBatch batch) {
-  const std::vector<LogRange> known = path_->replica()->Logs();
-  const bool is_known = std::any_of(
-      known.begin(), known.end(),
-      [&batch](const LogRange& range) { return range.log == batch.log; });
-  if (!is_known) {
-    LogRange range;
-    range.log = batch.log;
+  bool is_known = false;
+  LogRange mine;
+  for (const LogRange& range : path_->replica()->Logs()) {
+    if (range.log != batch.log) continue;
+    is_known = true;
+    mine = range;
+  }
+  LogRange range;
+  range.log = batch.log;
+  for (const LogRange& theirs : peer_logs()) {
+    // What the peer may have lost comes from there as if it were passed.
+    if (theirs.log == batch.log && theirs.unsure > mine.applied &&
+        theirs.unsure > mine.unsure) {
+      range.unsure = theirs.unsure;
+    }
+  }
+  if (!is_known || range.unsure > 0) {
     const absl::Status set = path_->replica()->SetLogs({range});
     if (!set.ok()) {
-      Applied(set, false);
+      Applied(set, kNoChange);
       return;
     }
   }
@@ -105,48 +144,84 @@ void LogPull::Introduce(SyncBatch batch) {
 }
 
 void LogPull::Apply(SyncBatch batch) {
+  if (batch.sync_wanted) batch.changes.back().synced = true;
+  batch_ack_wanted_ = batch.ack_wanted || batch.sync_wanted;
+  changes_ = std::move(batch.changes);
+  ApplyFrom(0);
+}
+
+void LogPull::ApplyFrom(size_t begin) {
   {
     MutexLock lock(&mu_);
-    left_ += batch.changes.size();
+    left_ += changes_.size() - begin;
   }
-  if (batch.sync_wanted) batch.changes.back().synced = true;
-  const bool ack_wanted = batch.ack_wanted || batch.sync_wanted;
-  for (ReplicatedChange& change : batch.changes) {
+  // The last answer may let the batch go, and this with it: but not before the
+  // one below.
+  for (size_t i = begin; i < changes_.size(); ++i) {
+    const ReplicatedChange& change = changes_[i];
     if (change.kind == ChangeKind::kPut && !change.passed &&
         !change.content.has_value()) {
       missing_->Add(change.file.name, change.change);
     }
-    path_->replica()->Apply(std::move(change),
-                            [this, ack_wanted](absl::StatusOr<Committed> done) {
-                              Applied(done.status(), ack_wanted);
-                            });
+    path_->replica()->Apply(change, [this, i](absl::StatusOr<Committed> done) {
+      Applied(done.status(), i);
+    });
   }
-  Applied(absl::OkStatus(), ack_wanted);
+  Applied(absl::OkStatus(), kNoChange);
 }
 
-void LogPull::Applied(const absl::Status& status, bool ack_wanted) {
+void LogPull::Applied(const absl::Status& status, size_t index) {
   absl::Status failed;
   bool over = false;
+  bool ack_wanted = false;
+  absl::optional<size_t> bad;
+  absl::Status bad_error;
+  std::vector<ReplicatedChange> applied;  // Let go without the lock.
   // This may be destroyed as soon as it has ended.
   std::shared_ptr<PeerStream> stream;
   std::function<void()> wake;
   {
     MutexLock lock(&mu_);
-    failed_.Update(status);
-    if (status.ok()) ++applied_;
+    if (status.ok()) {
+      if (index != kNoChange) {
+        ++applied_;
+        const ReplicatedChange& change = changes_[index];
+        if (change.content.has_value()) bytes_ += change.content->size();
+      }
+    } else if (index != kNoChange && !bad_.has_value() &&
+               IsOfOneChange(status)) {
+      bad_ = index;
+      bad_error_ = status;
+    } else if (!bad_.has_value() ||
+               ReasonOf(status) != ErrorReason::kOutOfOrder) {
+      failed_.Update(status);  // Those behind a bad one are out of order.
+    }
     if (left_ > 1) {
       --left_;
       return;
     }
-    left_ = 0;
     failed = failed_;
-    stream = stream_;
-    wake = wake_;
-    if (ack_wanted) ack_wanted_ = true;
-    if (stream_ended_) {
-      ended_ = failed_;
-      over = true;
+    bad = std::exchange(bad_, absl::nullopt);
+    bad_error = bad_error_;
+    if (bad.has_value() && failed.ok()) {
+      left_ = 1;  // For the one that is set aside.
+    } else {
+      bad.reset();
+      left_ = 0;
+      applied.swap(changes_);
+      stream = stream_;
+      wake = wake_;
+      ack_wanted = batch_ack_wanted_;
+      if (ack_wanted) ack_wanted_ = true;
+      if (stream_ended_) {
+        ended_ = failed_;
+        over = true;
+      }
     }
+  }
+  if (bad.has_value()) {
+    SetAside(*bad, bad_error);
+    return;
   }
   if (over || ack_wanted) wake();
   if (over) return;
@@ -155,6 +230,26 @@ void LogPull::Applied(const absl::Status& status, bool ack_wanted) {
   } else {
     stream->Cancel();
   }
+}
+
+void LogPull::SetAside(size_t index, const absl::Status& error) {
+  ReplicatedChange change = changes_[index];
+  CAIRN_LOG(kWarning, "replication",
+            "change cannot be applied and is set aside log={} change={} "
+            "error=\"{}\"",
+            change.change.log.ToString(), change.change.sequence, error);
+  missing_->Remove(change.file.name, change.change);
+  change.set_aside = true;
+  change.content.reset();
+  path_->replica()->Apply(std::move(change),
+                          [this, index](absl::StatusOr<Committed> done) {
+                            if (!done.ok()) {
+                              // Not of this change any more, whatever it says.
+                              Applied(done.status(), kNoChange);
+                              return;
+                            }
+                            ApplyFrom(index + 1);
+                          });
 }
 
 void LogPull::OnEnd(const absl::Status& status) {

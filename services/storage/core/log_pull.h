@@ -2,7 +2,8 @@
 // the path apply it, a batch after the other.
 //
 //   OnBatch ─▶ Apply × n (group commits) ─▶ all applied ─▶ Next ─▶ OnBatch …
-//                                     └─ one refused ─▶ Cancel ─▶ OnEnd
+//                │                  └─ the path refuses ─▶ Cancel ─▶ OnEnd
+//                └─ one cannot be applied ─▶ set it aside, go on behind it
 //
 // The position is the path's: whoever pulls again after an error asks for what
 // follows on what is applied. Thread-safe.
@@ -34,6 +35,8 @@ namespace storage {
 
 class LogPull : public SyncListener {
  public:
+  static constexpr size_t kNoChange = static_cast<size_t>(-1);
+
   // `missing` learns of every file that comes without its content, before it is
   // applied. `wake` is called when somebody waits for an acknowledgement and
   // when the stream has ended; on any thread, must not block. Both are borrowed
@@ -62,8 +65,13 @@ class LogPull : public SyncListener {
   // When something came last, Clock::Monotonic().
   absl::Duration heard() const ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Changes that were applied.
+  // Changes that were applied, and bytes of content that came with them.
   uint64_t applied() const ABSL_LOCKS_EXCLUDED(mu_);
+  uint64_t bytes() const ABSL_LOCKS_EXCLUDED(mu_);
+
+  // How old the change is that is being applied, by the clock of whoever took
+  // it; nullopt if none is, or that is not known.
+  absl::optional<absl::Duration> age() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // Whether an acknowledgement is wanted since the last call.
   bool TakeAckWanted() ABSL_LOCKS_EXCLUDED(mu_);
@@ -72,12 +80,21 @@ class LogPull : public SyncListener {
   void OnEnd(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  // The log is not known here yet: says so to the path first. Blocks.
+  // The log may not be known here yet, or the peer may have lost some of it:
+  // says so to the path first. Blocks.
   void Introduce(SyncBatch batch);
   void Apply(SyncBatch batch);
 
-  // One of the batch is done; the last one goes on.
-  void Applied(const absl::Status& status, bool ack_wanted)
+  // Applies the changes of the batch from there on.
+  void ApplyFrom(size_t begin) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // One of the batch is done; the last one goes on. `index`: in the batch, or
+  // kNoChange.
+  void Applied(const absl::Status& status, size_t index)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // It cannot be applied: has its place taken, and goes on behind it.
+  void SetAside(size_t index, const absl::Status& error)
       ABSL_LOCKS_EXCLUDED(mu_);
 
   const std::shared_ptr<StorePath> path_;
@@ -93,8 +110,20 @@ class LogPull : public SyncListener {
   absl::Duration heard_ ABSL_GUARDED_BY(mu_);
   uint64_t applied_ ABSL_GUARDED_BY(mu_) = 0;
   bool ack_wanted_ ABSL_GUARDED_BY(mu_) = false;
+
+  // The batch that is applied; fixed while `left_` is not 0. It is kept until
+  // then: behind a change that cannot be applied the others are refused, too.
+  std::vector<ReplicatedChange> changes_;
+  bool batch_ack_wanted_ = false;
+
   size_t left_ ABSL_GUARDED_BY(mu_) = 0;  // Of the batch, and 1 while it is
                                           // handed over.
+  absl::optional<size_t> bad_ ABSL_GUARDED_BY(mu_);  // Cannot be applied.
+  absl::Status bad_error_ ABSL_GUARDED_BY(mu_);
+  uint64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::optional<absl::Time> sent_ ABSL_GUARDED_BY(mu_);  // The peer's clock,
+  absl::Duration sent_at_ ABSL_GUARDED_BY(mu_);           // and when it came.
+  absl::optional<absl::Time> made_ ABSL_GUARDED_BY(mu_);  // Of the batch.
   absl::Status failed_ ABSL_GUARDED_BY(mu_);
   bool stream_ended_ ABSL_GUARDED_BY(mu_) = false;
   absl::optional<absl::Status> ended_ ABSL_GUARDED_BY(mu_);

@@ -1,5 +1,7 @@
 #include "services/storage/core/log_sender.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -29,6 +31,7 @@ LogSender::~LogSender() { CAIRN_CHECK(!started_); }
 
 void LogSender::Start() {
   started_ = true;
+  replicator_->waits()->Heard(caller_);
   if (own_) replicator_->AddTail(this);
 }
 
@@ -63,7 +66,10 @@ absl::StatusOr<absl::optional<SyncBatch>> LogSender::Next() {
   } else {
     sent_ = batch.changes.back().change.sequence;
   }
-  if (heartbeat_.exchange(false)) batch.logs = path_->replica()->Logs();
+  if (heartbeat_.exchange(false)) {
+    batch.sent = replicator_->WallNow();
+    batch.logs = path_->replica()->Logs();
+  }
   if (batch.changes.empty() && batch.logs.empty()) {
     return absl::optional<SyncBatch>();
   }
@@ -80,6 +86,8 @@ absl::StatusOr<SnapshotBatch> SnapshotSender::Next() {
     begun_ = true;
     CAIRN_ASSIGN_OR_RETURN(logs_, path_->replica()->BeginSnapshot());
     batch.logs = logs_;
+    batch.files_total =
+        static_cast<uint64_t>(std::max<int64_t>(path_->Status().files, 0));
   }
   CAIRN_ASSIGN_OR_RETURN(SnapshotChanges page,
                          ReadSnapshotChanges(path_.get(), next_, limits_));

@@ -21,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/cord.h"
+#include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "lib/base/uuid.h"
 #include "services/storage/core/file_info.h"
@@ -50,6 +51,9 @@ struct SyncBatch {
   // How far the sender has logs; empty if it does not say.
   std::vector<LogRange> logs;
 
+  // What the sender's clock says; unset if it does not say. With `logs`.
+  absl::optional<absl::Time> sent;
+
   // Somebody there waits for the acknowledgement of these; or of them synced.
   bool ack_wanted = false;
   bool sync_wanted = false;
@@ -57,7 +61,8 @@ struct SyncBatch {
 
 // A part of a snapshot.
 struct SnapshotBatch {
-  std::vector<LogRange> logs;  // In the first: where it began.
+  std::vector<LogRange> logs;  // In the first: where it began,
+  uint64_t files_total = 0;    // and files of the sender.
   std::vector<ReplicatedChange> changes;
   std::string next;
   bool end = false;

@@ -104,6 +104,7 @@ void ReplicaWaits::OnAck(const Uuid& member,
   {
     MutexLock lock(&mu_);
     Member& known = members_[member];
+    known.heard = now_;
     if (IsOvertaken(known, acknowledgement)) return;
     for (const LogRange& said : acknowledgement.logs) {
       if (!said.own || said.log == known.own_log) continue;
@@ -177,6 +178,10 @@ void ReplicaWaits::Expire(absl::Duration now) {
   std::vector<Answer> answers;
   {
     MutexLock lock(&mu_);
+    now_ = now;
+    for (auto& [uuid, member] : members_) {
+      if (!member.heard.has_value()) member.heard = now;
+    }
     for (auto wait = waits_.begin(); wait != waits_.end();) {
       if (wait->deadline > now) {
         ++wait;
@@ -224,6 +229,33 @@ std::vector<LogPosition> ReplicaWaits::HeldByAll(
     held.push_back({log.log, least});
   }
   return held;
+}
+
+std::vector<LogPosition> ReplicaWaits::HeldByPresent(
+    const std::vector<LogRange>& logs, absl::Duration away_after) const {
+  std::vector<LogPosition> held;
+  MutexLock lock(&mu_);
+  for (const LogRange& log : logs) {
+    uint64_t least = log.synced;
+    for (const auto& [uuid, member] : members_) {
+      const bool away = member.following.empty() && now_.has_value() &&
+                        member.heard.has_value() &&
+                        *now_ - *member.heard >= away_after;
+      if (away) continue;
+      const auto theirs = member.logs.find(log.log);
+      least =
+          std::min(least, theirs == member.logs.end() ? uint64_t{0}
+                                                      : theirs->second.synced);
+    }
+    held.push_back({log.log, least});
+  }
+  return held;
+}
+
+void ReplicaWaits::Heard(const Uuid& member) {
+  MutexLock lock(&mu_);
+  const auto it = members_.find(member);
+  if (it != members_.end()) it->second.heard = now_;
 }
 
 size_t ReplicaWaits::waiting() const {

@@ -20,6 +20,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
 #include "services/storage/core/peer_transport.h"
@@ -89,8 +90,17 @@ class ReplicaWaits {
   // Answers everybody with what there is; later calls are answered at once.
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The member is there: it asks for something.
+  void Heard(const Uuid& member) ABSL_LOCKS_EXCLUDED(mu_);
+
   // What every member of SetMembers() has durably of these logs.
   std::vector<LogPosition> HeldByAll(const std::vector<LogRange>& logs) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // What those of them have that were heard of within `away_after`, or that are
+  // expected for less than that.
+  std::vector<LogPosition> HeldByPresent(const std::vector<LogRange>& logs,
+                                         absl::Duration away_after) const
       ABSL_LOCKS_EXCLUDED(mu_);
 
   size_t waiting() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -107,6 +117,10 @@ class ReplicaWaits {
     LogId own_log;                    // Of its path, as it said last.
     std::map<LogId, LogRange> logs;
     std::vector<LogPosition> missing;
+
+    // When it was heard of last, or is expected since; unset until there is a
+    // time.
+    absl::optional<absl::Duration> heard;
 
     bool Has(const LogPosition& change, Durability level) const;
   };
@@ -138,6 +152,8 @@ class ReplicaWaits {
   mutable Mutex mu_;
   std::map<Uuid, Member> members_ ABSL_GUARDED_BY(mu_);
   std::list<Wait> waits_ ABSL_GUARDED_BY(mu_);
+  absl::optional<absl::Duration> now_
+      ABSL_GUARDED_BY(mu_);  // As Expire() said.
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
 };
 

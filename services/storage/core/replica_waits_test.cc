@@ -168,6 +168,37 @@ TEST_F(ReplicaWaitsTest, WhoKeptSomebodyWaitingIsNotAwaitedUntilItCatchesUp) {
   EXPECT_EQ(waits_.up(), 2u);
 }
 
+TEST_F(ReplicaWaitsTest, WhoIsAwayForLongIsNotAmongThePresent) {
+  constexpr absl::Duration kAway = absl::Minutes(10);
+  LogRange own;
+  own.log = log_;
+  own.applied = 9;
+  own.synced = 8;
+  const auto held = [&] { return waits_.HeldByPresent({own}, kAway); };
+  // Before there is a time, and for a while, everybody is expected.
+  EXPECT_THAT(held(), ElementsAre(LogPosition{log_, 0}));
+  absl::Duration now = absl::Hours(1000);
+  waits_.Expire(now);
+  waits_.OnAck(a_, Said(9, 7));
+  EXPECT_THAT(held(), ElementsAre(LogPosition{log_, 0}));
+  now += kAway - absl::Seconds(1);
+  waits_.Expire(now);
+  waits_.Heard(a_);
+  EXPECT_THAT(held(), ElementsAre(LogPosition{log_, 0}));
+  now += absl::Seconds(1);
+  waits_.Expire(now);
+  EXPECT_THAT(held(), ElementsAre(LogPosition{log_, 7}));
+  EXPECT_THAT(waits_.HeldByAll({own}), ElementsAre(LogPosition{log_, 0}));
+  // One that asks, or follows, is there, however little it says.
+  waits_.Heard(b_);
+  EXPECT_THAT(held(), ElementsAre(LogPosition{log_, 0}));
+  now += 2 * kAway;
+  waits_.Expire(now);
+  EXPECT_THAT(held(), ElementsAre(LogPosition{log_, 8}));  // Nobody is.
+  waits_.SetFollowing(b_, &stream_, true);
+  EXPECT_THAT(held(), ElementsAre(LogPosition{log_, 0}));
+}
+
 TEST_F(ReplicaWaitsTest, WhatIsHeldByAllIsWhatTheSlowestHasSynced) {
   LogRange own;
   own.log = log_;

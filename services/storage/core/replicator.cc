@@ -1,6 +1,7 @@
 #include "services/storage/core/replicator.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,21 @@
 namespace cairn {
 namespace storage {
 namespace {
+
+// How far a peer was at how many times at most: enough to say how old the
+// oldest change is that has not come.
+constexpr size_t kBehindMarksMax = 64;
+
+// Rates are means over some seconds, the last ones counting most; those of a
+// path that was not looked at for long begin anew.
+constexpr absl::Duration kMeasureInterval = absl::Milliseconds(500);
+constexpr absl::Duration kMeasureForgotten = absl::Minutes(1);
+constexpr double kMeasureSeconds = 10;
+
+// Below this many changes a second nothing is said of the time left.
+constexpr double kRateKnown = 0.1;
+
+constexpr size_t kSetAsideShown = 100;
 
 // Missing contents that are looked at when a path is attached.
 constexpr size_t kMissingPage = 1024;
@@ -71,7 +87,8 @@ Replicator::Replicator(const ReplicatorOptions& options,
       find_path_(std::move(path)),
       transport_(transport),
       clock_(clock),
-      wake_(std::move(wake)) {}
+      wake_(std::move(wake)),
+      retries_(options.retry_shortest, options.retry_longest) {}
 
 Replicator::~Replicator() {
   CAIRN_CHECK(!StreamsOpen());
@@ -170,6 +187,8 @@ void Replicator::DetachPath() {
   if (path_ == nullptr) return;
   path_->replica()->SetLogObserver(nullptr);
   fetches_.clear();
+  retries_.Clear();
+  snapshot_cursor_ = SnapshotPull::Cursor();
   path_.reset();
 }
 
@@ -224,6 +243,7 @@ void Replicator::Tick() {
   StartOtherPulls(now);
   RunSnapshot(now);
   RunFetches(now);
+  RunRetries(now);
   SyncNowAndThen(now);
   SendAcks(now);
   SetPassed(now);
@@ -242,6 +262,7 @@ void Replicator::ReapEnded(absl::Duration now) {
       if (ended.has_value()) {
         if (state.pull->applied() > 0) state.backoff = Backoff();
         applied_before_ += state.pull->applied();
+        bytes_before_ += state.pull->bytes();
         state.pull.reset();
         state.backoff.Failed(now, options_);
         // It may have been restarted, and know nothing of what it was told.
@@ -272,6 +293,7 @@ void Replicator::ReapEnded(absl::Duration now) {
     LogPull* const pull = it->second.get();
     if (pull->ended().has_value()) {
       applied_before_ += pull->applied();
+      bytes_before_ += pull->bytes();
       it = other_pulls_.erase(it);
       continue;
     }
@@ -285,9 +307,14 @@ void Replicator::ReapEnded(absl::Duration now) {
       snapshot_cursor_ = snapshot_->cursor();
       snapshot_.reset();
       if (ended->ok()) {
-        CAIRN_LOG(kInfo, "replication", "snapshot applied path={} files={}",
-                  options_.store_path, snapshot_cursor_.files);
+        CAIRN_LOG(kInfo, "replication",
+                  "snapshot applied path={} files={} removed={}",
+                  options_.store_path, snapshot_cursor_.files,
+                  snapshot_cursor_.removed);
+        snapshot_changes_ += snapshot_cursor_.changes;
+        bytes_before_ += snapshot_cursor_.bytes;
         snapshot_cursor_ = SnapshotPull::Cursor();
+        snapshot_peer_ = Uuid();
         snapshot_backoff_ = Backoff();
         for (auto& [uuid, peer] : peers_) {
           peer.needs_snapshot = false;
@@ -499,6 +526,11 @@ void Replicator::SendAcks(absl::Duration now) {
   Acknowledgement ack;
   ack.logs = path_->replica()->Logs();
   ack.missing = missing_->Changes();
+  for (const ReplicatedChange& change : path_->replica()->ListSetAside()) {
+    if (!change.change.log.is_nil()) ack.missing.push_back(change.change);
+  }
+  const bool refresh = now >= refresh_due_;
+  if (refresh) refresh_due_ = now + options_.ack_refresh;
   for (auto& [uuid, state] : peers_) {
     if (!state.current || state.ack_in_flight->load()) continue;
     // A peer that cannot be reached is not asked twice over.
@@ -506,7 +538,7 @@ void Replicator::SendAcks(absl::Duration now) {
     if (state.ack_lost->exchange(false)) state.acknowledged.clear();
     const bool wanted = state.pull->TakeAckWanted();
     if (!wanted && now < state.ack_due) continue;
-    if (SaysTheSame(state.acknowledged, ack.logs) &&
+    if (!refresh && SaysTheSame(state.acknowledged, ack.logs) &&
         state.acknowledged_missing == ack.missing.size()) {
       continue;
     }
@@ -535,6 +567,9 @@ void Replicator::SetPassed(absl::Duration now) {
   // Who has not heard of the other members keeps everything for them.
   path_->replica()->SetPassed(known ? waits_.HeldByAll(logs_)
                                     : std::vector<LogPosition>());
+  if (!known) return;
+  path_->replica()->SetHeldByPresent(
+      waits_.HeldByPresent(logs_, options_.away_after));
 }
 
 // Missing contents that nobody could give so far, though they were asked.
@@ -545,13 +580,76 @@ size_t Replicator::FetchedInVain() const {
       }));
 }
 
+void Replicator::RunRetries(absl::Duration now) {
+  if (now < retries_due_) return;
+  retries_due_ = now + options_.retry_shortest;
+  retries_.Tick(now, path_.get(), missing_);
+}
+
+void Replicator::BehindSince::Heard(const LogRange& theirs, uint64_t applied,
+                                    absl::Duration now) {
+  std::vector<Mark>& marks = marks_[theirs.log];
+  while (!marks.empty() && marks.front().sequence <= applied) {
+    marks.erase(marks.begin());
+  }
+  if (theirs.applied <= applied ||
+      (!marks.empty() && marks.back().sequence >= theirs.applied)) {
+    return;
+  }
+  // The last one may be moved: what is behind it is younger than it says.
+  if (marks.size() == kBehindMarksMax) {
+    marks.back().sequence = theirs.applied;
+  } else {
+    marks.push_back({theirs.applied, now});
+  }
+}
+
+absl::optional<absl::Duration> Replicator::BehindSince::since() const {
+  absl::optional<absl::Duration> oldest;
+  for (const auto& [log, marks] : marks_) {
+    if (marks.empty()) continue;
+    if (!oldest.has_value() || marks.front().at < *oldest) {
+      oldest = marks.front().at;
+    }
+  }
+  return oldest;
+}
+
+void Replicator::Measure(uint64_t changes, uint64_t bytes, absl::Duration now) {
+  const absl::Duration passed = now - measured_at_;
+  if (passed < kMeasureInterval) return;
+  if (passed < kMeasureForgotten) {
+    const double seconds = absl::ToDoubleSeconds(passed);
+    const double weight = 1 - std::exp(-seconds / kMeasureSeconds);
+    const auto rate = [seconds](uint64_t after, uint64_t before) {
+      return after > before ? static_cast<double>(after - before) / seconds : 0;
+    };
+    changes_per_second_ +=
+        weight * (rate(changes, measured_changes_) - changes_per_second_);
+    bytes_per_second_ +=
+        weight * (rate(bytes, measured_bytes_) - bytes_per_second_);
+  }
+  measured_at_ = now;
+  measured_changes_ = changes;
+  measured_bytes_ = bytes;
+}
+
 void Replicator::Publish(absl::Duration now) {
   ReplicationProgress progress;
   progress.applied_changes = applied_before_;
   progress.missing_contents = missing_->size();
+  uint64_t changes = snapshot_changes_;
+  uint64_t bytes = bytes_before_;
+  SnapshotPull::Cursor snapshot = snapshot_cursor_;
+  if (snapshot_ != nullptr) snapshot = snapshot_->cursor();
+  changes += snapshot.changes;
+  bytes += snapshot.bytes;
   progress.snapshot_running = snapshot_ != nullptr;
-  progress.snapshot_files =
-      snapshot_ != nullptr ? snapshot_->cursor().files : 0;
+  if (snapshot_ != nullptr) {
+    progress.snapshot_files = snapshot.files;
+    progress.snapshot_files_total = snapshot.files_total;
+    progress.snapshot_bytes = snapshot.bytes;
+  }
   const LogRange own = logs_.front();
   bool at_every_end = true;
   CatchUpView view;
@@ -560,19 +658,33 @@ void Replicator::Publish(absl::Duration now) {
   const size_t missing = missing_->size();
   view.missing_contents = missing - std::min(missing, FetchedInVain());
   std::vector<uint64_t> lags;
-  for (const auto& [uuid, state] : peers_) {
+  std::map<LogId, uint64_t> behind;
+  for (auto& [uuid, state] : peers_) {
     if (!state.current) continue;
     PeerProgress peer;
     peer.peer = state.peer;
     peer.pulling = state.pull != nullptr;
     peer.last_error = state.last_error;
+    peer.needs_snapshot = state.needs_snapshot;
+    absl::optional<absl::Duration> age;
     if (state.pull != nullptr) {
       progress.applied_changes += state.pull->applied();
+      bytes += state.pull->bytes();
+      age = state.pull->age();
     }
     for (const LogRange& theirs : state.logs) {
-      if (theirs.log != own.log) {
-        peer.behind_changes += Missed(theirs, RangeOf(theirs.log));
-      }
+      if (theirs.log == own.log) continue;
+      const uint64_t mine = RangeOf(theirs.log).applied;
+      const uint64_t missed = theirs.applied > mine ? theirs.applied - mine : 0;
+      peer.behind_changes += missed;
+      uint64_t& most = behind[theirs.log];
+      most = std::max(most, missed);
+      state.behind.Heard(theirs, mine, now);
+    }
+    if (peer.behind_changes > 0) {
+      const absl::optional<absl::Duration> since = state.behind.since();
+      if (since.has_value()) peer.behind = now - *since;
+      if (age.has_value()) peer.behind = std::max(peer.behind, *age);
     }
     peer.lag = waits_.LagOf(uuid, own.log.incarnation, logs_);
     lags.push_back(peer.lag.behind_changes + peer.lag.missing_contents);
@@ -587,6 +699,28 @@ void Replicator::Publish(absl::Duration now) {
     }
     progress.peers.push_back(std::move(peer));
   }
+  for (const auto& [log, pull] : other_pulls_) {
+    progress.applied_changes += pull->applied();
+    bytes += pull->bytes();
+  }
+  Measure(changes + progress.applied_changes, bytes, now);
+  progress.changes_per_second = changes_per_second_;
+  progress.bytes_per_second = bytes_per_second_;
+  uint64_t left = 0;
+  if (snapshot_ != nullptr) {
+    left = snapshot.files_total > snapshot.files
+               ? snapshot.files_total - snapshot.files
+               : 0;
+  } else {
+    for (const auto& [log, missed] : behind) left += missed;
+  }
+  if (left > 0 && changes_per_second_ >= kRateKnown) {
+    progress.time_left =
+        absl::Seconds(static_cast<double>(left) / changes_per_second_);
+  }
+  progress.set_aside_changes = retries_.size();
+  progress.set_aside = retries_.List(kSetAsideShown);
+  progress.logs = logs_;
   caught_up_ = caught_up_ || (at_every_end && snapshot_ == nullptr);
   progress.caught_up = caught_up_;
   if (!lags.empty()) {

@@ -41,6 +41,7 @@
 #include "services/storage/core/replica_log.h"
 #include "services/storage/core/replica_store.h"
 #include "services/storage/core/replica_waits.h"
+#include "services/storage/core/set_aside.h"
 #include "services/storage/core/snapshot_pull.h"
 #include "services/storage/core/store_path.h"
 
@@ -70,6 +71,17 @@ struct ReplicatorOptions {
 
   // Contents that are fetched at once.
   size_t fetches_max = 4;
+
+  // How often acknowledgements are repeated that say nothing new.
+  absl::Duration ack_refresh = absl::Seconds(30);
+
+  // A member that was not heard of for so long is away: entries of logs that
+  // are very old are not kept for it.
+  absl::Duration away_after = absl::Minutes(10);
+
+  // Waits between attempts for a change that was set aside.
+  absl::Duration retry_shortest = absl::Seconds(1);
+  absl::Duration retry_longest = absl::Minutes(5);
 };
 
 // A stream of a log to a peer. Woken on any thread; must not block.
@@ -90,6 +102,8 @@ struct PeerProgress {
   bool pulling = false;         // A stream of its own log is open.
   absl::Status last_error;      // OK if none since it was opened.
   uint64_t behind_changes = 0;  // Of all logs that the peer has.
+  absl::Duration behind;        // Age of the oldest of them; 0 if none.
+  bool needs_snapshot = false;  // Its logs do not reach back far enough.
   MemberLag lag;                // The peer's, of what this path took.
 };
 
@@ -99,6 +113,17 @@ struct ReplicationProgress {
   size_t missing_contents = 0;
   bool snapshot_running = false;
   uint64_t snapshot_files = 0;
+  uint64_t snapshot_files_total = 0;
+  uint64_t snapshot_bytes = 0;
+  double changes_per_second = 0;  // Lately, of logs and snapshots.
+  double bytes_per_second = 0;    // Of content that came with them.
+
+  // Until the end of the snapshot, or else of the logs; nullopt if there is
+  // nothing to do or the rate is not known.
+  absl::optional<absl::Duration> time_left;
+  size_t set_aside_changes = 0;
+  std::vector<SetAsideInfo> set_aside;  // Some of them.
+  std::vector<LogRange> logs;           // Of this path.
   bool caught_up = false;  // Was at the end of every peer's log since it began.
   bool syncing = true;     // See catch_up.h.
 
@@ -164,6 +189,9 @@ class Replicator : public LogObserver {
   // SetPeers() was called: who is not among them is no member.
   bool peers_known() const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What the node's clock says: for people, and for nothing else.
+  absl::Time WallNow() const { return clock_->Now(); }
+
   ReplicationProgress Progress() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // LogObserver.
@@ -175,6 +203,21 @@ class Replicator : public LogObserver {
     absl::Duration next = absl::ZeroDuration();  // Clock::Monotonic().
     absl::Duration wait = absl::ZeroDuration();
     void Failed(absl::Duration now, const ReplicatorOptions& options);
+  };
+
+  // Since when there are changes that are not applied here, of all logs of a
+  // peer; as it said in heartbeats.
+  class BehindSince {
+   public:
+    void Heard(const LogRange& theirs, uint64_t applied, absl::Duration now);
+    absl::optional<absl::Duration> since() const;
+
+   private:
+    struct Mark {
+      uint64_t sequence = 0;  // It had so many then.
+      absl::Duration at;
+    };
+    std::map<LogId, std::vector<Mark>> marks_;
   };
 
   struct PeerState {
@@ -192,6 +235,7 @@ class Replicator : public LogObserver {
         std::make_shared<std::atomic<bool>>(false);
     bool needs_snapshot = false;
     std::vector<LogRange> logs;  // How far it has them.
+    BehindSince behind;
   };
 
   struct Fetching {
@@ -217,6 +261,8 @@ class Replicator : public LogObserver {
   void SyncNowAndThen(absl::Duration now);
   void SetPassed(absl::Duration now);
   void Heartbeat(absl::Duration now) ABSL_LOCKS_EXCLUDED(tails_mu_);
+  void RunRetries(absl::Duration now);
+  void Measure(uint64_t changes, uint64_t bytes, absl::Duration now);
   void Publish(absl::Duration now) ABSL_LOCKS_EXCLUDED(mu_);
   size_t FetchedInVain() const;
   LogRange RangeOf(const LogId& id) const;
@@ -247,7 +293,19 @@ class Replicator : public LogObserver {
       std::make_shared<std::atomic<bool>>(false);
   absl::Duration passed_due_ = -absl::InfiniteDuration();
   absl::Duration heartbeat_due_ = -absl::InfiniteDuration();
-  uint64_t applied_before_ = 0;  // By pulls that are gone.
+  uint64_t applied_before_ = 0;    // By pulls that are gone.
+  uint64_t bytes_before_ = 0;      // The same.
+  uint64_t snapshot_changes_ = 0;  // By snapshots that are gone.
+  SetAsideRetries retries_;
+  absl::Duration retries_due_ = -absl::InfiniteDuration();
+  absl::Duration refresh_due_ = -absl::InfiniteDuration();
+
+  // What was applied, measured now and then.
+  absl::Duration measured_at_ = -absl::InfiniteDuration();
+  uint64_t measured_changes_ = 0;
+  uint64_t measured_bytes_ = 0;
+  double changes_per_second_ = 0;
+  double bytes_per_second_ = 0;
   bool stopping_ = false;
   bool caught_up_ = false;
   CatchUp catch_up_;

@@ -5,12 +5,22 @@
 
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
+#include "lib/base/log.h"
 #include "lib/base/status_macros.h"
 #include "services/storage/core/replica_store.h"
+#include "services/storage/core/set_aside.h"
 
 namespace cairn {
 namespace storage {
 namespace {
+
+// Names here that are compared with a page in one go.
+constexpr size_t kReconciledAtOnce = 512;
+
+absl::Status QueueFull() {
+  return ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                         ErrorReason::kOverloaded, "the disk's queue is full");
+}
 
 // The least of both: a log that one of them does not name was not there.
 std::vector<LogRange> LeastOf(const std::vector<LogRange>& a,
@@ -21,6 +31,7 @@ std::vector<LogRange> LeastOf(const std::vector<LogRange>& a,
       if (mine.log != theirs.log) continue;
       LogRange range = mine;
       range.applied = std::min(mine.applied, theirs.applied);
+      range.unsure = std::max(mine.unsure, theirs.unsure);
       least.push_back(range);
     }
   }
@@ -59,7 +70,7 @@ SnapshotPull::Cursor SnapshotPull::cursor() const {
 }
 absl::Duration SnapshotPull::heard() const {
   MutexLock lock(&mu_);
-  return heard_;
+  return left_ > 0 ? clock_->Monotonic() : heard_;
 }
 
 void SnapshotPull::OnBatch(SnapshotBatch batch) {
@@ -71,22 +82,26 @@ void SnapshotPull::OnBatch(SnapshotBatch batch) {
   }
   const bool queued = path_->io()->TrySubmit(
       [this, moved = std::move(batch)]() mutable { Take(std::move(moved)); });
-  if (!queued) {
-    Applied(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                            ErrorReason::kOverloaded,
-                            "the disk's queue is full"));
+  if (!queued) Failed(QueueFull());
+}
+
+void SnapshotPull::OnPool(void (SnapshotPull::*work)()) {
+  if (!path_->io()->TrySubmit([this, work] { (this->*work)(); })) {
+    Failed(QueueFull());
   }
 }
 
 // The logs must be known before a file says which of its changes made it; their
 // positions come at the end.
 absl::Status SnapshotPull::Begin(const SnapshotBatch& batch) {
+  if (begun_) return absl::OkStatus();
+  begun_ = true;
+  sender_logs_ = batch.logs;
   {
     MutexLock lock(&mu_);
-    if (begun_) return absl::OkStatus();
-    begun_ = true;
     cursor_.logs =
         cursor_.next.empty() ? batch.logs : LeastOf(cursor_.logs, batch.logs);
+    cursor_.files_total = batch.files_total;
   }
   std::vector<LogRange> heard_of;
   for (const LogRange& log : batch.logs) {
@@ -94,57 +109,159 @@ absl::Status SnapshotPull::Begin(const SnapshotBatch& batch) {
     range.log = log.log;
     heard_of.push_back(range);
   }
-  return path_->replica()->SetLogs(heard_of);
+  CAIRN_RETURN_IF_ERROR(path_->replica()->SetLogs(heard_of));
+  // What is here is compared with the pages as a snapshot, too.
+  return path_->replica()->BeginSnapshot().status();
 }
 
 void SnapshotPull::Take(SnapshotBatch batch) {
   const absl::Status begun = Begin(batch);
   if (!begun.ok()) {
-    Applied(begun);
+    Failed(begun);
     return;
   }
-  {
-    MutexLock lock(&mu_);
-    next_ = batch.next;
-    batch_files_ = batch.changes.size();
-    left_ += batch.changes.size();
-  }
-  for (ReplicatedChange& change : batch.changes) {
+  Cursor counts;
+  names_.clear();
+  for (const ReplicatedChange& change : batch.changes) {
+    names_.insert(change.file.name);
+    if (change.kind == ChangeKind::kPut) ++counts.files;
+    if (change.content.has_value()) counts.bytes += change.content->size();
     if (change.kind == ChangeKind::kPut && !change.content.has_value()) {
       missing_->Add(change.file.name, change.change);
     }
-    path_->replica()->Apply(std::move(change),
-                            [this](absl::StatusOr<Committed> committed) {
-                              Applied(committed.status());
-                            });
   }
-  Applied(absl::OkStatus());
-}
-
-void SnapshotPull::Applied(const absl::Status& status) {
-  bool complete = false;
+  counts.changes = batch.changes.size();
+  next_ = std::move(batch.next);
   {
     MutexLock lock(&mu_);
-    failed_.Update(status);
+    reconciled_ = cursor_.next;
+    page_ = counts;
+  }
+  phase_ = Phase::kChanges;
+  step_ = std::move(batch.changes);
+  ApplyStep();
+}
+
+void SnapshotPull::ApplyStep() {
+  {
+    MutexLock lock(&mu_);
+    left_ = 1 + step_.size();
+    bad_.clear();
+  }
+  for (size_t i = 0; i < step_.size(); ++i) {
+    path_->replica()->Apply(step_[i],
+                            [this, i](absl::StatusOr<Committed> committed) {
+                              Applied(committed.status(), i);
+                            });
+  }
+  Applied(absl::OkStatus(), step_.size());
+}
+
+void SnapshotPull::Applied(const absl::Status& status, size_t index) {
+  {
+    MutexLock lock(&mu_);
+    if (!status.ok() && phase_ == Phase::kChanges && IsOfOneChange(status)) {
+      bad_.push_back(index);
+    } else {
+      failed_.Update(status);
+    }
     if (left_ > 1) {
       --left_;
       return;
     }
-    if (failed_.ok()) {
-      cursor_.next = next_;
-      cursor_.files += batch_files_;
-      complete = last_;
-    }
   }
-  if (!complete) {
-    Done(absl::OkStatus(), false);
+  StepDone();
+}
+
+void SnapshotPull::StepDone() {
+  absl::Status failed;
+  std::vector<ReplicatedChange> aside;
+  {
+    MutexLock lock(&mu_);
+    heard_ = clock_->Monotonic();
+    failed = failed_;
+    for (const size_t i : bad_) aside.push_back(std::move(step_[i]));
+  }
+  if (!failed.ok()) {
+    Done(failed, false);
     return;
   }
-  if (!path_->io()->TrySubmit([this] { Complete(); })) {
-    Done(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                         ErrorReason::kOverloaded, "the disk's queue is full"),
-         false);
+  if (!aside.empty()) {
+    for (ReplicatedChange& change : aside) {
+      CAIRN_LOG(kWarning, "replication",
+                "file of a snapshot cannot be applied and is set aside log={} "
+                "change={}",
+                change.change.log.ToString(), change.change.sequence);
+      missing_->Remove(change.file.name, change.change);
+      change.set_aside = true;
+      change.content.reset();
+    }
+    phase_ = Phase::kSetAside;
+    step_ = std::move(aside);
+    ApplyStep();
+    return;
   }
+  if (phase_ != Phase::kRemovals || !reconciled_.empty()) {
+    OnPool(&SnapshotPull::Reconcile);
+    return;
+  }
+  bool complete = false;
+  {
+    MutexLock lock(&mu_);
+    cursor_.next = next_;
+    cursor_.files += page_.files;
+    cursor_.bytes += page_.bytes;
+    cursor_.changes += page_.changes;
+    cursor_.removed += page_.removed;
+    complete = last_;
+  }
+  step_.clear();
+  if (complete) {
+    OnPool(&SnapshotPull::Complete);
+  } else {
+    Done(absl::OkStatus(), false);
+  }
+}
+
+bool SnapshotPull::IsCovered(const LogPosition& change) const {
+  if (change.log.is_nil()) return false;
+  for (const LogRange& log : sender_logs_) {
+    if (log.log == change.log) {
+      return change.sequence <= log.applied && change.sequence > log.unsure;
+    }
+  }
+  return false;
+}
+
+// A step of what is here between the page's cursors.
+void SnapshotPull::Reconcile() {
+  absl::StatusOr<SnapshotPage> here =
+      path_->replica()->ReadRange(reconciled_, next_, kReconciledAtOnce);
+  if (!here.ok()) {
+    Failed(here.status());
+    return;
+  }
+  phase_ = Phase::kRemovals;
+  reconciled_ = std::move(here->next);
+  step_.clear();
+  for (KnownFile& known : here->files) {
+    if (known.deleted || names_.count(known.file.name) != 0 ||
+        !IsCovered(known.change)) {
+      continue;
+    }
+    ReplicatedChange removal;
+    removal.mode = ReplicatedChange::Mode::kRemove;
+    removal.kind = ChangeKind::kDelete;
+    removal.change = known.change;
+    removal.file = std::move(known.file);
+    step_.push_back(std::move(removal));
+  }
+  {
+    MutexLock lock(&mu_);
+    page_.removed += step_.size();
+    page_.changes += step_.size();
+  }
+  ApplyStep();
 }
 
 void SnapshotPull::Complete() {
@@ -155,12 +272,15 @@ void SnapshotPull::Complete() {
       if (here.log == log.log) is_behind = here.applied < log.applied;
     }
     if (!is_behind) continue;
-    // Entries before are not here: this path cannot serve them.
+    // Entries before are not here: this path cannot serve them. And what the
+    // sender may have lost, this path may lack.
     log.cut = log.applied;
     moved.push_back(log);
   }
   Done(path_->replica()->SetLogs(moved), true);
 }
+
+void SnapshotPull::Failed(const absl::Status& status) { Done(status, false); }
 
 void SnapshotPull::Done(const absl::Status& status, bool complete) {
   // This may be destroyed as soon as it has ended.

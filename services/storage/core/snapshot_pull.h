@@ -1,7 +1,13 @@
 // All files of a store path on their way from another member, page by page:
 //
-//   OnBatch ─▶ Apply(kSnapshot) × n ─▶ Next … last page ─▶ SetLogs(where it
-//                                                          began)
+//   OnBatch ─▶ Apply(kSnapshot) × n ─▶ Reconcile ─▶ Next … last page ─▶ SetLogs
+//              (what cannot be: aside)  │                    (where it began)
+//                                       └─ Apply(kRemove) × n, in steps
+//
+// A page tells of all names between its cursors. What is here between them and
+// not in the page was deleted, and its tombstone is gone, if the sender had
+// applied the change that made it when the snapshot began: it is removed here.
+// What the sender may not have heard of, or may have lost, stays.
 //
 // What was applied stays when the stream breaks: the cursor says where the next
 // one goes on. Thread-safe.
@@ -13,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,7 +43,11 @@ class SnapshotPull : public SnapshotListener {
   struct Cursor {
     std::string next;            // Empty: from the beginning.
     std::vector<LogRange> logs;  // The least of where its parts began.
-    uint64_t files = 0;          // So far.
+    uint64_t files = 0;          // So far, without deleted ones.
+    uint64_t files_total = 0;    // As the sender said.
+    uint64_t changes = 0;        // So far, with deleted ones and removals.
+    uint64_t removed = 0;        // Deleted long ago.
+    uint64_t bytes = 0;          // Of content that came with it.
   };
 
   // `wake` is called when it has ended; on any thread, must not block.
@@ -57,6 +68,8 @@ class SnapshotPull : public SnapshotListener {
   // says so of its logs.
   absl::optional<absl::Status> ended() const ABSL_LOCKS_EXCLUDED(mu_);
   Cursor cursor() const ABSL_LOCKS_EXCLUDED(mu_);
+
+  // When something came last, Clock::Monotonic(); now while it is worked on.
   absl::Duration heard() const ABSL_LOCKS_EXCLUDED(mu_);
 
   void OnBatch(SnapshotBatch batch) override ABSL_LOCKS_EXCLUDED(mu_);
@@ -66,9 +79,19 @@ class SnapshotPull : public SnapshotListener {
   // On the path's pool.
   void Take(SnapshotBatch batch) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Begin(const SnapshotBatch& batch) ABSL_LOCKS_EXCLUDED(mu_);
-
-  void Applied(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  void Reconcile() ABSL_LOCKS_EXCLUDED(mu_);
   void Complete() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The file was deleted, if the sender does not have it.
+  bool IsCovered(const LogPosition& change) const;
+
+  // Applies `step_`, and goes on when all is done.
+  void ApplyStep() ABSL_LOCKS_EXCLUDED(mu_);
+  void Applied(const absl::Status& status, size_t index)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  void StepDone() ABSL_LOCKS_EXCLUDED(mu_);
+  void Failed(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  void OnPool(void (SnapshotPull::*work)()) ABSL_LOCKS_EXCLUDED(mu_);
   void Done(const absl::Status& status, bool complete) ABSL_LOCKS_EXCLUDED(mu_);
 
   const std::shared_ptr<StorePath> path_;
@@ -77,14 +100,24 @@ class SnapshotPull : public SnapshotListener {
   const std::function<void()> wake_;
   std::shared_ptr<PeerStream> stream_;  // Fixed by Start().
 
+  // ---- Of the batch under way; used by one thread at a time, which is handed
+  // over with `left_`.
+  enum class Phase { kChanges, kSetAside, kRemovals };
+  Phase phase_ = Phase::kChanges;
+  std::vector<ReplicatedChange> step_;
+  std::set<std::string> names_;        // In the page.
+  std::string reconciled_;             // Up to this cursor,
+  std::string next_;                   // of those up to this one.
+  std::vector<LogRange> sender_logs_;  // Where this stream began.
+  bool begun_ = false;
+
   mutable Mutex mu_;
   Cursor cursor_ ABSL_GUARDED_BY(mu_);
-  std::string next_ ABSL_GUARDED_BY(mu_);  // Of the batch under way.
-  size_t batch_files_ ABSL_GUARDED_BY(mu_) = 0;
+  Cursor page_ ABSL_GUARDED_BY(mu_);  // Its counts: of the batch under way.
+  std::vector<size_t> bad_ ABSL_GUARDED_BY(mu_);  // In step_.
   bool last_ ABSL_GUARDED_BY(mu_) = false;
-  bool begun_ ABSL_GUARDED_BY(mu_) = false;
   bool complete_ ABSL_GUARDED_BY(mu_) = false;
-  size_t left_ ABSL_GUARDED_BY(mu_) = 0;
+  size_t left_ ABSL_GUARDED_BY(mu_) = 0;  // Of the step, and 1 more.
   absl::Duration heard_ ABSL_GUARDED_BY(mu_);
   absl::Status failed_ ABSL_GUARDED_BY(mu_);
   bool stream_ended_ ABSL_GUARDED_BY(mu_) = false;

@@ -142,14 +142,18 @@ TEST(SyncWireTest, ASnapshotSaysWhichLogEachFileIsFrom) {
   EXPECT_TRUE(got_second.changes[0].change.log == sent.logs[1].log);
 }
 
-TEST(SyncWireTest, RefusesAContentThatIsNotTheFiles) {
+TEST(SyncWireTest, LeavesOutAContentThatIsNotTheFiles) {
   SyncBatch batch;
   batch.log = LogId{Uuid::Random(), 1};
   batch.changes.push_back(MakeChange(1, "content"));
   batch.changes[0].file.crc32c ^= 1;
+  batch.changes.push_back(MakeChange(2, "other"));
   SyncBatch got;
-  EXPECT_EQ(ReasonOf(ParseSyncResponse(MakeSyncResponse(batch), &got)),
-            ErrorReason::kChecksumMismatch);
+  ASSERT_THAT(ParseSyncResponse(MakeSyncResponse(batch), &got), IsOk());
+  // It is fetched on its own, and holds up nothing.
+  ASSERT_EQ(got.changes.size(), 2u);
+  EXPECT_FALSE(got.changes[0].content.has_value());
+  EXPECT_TRUE(got.changes[1].content.has_value());
 }
 
 TEST(SyncWireTest, RefusesWhatIsNoMessage) {

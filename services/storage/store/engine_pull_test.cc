@@ -1,0 +1,205 @@
+// A log on its way between the store paths of two members, through LogPull as
+// in a node: one change that cannot be applied does not hold up the others.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/base/check.h"
+#include "lib/base/mutex.h"
+#include "lib/fault/fault_point.h"
+#include "lib/testing/status_matchers.h"
+#include "services/storage/core/log_pull.h"
+#include "services/storage/core/missing_contents.h"
+#include "services/storage/core/peer_transport.h"
+#include "services/storage/core/replica_source.h"
+#include "services/storage/core/set_aside.h"
+#include "services/storage/store/test_path.h"
+#include "services/storage/store/testing/replica_members.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// Brings all of a member's own log, `batch` changes at once, and ends.
+class LogLink : public PeerTransport {
+ public:
+  LogLink(Member* from, size_t batch) : from_(from), batch_(batch) {}
+
+  std::shared_ptr<PeerStream> StartSync(const Peer&, uint8_t,
+                                        const absl::optional<LogId>&,
+                                        const std::vector<LogRange>& have,
+                                        SyncListener* listener) override {
+    uint64_t sent = 0;
+    const LogId log = from_->own_log().log;
+    for (const LogRange& range : have) {
+      if (range.log == log) sent = range.applied;
+    }
+    return std::make_shared<Stream>(from_->path(), log, sent, batch_, listener);
+  }
+  std::shared_ptr<PeerStream> StartSnapshot(const Peer&, uint8_t,
+                                            const std::string&,
+                                            SnapshotListener*) override {
+    return nullptr;
+  }
+  std::shared_ptr<PeerStream> StartFetch(const Peer&, uint8_t, const FetchWish&,
+                                         FetchListener*) override {
+    return nullptr;
+  }
+  void SendAck(const Peer&, uint8_t, const Acknowledgement&,
+               std::function<void(const absl::Status&)>) override {}
+
+ private:
+  class Stream : public PeerStream {
+   public:
+    Stream(StorePath* path, const LogId& log, uint64_t sent, size_t batch,
+           SyncListener* listener)
+        : path_(path),
+          log_(log),
+          sent_(sent),
+          batch_(batch),
+          listener_(listener) {}
+
+    void Next() override {
+      ChangeLimits limits;
+      limits.entries_max = batch_;
+      auto changes = ReadChanges(path_, log_, sent_, limits);
+      CAIRN_CHECK_OK(changes.status());
+      if (changes->empty()) {
+        listener_->OnEnd(absl::OkStatus());
+        return;
+      }
+      SyncBatch batch;
+      batch.log = log_;
+      batch.changes = *std::move(changes);
+      sent_ = batch.changes.back().change.sequence;
+      listener_->OnBatch(std::move(batch));
+    }
+    void Cancel() override { listener_->OnEnd(absl::CancelledError("")); }
+
+   private:
+    StorePath* const path_;
+    const LogId log_;
+    uint64_t sent_;
+    const size_t batch_;
+    SyncListener* const listener_;
+  };
+
+  Member* const from_;
+  const size_t batch_;
+};
+
+class PullTest : public ::testing::Test {
+ protected:
+  ~PullTest() override { DisableFaultPoints(); }
+
+  void PutSome(Member* member, int count) {
+    for (int i = 0; i < count; ++i) {
+      ASSERT_THAT(PutFile(member->path(), absl::StrCat("f", i), "content"),
+                  IsOk());
+    }
+  }
+
+  absl::Status Pull(Member* from, Member* to, size_t batch) {
+    LogLink link(from, batch);
+    Notification ended;
+    absl::optional<LogPull> pull;
+    pull.emplace(to->shared_path(), missing_.get(), to->clock(),
+                 [&ended] { ended.Notify(); });
+    pull->Start(&link, Peer(), 0, absl::nullopt);
+    ended.WaitForNotification();
+    applied_ = pull->applied();
+    return *pull->ended();
+  }
+
+  std::shared_ptr<MissingContents> missing_ =
+      std::make_shared<MissingContents>();
+  uint64_t applied_ = 0;
+};
+
+TEST_F(PullTest, GoesOnBehindAChangeThatCannotBeApplied) {
+  for (const size_t batch : {1, 4, 100}) {
+    for (const int bad : {1, 2, 4, 10}) {
+      SCOPED_TRACE(absl::StrCat("batches of ", batch, ", bad is ", bad));
+      Member a(1);
+      Member b(2);
+      PutSome(&a, 10);
+      ASSERT_THAT(EnableFaultPoints(absl::StrCat(
+                      "committer.take_over=error:DATA_LOSS@", bad)),
+                  IsOk());
+      EXPECT_THAT(Pull(&a, &b, batch), IsOk());
+      DisableFaultPoints();
+      EXPECT_EQ(applied_, 9u);
+      EXPECT_EQ(b.RangeOf(a.own_log().log).applied, 10u);
+      EXPECT_EQ(b.path()->Status().files, 9);
+      const auto aside = b.replica()->ListSetAside();
+      ASSERT_THAT(aside, SizeIs(1));
+      EXPECT_EQ(aside[0].change.sequence, static_cast<uint64_t>(bad));
+    }
+  }
+}
+
+TEST_F(PullTest, SetsAsideManyAndTriesThemAgainUntilAllAreApplied) {
+  Member a(1);
+  Member b(2);
+  PutSome(&a, 20);
+  ASSERT_THAT(EnableFaultPoints("committer.take_over=error:DATA_LOSS@5+"),
+              IsOk());
+  EXPECT_THAT(Pull(&a, &b, 7), IsOk());
+  EXPECT_EQ(b.RangeOf(a.own_log().log).applied, 20u);
+  EXPECT_THAT(b.replica()->ListSetAside(), SizeIs(16));
+
+  // Tried again while the reason lasts, and then no more.
+  SetAsideRetries retries(absl::Seconds(1), absl::Seconds(4));
+  absl::Duration now = absl::ZeroDuration();
+  const auto settle = [&] {
+    // The second one comes behind what was queued before the first.
+    for (int i = 0; i < 2; ++i) ASSERT_THAT(b.replica()->Sync(), IsOk());
+    now += absl::Seconds(10);
+    retries.Tick(now, b.path(), missing_);
+  };
+  settle();
+  settle();
+  ASSERT_THAT(retries.List(100), SizeIs(16));
+  EXPECT_THAT(retries.List(1)[0].error, StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_GE(retries.List(1)[0].attempts, 1u);
+  EXPECT_EQ(missing_->size(), 0u);
+  DisableFaultPoints();
+  for (int i = 0; i < 3; ++i) settle();
+  EXPECT_EQ(retries.size(), 0u);
+  EXPECT_THAT(b.replica()->ListSetAside(), IsEmpty());
+  // They are known, and their contents are fetched.
+  EXPECT_EQ(b.path()->Status().files, 20);
+  EXPECT_EQ(missing_->size(), 16u);
+  EXPECT_THAT(b.replica()->ListMissing("", 100), SizeIs(16));
+}
+
+TEST_F(PullTest, AnErrorOfThePathStopsThePull) {
+  Member a(1);
+  Member b(2);
+  PutSome(&a, 10);
+  ASSERT_THAT(
+      EnableFaultPoints("committer.take_over=error:RESOURCE_EXHAUSTED@4+"),
+      IsOk());
+  EXPECT_THAT(Pull(&a, &b, 100),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  DisableFaultPoints();
+  EXPECT_EQ(b.RangeOf(a.own_log().log).applied, 3u);
+  EXPECT_THAT(b.replica()->ListSetAside(), IsEmpty());
+  EXPECT_THAT(Pull(&a, &b, 100), IsOk());
+  EXPECT_EQ(b.path()->Status().files, 10);
+}
+
+}  // namespace
+}  // namespace storage
+}  // namespace cairn
