@@ -27,12 +27,18 @@
 namespace cairn {
 namespace storage {
 
-// Told that a log has grown or that more of it is synced: ask Logs(). Runs on
-// the path's threads, with no lock held; must be quick and not block.
+// Told of what happens on a path. Runs on the path's threads and on those that
+// read, with no lock of the path's state held; must be quick and not block.
 class LogObserver {
  public:
   virtual ~LogObserver() = default;
+
+  // A log has grown or more of it is synced: ask Logs().
   virtual void OnLogs() = 0;
+
+  // Somebody could not read the content of a file: it is damaged, or the disk
+  // refuses.
+  virtual void OnDamaged(const FileInfo& file) { static_cast<void>(file); }
 };
 
 // Files in the order of the index, from a snapshot.

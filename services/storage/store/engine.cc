@@ -299,6 +299,7 @@ class EngineImpl : public Engine, public ReplicaStore {
   void SetLogObserver(LogObserver* observer) override {
     MutexLock lock(&log_observer_mu_);
     log_observer_ = observer;
+    reads_->SetObserver(observer);
   }
 
   std::vector<LogRange> Logs() override {
@@ -779,8 +780,9 @@ class EngineImpl : public Engine, public ReplicaStore {
       absl::string_view name, bool may_block) {
     using Result = absl::StatusOr<std::unique_ptr<OpenFile>>;
     absl::Status last;
+    FileRecord record;
     for (int i = 0; i < kOpenRetries; ++i) {
-      FileRecord record;
+      record = FileRecord();
       const absl::optional<absl::Status> found =
           FindFile(name, may_block, &record);
       if (!found.has_value()) return absl::nullopt;
@@ -814,6 +816,8 @@ class EngineImpl : public Engine, public ReplicaStore {
       if (!absl::IsNotFound(last)) break;
     }
     if (absl::IsNotFound(last)) {
+      // What cannot be opened for want of file descriptors, say, is no damage.
+      reads_->TellDamaged(record.ToFileInfo(name));
       reads_->content_damaged.fetch_add(1);
       return Result(ErrorWithReason(
           absl::StatusCode::kDataLoss, ErrorReason::kContentDamaged,

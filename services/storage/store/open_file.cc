@@ -90,7 +90,12 @@ absl::optional<absl::StatusOr<absl::Cord>> SegmentOpenFile::ReadRange(
     if (from >= to) continue;
     absl::optional<absl::StatusOr<absl::Cord>> part =
         ReadPiece(&piece, from - piece.begin, to - from, may_block);
-    if (!part.has_value() || !part->ok()) return part;
+    if (!part.has_value()) return part;
+    if (!part->ok()) {
+      // Here, where no lock is held.
+      counters_->TellDamaged(info_);
+      return part;
+    }
     content.Append(**std::move(part));
   }
   counters_->read_bytes.fetch_add(static_cast<uint64_t>(length),

@@ -18,17 +18,35 @@
 #include "absl/types/optional.h"
 #include "lib/base/mutex.h"
 #include "lib/io/file_system.h"
+#include "services/storage/core/replica_store.h"
 #include "services/storage/core/store_path.h"
 #include "services/storage/store/file_record.h"
 
 namespace cairn {
 namespace storage {
 
-// Shared by the files of a path, and outlives it if a file does.
-struct ReadCounters {
+// What readers of a path have seen. Shared by its files, and outlives it if a
+// file does. Thread-safe.
+class ReadCounters {
+ public:
   std::atomic<uint64_t> read_bytes{0};
   std::atomic<uint64_t> read_failures{0};
   std::atomic<uint64_t> content_damaged{0};
+
+  // Who is told of files that cannot be read; null for nobody. When it returns
+  // the one before is not called any more.
+  void SetObserver(LogObserver* observer) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    observer_ = observer;
+  }
+  void TellDamaged(const FileInfo& file) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    if (observer_ != nullptr) observer_->OnDamaged(file);
+  }
+
+ private:
+  Mutex mu_;  // Held while the observer is told.
+  LogObserver* observer_ ABSL_GUARDED_BY(mu_) = nullptr;
 };
 
 // Thread-safe.
