@@ -261,7 +261,7 @@ absl::Status StorageStub::Compact(uint32_t store_path, double dead_share_min) {
   wire::CompactResponse response;
   CAIRN_RETURN_IF_ERROR(
       rpc::FromGrpcStatus(stubs_->node->Compact(&context, request, &response)));
-  return AwaitJob(response.job().job_id());
+  return AwaitJob(response.job().job_id()).status();
 }
 
 absl::Status StorageStub::RebuildIndex(uint32_t store_path) {
@@ -272,10 +272,39 @@ absl::Status StorageStub::RebuildIndex(uint32_t store_path) {
   wire::RebuildIndexResponse response;
   CAIRN_RETURN_IF_ERROR(rpc::FromGrpcStatus(
       stubs_->node->RebuildIndex(&context, request, &response)));
-  return AwaitJob(response.job().job_id());
+  return AwaitJob(response.job().job_id()).status();
 }
 
-absl::Status StorageStub::AwaitJob(const std::string& job_id) {
+absl::StatusOr<wire::ScrubReport> StorageStub::Scrub(uint32_t store_path,
+                                                     int64_t bytes_per_second) {
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, kCallTimeout);
+  wire::ScrubRequest request;
+  request.set_store_path(store_path);
+  request.set_bytes_per_second(bytes_per_second);
+  wire::ScrubResponse response;
+  CAIRN_RETURN_IF_ERROR(
+      rpc::FromGrpcStatus(stubs_->node->Scrub(&context, request, &response)));
+  CAIRN_ASSIGN_OR_RETURN(const wire::Job job,
+                         AwaitJob(response.job().job_id()));
+  return job.scrub();
+}
+
+absl::StatusOr<wire::ComparisonReport> StorageStub::Compare(
+    uint32_t store_path) {
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, kCallTimeout);
+  wire::CompareRequest request;
+  request.set_store_path(store_path);
+  wire::CompareResponse response;
+  CAIRN_RETURN_IF_ERROR(
+      rpc::FromGrpcStatus(stubs_->node->Compare(&context, request, &response)));
+  CAIRN_ASSIGN_OR_RETURN(const wire::Job job,
+                         AwaitJob(response.job().job_id()));
+  return job.comparison();
+}
+
+absl::StatusOr<wire::Job> StorageStub::AwaitJob(const std::string& job_id) {
   const absl::Time deadline = absl::Now() + kCallTimeout;
   while (absl::Now() < deadline) {
     grpc::ClientContext context;
@@ -285,7 +314,7 @@ absl::Status StorageStub::AwaitJob(const std::string& job_id) {
         rpc::FromGrpcStatus(stubs_->node->ListJobs(&context, {}, &response)));
     for (const wire::Job& job : response.jobs()) {
       if (job.job_id() != job_id) continue;
-      if (job.state() == wire::JOB_STATE_SUCCEEDED) return absl::OkStatus();
+      if (job.state() == wire::JOB_STATE_SUCCEEDED) return job;
       if (job.state() == wire::JOB_STATE_FAILED) {
         return absl::AbortedError(job.detail());
       }

@@ -81,13 +81,19 @@ class StorageStub {
   absl::Status Compact(uint32_t store_path, double dead_share_min);
   absl::Status RebuildIndex(uint32_t store_path);
 
+  // The same; what the job has found.
+  absl::StatusOr<cairn::storage::v1::ScrubReport> Scrub(
+      uint32_t store_path, int64_t bytes_per_second = 0);
+  absl::StatusOr<cairn::storage::v1::ComparisonReport> Compare(
+      uint32_t store_path);
+
   // Whether the health service says SERVING for `service`.
   absl::StatusOr<bool> Healthy(absl::string_view service);
 
  private:
   struct Stubs;
 
-  absl::Status AwaitJob(const std::string& job_id);
+  absl::StatusOr<cairn::storage::v1::Job> AwaitJob(const std::string& job_id);
 
   std::unique_ptr<Stubs> stubs_;
 };

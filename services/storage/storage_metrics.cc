@@ -121,6 +121,75 @@ constexpr GaugeRow kGauges[] = {
      &EngineNumbers::index_pending_compaction_bytes},
 };
 
+// The same of UpkeepProgress.
+struct UpkeepRow {
+  const char* name;
+  const char* help;
+  int64_t (*value)(const UpkeepProgress&);
+};
+
+constexpr UpkeepRow kUpkeepCounters[] = {
+    {"cairn_storage_damaged_files_found_total",
+     "Files whose content was found damaged or unreadable. Any is a bad disk "
+     "or "
+     "bad memory: see `cairn status` for where.",
+     [](const UpkeepProgress& p) {
+       return static_cast<int64_t>(p.repairs.found);
+     }},
+    {"cairn_storage_mended_files_total",
+     "Damaged files that were replaced by a good copy of another member.",
+     [](const UpkeepProgress& p) {
+       return static_cast<int64_t>(p.repairs.mended);
+     }},
+    {"cairn_storage_scrubbed_files_total",
+     "Files that the scrubber has read and checked.",
+     [](const UpkeepProgress& p) { return p.scrubbed.files; }},
+    {"cairn_storage_scrubbed_bytes_total",
+     "Bytes that the scrubber has read and checked. Flat for longer than "
+     "upkeep.scrub_pause: it is off.",
+     [](const UpkeepProgress& p) { return p.scrubbed.bytes; }},
+    {"cairn_storage_scrub_damaged_files_total",
+     "Files that the scrubber found damaged.",
+     [](const UpkeepProgress& p) { return p.scrubbed.damaged; }},
+    {"cairn_storage_compared_ranges_total",
+     "Ranges of names that were compared with another member's.",
+     [](const UpkeepProgress& p) { return p.compared.ranges; }},
+    {"cairn_storage_compared_names_total",
+     "Names that were compared with another member's.",
+     [](const UpkeepProgress& p) { return p.compared.names; }},
+    {"cairn_storage_compared_differing_names_total",
+     "Names that one of two members lacked, or had otherwise, though no log "
+     "was "
+     "on its way. A rise is a bug or a disk that lost what it had synced.",
+     [](const UpkeepProgress& p) { return p.compared.differing; }},
+    {"cairn_storage_compared_mended_names_total",
+     "Those of them that were taken over here.",
+     [](const UpkeepProgress& p) { return p.compared.mended; }},
+    {"cairn_storage_compared_conflicts_total",
+     "Those of them that are two files under one version. Somebody must look: "
+     "docs/runbooks/damaged_content.md.",
+     [](const UpkeepProgress& p) { return p.compared.conflicts; }},
+    {"cairn_storage_comparisons_failed_total",
+     "Comparisons with a member that could not be brought to their end.",
+     [](const UpkeepProgress& p) {
+       return static_cast<int64_t>(p.compared.failed_peers);
+     }},
+};
+
+constexpr UpkeepRow kUpkeepGauges[] = {
+    {"cairn_storage_damaged_files",
+     "Files whose content is damaged now and waits for a good copy.",
+     [](const UpkeepProgress& p) {
+       return static_cast<int64_t>(p.repairs.damaged);
+     }},
+    {"cairn_storage_unmendable_files",
+     "Those of them that no member could give a good copy of. Above 0: "
+     "docs/runbooks/damaged_content.md.",
+     [](const UpkeepProgress& p) {
+       return static_cast<int64_t>(p.repairs.unmendable);
+     }},
+};
+
 MetricLabels PathLabel(int index) { return {{"path", absl::StrCat(index)}}; }
 
 }  // namespace
@@ -210,6 +279,39 @@ void StorePathMetrics::Set(const EngineNumbers& numbers,
   }
   for (size_t i = 0; i < gauges_.size(); ++i) {
     gauges_[i]->Set(static_cast<double>(numbers.*kGauges[i].value));
+  }
+}
+
+UpkeepMetrics::UpkeepMetrics(MetricsRegistry* registry) {
+  for (const UpkeepRow& row : kUpkeepCounters) {
+    counters_.push_back(registry->AddCounter(row.name, row.help));
+  }
+  last_.resize(counters_.size());
+  for (const UpkeepRow& row : kUpkeepGauges) {
+    gauges_.push_back(registry->AddGauge(row.name, row.help));
+  }
+}
+
+void UpkeepMetrics::Set(
+    const std::function<UpkeepProgress(size_t)>& progress_of, size_t paths) {
+  std::vector<int64_t> counters(counters_.size());
+  std::vector<int64_t> gauges(gauges_.size());
+  for (size_t path = 0; path < paths; ++path) {
+    const UpkeepProgress progress = progress_of(path);
+    for (size_t i = 0; i < counters.size(); ++i) {
+      counters[i] += kUpkeepCounters[i].value(progress);
+    }
+    for (size_t i = 0; i < gauges.size(); ++i) {
+      gauges[i] += kUpkeepGauges[i].value(progress);
+    }
+  }
+  for (size_t i = 0; i < counters.size(); ++i) {
+    if (counters[i] <= last_[i]) continue;
+    counters_[i]->Add(static_cast<uint64_t>(counters[i] - last_[i]));
+    last_[i] = counters[i];
+  }
+  for (size_t i = 0; i < gauges.size(); ++i) {
+    gauges_[i]->Set(static_cast<double>(gauges[i]));
   }
 }
 

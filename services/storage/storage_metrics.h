@@ -4,7 +4,9 @@
 #ifndef CAIRN_SERVICES_STORAGE_STORAGE_METRICS_H_
 #define CAIRN_SERVICES_STORAGE_STORAGE_METRICS_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -13,6 +15,7 @@
 #include "services/storage/api/item_observer.h"
 #include "services/storage/core/byte_budget.h"
 #include "services/storage/core/store_path.h"
+#include "services/storage/core/upkeep.h"
 #include "services/storage/store/engine_metrics.h"
 
 namespace cairn {
@@ -47,6 +50,21 @@ class StorePathMetrics : public EngineObserver {
   std::vector<Gauge*> gauges_;      // In the order of the tables in the .cc.
   std::vector<Counter*> counters_;  // The same.
   std::vector<uint64_t> last_;      // What each counter was at the last Set().
+};
+
+// What was found damaged or missing, and mended, over all store paths.
+class UpkeepMetrics {
+ public:
+  explicit UpkeepMetrics(MetricsRegistry* registry);
+
+  // Asks for each path. Called by one thread at a time.
+  void Set(const std::function<UpkeepProgress(size_t)>& progress_of,
+           size_t paths);
+
+ private:
+  std::vector<Gauge*> gauges_;      // In the order of the tables in the .cc.
+  std::vector<Counter*> counters_;  // The same.
+  std::vector<int64_t> last_;       // What each counter was at the last Set().
 };
 
 // Counts the operations of batches. Thread-safe.

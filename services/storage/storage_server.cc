@@ -33,6 +33,7 @@
 #include "services/storage/core/byte_budget.h"
 #include "services/storage/core/job_list.h"
 #include "services/storage/core/read_through_path.h"
+#include "services/storage/core/upkeep.h"
 #include "services/storage/node_identity.h"
 #include "services/storage/storage_metrics.h"
 #include "services/storage/store/engine.h"
@@ -64,6 +65,17 @@ ReplicaGateOptions GateOptions(const StorageConfig& config) {
   ReplicaGateOptions options;
   options.default_replicas = config.default_replicas();
   options.patience = FromProto(config.replica_patience());
+  return options;
+}
+
+UpkeepOptions UpkeepOptionsOf(const StorageConfig& config, JobList* jobs) {
+  UpkeepOptions options;
+  options.scrubber.bytes_per_second = config.upkeep().scrub_bytes_per_second();
+  options.scrubber.pause = FromProto(config.upkeep().scrub_pause());
+  options.comparer.interval = FromProto(config.upkeep().comparison_interval());
+  options.comparer.names_per_second =
+      config.upkeep().comparison_names_per_second();
+  options.jobs = jobs;
   return options;
 }
 
@@ -245,11 +257,15 @@ class Server : public StorageServer {
     node_options.replication = [this](uint8_t path) {
       return replication_->at(path)->Progress();
     };
+    node_options.upkeep = [this](uint8_t path) {
+      return replication_->at(path)->upkeep();
+    };
     node_service_ = std::make_unique<NodeServiceImpl>(
         node_options, &node_, jobs_.get(), background_.get());
 
     replication_ = std::make_unique<Replication>(
-        &node_, transport_.get(), clock_, config_.default_replicas());
+        &node_, transport_.get(), UpkeepOptionsOf(config_, jobs_.get()), clock_,
+        config_.default_replicas());
     sync_service_ = std::make_unique<SyncServiceImpl>(
         context, &member_auth_,
         [this](absl::string_view node_uuid) {
@@ -300,6 +316,13 @@ class Server : public StorageServer {
         path_metrics_[i]->Set(engine->Numbers(), engine->Status());
       }
       SetReplicationMetrics();
+      upkeep_metrics_.Set(
+          [this](size_t path) {
+            return replication_->at(static_cast<uint8_t>(path))
+                ->upkeep()
+                ->Progress();
+          },
+          node_.path_count());
       double links = 0;
       if (links_ != nullptr) {
         for (const TrackerLinkState& state : links_->States()) {
@@ -478,6 +501,7 @@ class Server : public StorageServer {
       "cairn_storage_replication_set_aside_changes",
       "Changes of other members that could not be applied here. They are tried "
       "again by themselves; NodeService.GetState names them and says why.");
+  UpkeepMetrics upkeep_metrics_{&registry_};
   std::vector<std::unique_ptr<StorePathMetrics>> path_metrics_;
   std::vector<uint64_t> refreshes_;
   std::atomic<bool> stopping_{false};                // New calls are refused.
@@ -487,10 +511,10 @@ class Server : public StorageServer {
   ByteBudget budget_;
   StorageNode node_;
   std::unique_ptr<GrpcPeerTransport> transport_;
-  std::unique_ptr<Replication> replication_;
+  std::unique_ptr<JobList> jobs_;
+  std::unique_ptr<Replication> replication_;  // Uses `jobs_`.
   rpc::MemberAuthServer member_auth_;
   const ReplicaGate replica_gate_;
-  std::unique_ptr<JobList> jobs_;
   std::unique_ptr<ThreadPool> background_;  // Uses `jobs_`.
   std::unique_ptr<ThreadPool> batch_executor_;
   std::unique_ptr<FileServiceImpl> file_service_;

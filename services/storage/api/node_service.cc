@@ -1,6 +1,9 @@
 #include "services/storage/api/node_service.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -60,6 +63,10 @@ v1::JobKind ToProto(JobKind kind) {
       return v1::JOB_KIND_COMPACTION;
     case JobKind::kRebuildIndex:
       return v1::JOB_KIND_REBUILD_INDEX;
+    case JobKind::kScrub:
+      return v1::JOB_KIND_SCRUB;
+    case JobKind::kCompare:
+      return v1::JOB_KIND_COMPARE;
   }
   return v1::JOB_KIND_UNSPECIFIED;
 }
@@ -76,6 +83,42 @@ v1::JobState ToProto(JobState state) {
   return v1::JOB_STATE_UNSPECIFIED;
 }
 
+void ToProto(const ScrubReport& report, v1::ScrubReport* out) {
+  out->set_files(report.files);
+  out->set_bytes(report.bytes);
+  out->set_damaged(report.damaged);
+  out->set_mended(report.mended);
+  out->set_unmendable(report.unmendable);
+  out->set_bytes_per_second(report.bytes_per_second);
+}
+
+void ToProto(const ComparisonReport& report, v1::ComparisonReport* out) {
+  out->set_peers(report.peers);
+  out->set_failed_peers(report.failed_peers);
+  out->set_ranges(report.ranges);
+  out->set_names(report.names);
+  out->set_differing(report.differing);
+  out->set_mended(report.mended);
+  out->set_lacking_there(report.lacking_there);
+  out->set_unmendable(report.unmendable);
+  out->set_conflicts(report.conflicts);
+  out->set_under_way(report.under_way);
+}
+
+// The tag is what makes an ID a credential: it is the end of the 40 characters
+// of a name.
+std::string MaskTag(std::string file_id) {
+  constexpr size_t kTagEnd = 40;
+  constexpr size_t kTagBegin = 32;
+  const size_t slash = file_id.rfind('/');
+  const size_t begin = slash == std::string::npos ? 0 : slash + 1;
+  for (size_t i = begin + kTagBegin;
+       i < std::min(begin + kTagEnd, file_id.size()); ++i) {
+    file_id[i] = '*';
+  }
+  return file_id;
+}
+
 void ToProto(const Job& job, v1::Job* out) {
   out->set_job_id(job.id);
   out->set_kind(ToProto(job.kind));
@@ -84,6 +127,12 @@ void ToProto(const Job& job, v1::Job* out) {
   out->set_detail(job.detail);
   out->set_done_bytes(job.progress.done_bytes);
   out->set_total_bytes(job.progress.total_bytes);
+  if (job.findings.scrub.has_value()) {
+    ToProto(*job.findings.scrub, out->mutable_scrub());
+  }
+  if (job.findings.comparison.has_value()) {
+    ToProto(*job.findings.comparison, out->mutable_comparison());
+  }
   SetTimestamp(job.start_time, out->mutable_start_time());
   if (job.state != JobState::kRunning) {
     SetTimestamp(job.end_time, out->mutable_end_time());
@@ -210,6 +259,69 @@ grpc::ServerUnaryReactor* NodeServiceImpl::RebuildIndex(
   });
 }
 
+grpc::ServerUnaryReactor* NodeServiceImpl::Scrub(
+    grpc::CallbackServerContext* context, const v1::ScrubRequest* request,
+    v1::ScrubResponse* response) {
+  return HandOver(
+      context, background_, [this, request, response]() -> absl::Status {
+        CAIRN_ASSIGN_OR_RETURN(Upkeep* const upkeep,
+                               UpkeepOf(request->store_path()));
+        absl::optional<int64_t> rate;
+        if (request->has_bytes_per_second()) rate = request->bytes_per_second();
+        CAIRN_ASSIGN_OR_RETURN(const Job job, upkeep->scrubber()->Start(rate));
+        ToProto(job, response->mutable_job());
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* NodeServiceImpl::Compare(
+    grpc::CallbackServerContext* context, const v1::CompareRequest* request,
+    v1::CompareResponse* response) {
+  return HandOver(
+      context, background_, [this, request, response]() -> absl::Status {
+        CAIRN_ASSIGN_OR_RETURN(Upkeep* const upkeep,
+                               UpkeepOf(request->store_path()));
+        CAIRN_ASSIGN_OR_RETURN(const Job job, upkeep->comparer()->Start());
+        ToProto(job, response->mutable_job());
+        return absl::OkStatus();
+      });
+}
+
+absl::StatusOr<Upkeep*> NodeServiceImpl::UpkeepOf(uint32_t store_path) const {
+  CAIRN_RETURN_IF_ERROR(node_->Path(store_path).status());
+  if (!options_.upkeep) {
+    return ErrorWithReason(absl::StatusCode::kUnimplemented,
+                           ErrorReason::kNotSupported,
+                           "nothing looks after the store paths of this node");
+  }
+  return options_.upkeep(static_cast<uint8_t>(store_path));
+}
+
+void NodeServiceImpl::FillUpkeep(uint8_t store_path,
+                                 v1::UpkeepState* out) const {
+  const UpkeepProgress progress = options_.upkeep(store_path)->Progress();
+  out->set_damaged_files(progress.repairs.damaged);
+  out->set_unmendable_files(progress.repairs.unmendable);
+  out->set_mended_files(progress.repairs.mended);
+  for (const DamagedFile& file : progress.damaged) {
+    v1::DamagedFile* const to = out->add_damaged();
+    to->set_masked_file_id(MaskTag(node_->FileId(store_path, file.name)));
+    to->set_size_bytes(file.size_bytes);
+    to->set_attempts(file.attempts);
+    to->set_unmendable(file.unmendable);
+    to->set_detail(file.detail);
+  }
+  if (progress.last_scrub.has_value()) {
+    ToProto(*progress.last_scrub, out->mutable_last_scrub());
+    SetTimestamp(progress.last_scrub_time, out->mutable_last_scrub_time());
+  }
+  if (progress.last_comparison.has_value()) {
+    ToProto(*progress.last_comparison, out->mutable_last_comparison());
+    SetTimestamp(progress.last_comparison_time,
+                 out->mutable_last_comparison_time());
+  }
+}
+
 grpc::ServerUnaryReactor* NodeServiceImpl::ListJobs(
     grpc::CallbackServerContext* context,
     const v1::ListJobsRequest* /*request*/, v1::ListJobsResponse* response) {
@@ -245,6 +357,9 @@ void NodeServiceImpl::FillState(v1::GetStateResponse* response) const {
     if (options_.replication) {
       ToProto(options_.replication(static_cast<uint8_t>(index)),
               path->mutable_replication());
+    }
+    if (options_.upkeep) {
+      FillUpkeep(static_cast<uint8_t>(index), path->mutable_upkeep());
     }
     ++index;
   }

@@ -1,12 +1,18 @@
 // NodeService of proto/cairn/storage/v1: what a node is, how its disks are, and
 // the work on them.
+//
+// Whoever reaches the node may call all of it: docs/security.md says why, and
+// what that allows.
 
 #ifndef CAIRN_SERVICES_STORAGE_API_NODE_SERVICE_H_
 #define CAIRN_SERVICES_STORAGE_API_NODE_SERVICE_H_
 
+#include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cairn/storage/v1/node_service.grpc.pb.h"
 #include "lib/base/clock.h"
@@ -14,6 +20,7 @@
 #include "services/storage/core/job_list.h"
 #include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
+#include "services/storage/core/upkeep.h"
 
 namespace cairn {
 namespace storage {
@@ -30,6 +37,9 @@ struct NodeServiceOptions {
 
   // How a store path stands with other members. Null for a node that has none.
   std::function<ReplicationProgress(uint8_t)> replication;
+
+  // What looks after a store path. Null for a node that has none.
+  std::function<Upkeep*(uint8_t)> upkeep;
 };
 
 // Handlers run on gRPC threads and hand over to `background`.
@@ -49,6 +59,12 @@ class NodeServiceImpl : public v1::NodeService::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::RebuildIndexRequest* request,
       v1::RebuildIndexResponse* response) override;
+  grpc::ServerUnaryReactor* Scrub(grpc::CallbackServerContext* context,
+                                  const v1::ScrubRequest* request,
+                                  v1::ScrubResponse* response) override;
+  grpc::ServerUnaryReactor* Compare(grpc::CallbackServerContext* context,
+                                    const v1::CompareRequest* request,
+                                    v1::CompareResponse* response) override;
   grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context,
                                      const v1::ListJobsRequest* request,
                                      v1::ListJobsResponse* response) override;
@@ -58,6 +74,11 @@ class NodeServiceImpl : public v1::NodeService::CallbackService {
   absl::Status StartCompaction(const v1::CompactRequest& request, v1::Job* job);
   absl::Status StartRebuild(const v1::RebuildIndexRequest& request,
                             v1::Job* job);
+
+  void FillUpkeep(uint8_t store_path, v1::UpkeepState* out) const;
+
+  // What looks after the path, which is open.
+  absl::StatusOr<Upkeep*> UpkeepOf(uint32_t store_path) const;
 
   const NodeServiceOptions options_;
   StorageNode* const node_;

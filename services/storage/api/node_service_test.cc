@@ -18,6 +18,7 @@
 #include "services/storage/core/job_list.h"
 #include "services/storage/core/storage_node.h"
 #include "services/storage/core/testing/fake_store_path.h"
+#include "services/storage/core/upkeep.h"
 
 namespace cairn {
 namespace storage {
@@ -57,6 +58,10 @@ class NodeServiceTest : public ::testing::Test {
     NodeServiceOptions options;
     options.version = "1.2.3";
     options.start_time = clock_.Now();
+    UpkeepOptions upkeep;
+    upkeep.jobs = jobs_.get();
+    upkeep_ = std::make_unique<Upkeep>(upkeep, 0, nullptr, &clock_, [] {});
+    options.upkeep = [this](uint8_t) { return upkeep_.get(); };
     service_ = std::make_unique<NodeServiceImpl>(options, node_.get(),
                                                  jobs_.get(), &background_);
     grpc::ServerBuilder builder;
@@ -87,6 +92,16 @@ class NodeServiceTest : public ::testing::Test {
     if (!status.ok()) return rpc::FromGrpcStatus(status);
     return response.job();
   }
+  absl::StatusOr<v1::Job> Scrub(uint32_t store_path, int64_t rate) {
+    grpc::ClientContext context;
+    v1::ScrubRequest request;
+    request.set_store_path(store_path);
+    request.set_bytes_per_second(rate);
+    v1::ScrubResponse response;
+    const grpc::Status status = stub_->Scrub(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpcStatus(status);
+    return response.job();
+  }
   absl::StatusOr<v1::Job> Rebuild(uint32_t store_path) {
     grpc::ClientContext context;
     v1::RebuildIndexRequest request;
@@ -113,6 +128,7 @@ class NodeServiceTest : public ::testing::Test {
   ThreadPool background_{"background", 1, 10};
   std::unique_ptr<ThreadPool> jobs_pool_;
   std::unique_ptr<JobList> jobs_;
+  std::unique_ptr<Upkeep> upkeep_;  // Nobody ticks it.
   std::unique_ptr<NodeServiceImpl> service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::NodeService::Stub> stub_;
@@ -159,6 +175,39 @@ TEST_F(NodeServiceTest, WhatCannotBeStartedSaysWhy) {
   EXPECT_EQ(ReasonOf(Compact(9, 0.5).status()), ErrorReason::kUnknownStorePath);
   EXPECT_EQ(ReasonOf(Compact(1, 0.5).status()), ErrorReason::kStorePathOffline);
   EXPECT_EQ(ReasonOf(Rebuild(9).status()), ErrorReason::kUnknownStorePath);
+  EXPECT_EQ(ReasonOf(Scrub(9, 0).status()), ErrorReason::kUnknownStorePath);
+  EXPECT_EQ(ReasonOf(Scrub(1, 0).status()), ErrorReason::kStorePathOffline);
+  EXPECT_EQ(ReasonOf(Scrub(0, -1).status()), ErrorReason::kInvalidField);
+}
+
+TEST_F(NodeServiceTest, AScrubIsAJobWhoseRateCanBeChanged) {
+  const auto job = Scrub(0, 1000);
+  ASSERT_THAT(job, IsOk());
+  EXPECT_EQ(job->kind(), v1::JOB_KIND_SCRUB);
+  EXPECT_EQ(job->state(), v1::JOB_STATE_RUNNING);
+  const auto again = Scrub(0, 2000);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->job_id(), job->job_id());
+}
+
+TEST_F(NodeServiceTest, DamagedFilesAreListedWithoutTheirTags) {
+  const std::string name =
+      node_->MakeName(0, FileKind::kNormal, 5, 7, "jpg").name;
+  FileInfo file;
+  file.name = name;
+  file.size_bytes = 5;
+  upkeep_->repairs()->Report(file);
+  const auto state = GetState();
+  ASSERT_THAT(state, IsOk());
+  const v1::UpkeepState& upkeep = state->store_paths(0).upkeep();
+  EXPECT_EQ(upkeep.damaged_files(), 1u);
+  EXPECT_EQ(upkeep.unmendable_files(), 0u);
+  ASSERT_EQ(upkeep.damaged_size(), 1);
+  // The first 32 of the 40 characters stay, and the extension.
+  const size_t end = name.size() - 4;
+  EXPECT_EQ(upkeep.damaged(0).masked_file_id(),
+            "group1/M00/" + name.substr(0, end - 8) + "********.jpg");
+  EXPECT_EQ(upkeep.damaged(0).size_bytes(), 5);
 }
 
 }  // namespace

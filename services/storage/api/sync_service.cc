@@ -25,7 +25,8 @@ SyncMetrics::SyncMetrics(MetricsRegistry* registry)
     : sync(registry, "SyncService.Sync"),
       ack(registry, "SyncService.AckSync"),
       snapshot(registry, "SyncService.Snapshot"),
-      fetch(registry, "SyncService.Fetch") {}
+      fetch(registry, "SyncService.Fetch"),
+      digest(registry, "SyncService.Digest") {}
 
 absl::StatusOr<MemberCall> SyncServiceImpl::Admit(
     grpc::CallbackServerContext* context, absl::string_view method,
@@ -135,6 +136,17 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SyncServiceImpl::Fetch(
     return target;
   };
   return new DownloadCall(context_, &metrics_->fetch, parse());
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* SyncServiceImpl::Digest(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* buffer) {
+  v1::DigestRequest request;
+  absl::StatusOr<MemberCall> call =
+      rpc::FromByteBuffer(*buffer, &request)
+          ? Admit(context, "Digest", request.node_uuid(), request.group(),
+                  request.store_path())
+          : InvalidField("request", "the bytes are no DigestRequest message");
+  return new DigestStream(context_, &metrics_->digest, call, request);
 }
 
 }  // namespace storage

@@ -27,6 +27,7 @@ struct SyncMetrics {
   rpc::MethodMetrics ack;
   rpc::MethodMetrics snapshot;
   rpc::MethodMetrics fetch;
+  rpc::MethodMetrics digest;
 };
 
 class SyncServiceImpl
@@ -34,7 +35,8 @@ class SyncServiceImpl
           v1::SyncService::WithCallbackMethod_AckSync<
               v1::SyncService::WithRawCallbackMethod_Snapshot<
                   v1::SyncService::WithRawCallbackMethod_Fetch<
-                      v1::SyncService::Service>>>> {
+                      v1::SyncService::WithRawCallbackMethod_Digest<
+                          v1::SyncService::Service>>>>> {
  public:
   // Whether the node of that UUID may call; any thread, must not block.
   using CheckMember = std::function<absl::Status(absl::string_view)>;
@@ -60,6 +62,9 @@ class SyncServiceImpl
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Fetch(
+      grpc::CallbackServerContext* context,
+      const grpc::ByteBuffer* request) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Digest(
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override;
 

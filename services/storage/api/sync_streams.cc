@@ -199,5 +199,27 @@ absl::StatusOr<absl::optional<grpc::ByteBuffer>> SnapshotStream::Produce() {
       MakeSnapshotResponse(batch, sender_->logs()));
 }
 
+DigestStream::DigestStream(const CallContext& context,
+                           rpc::MethodMetrics* metrics,
+                           const absl::StatusOr<MemberCall>& call,
+                           const v1::DigestRequest& request)
+    : MemberStream(context, metrics) {
+  if (call.ok()) {
+    DigestWish wish;
+    wish.from = request.from();
+    wish.until = request.until();
+    wish.entries = request.entries();
+    sender_.emplace(call->path, std::move(wish), DigestLimits());
+  }
+  Begin(call.status(), call);
+}
+
+absl::StatusOr<absl::optional<grpc::ByteBuffer>> DigestStream::Produce() {
+  CAIRN_ASSIGN_OR_RETURN(const DigestBatch batch, sender_->Next());
+  if (!batch.logs.empty()) logs_ = batch.logs;
+  if (batch.end) SetLast();
+  return absl::optional<grpc::ByteBuffer>(MakeDigestResponse(batch, logs_));
+}
+
 }  // namespace storage
 }  // namespace cairn

@@ -28,6 +28,7 @@
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
 #include "services/storage/api/call_context.h"
+#include "services/storage/core/digest_source.h"
 #include "services/storage/core/log_sender.h"
 #include "services/storage/core/replicator.h"
 #include "services/storage/core/store_path.h"
@@ -127,6 +128,19 @@ class SnapshotStream : public MemberStream {
   absl::StatusOr<absl::optional<grpc::ByteBuffer>> Produce() override;
 
   absl::optional<SnapshotSender> sender_;  // Unset if the call was refused.
+};
+
+class DigestStream : public MemberStream {
+ public:
+  DigestStream(const CallContext& context, rpc::MethodMetrics* metrics,
+               const absl::StatusOr<MemberCall>& call,
+               const v1::DigestRequest& request);
+
+ private:
+  absl::StatusOr<absl::optional<grpc::ByteBuffer>> Produce() override;
+
+  absl::optional<DigestSender> sender_;  // None: refused.
+  std::vector<LogRange> logs_;
 };
 
 }  // namespace storage

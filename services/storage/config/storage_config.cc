@@ -20,6 +20,7 @@ namespace {
 using config::storage::v1::EngineConfig;
 using config::storage::v1::LimitsConfig;
 using config::storage::v1::StorePathConfig;
+using config::storage::v1::UpkeepConfig;
 
 constexpr int kStorePathsMax = 256;
 constexpr int64_t kMiB = 1 << 20;
@@ -110,6 +111,20 @@ void CheckEngine(const EngineConfig& engine, Complaints* complaints) {
   }
 }
 
+void CheckUpkeep(const UpkeepConfig& upkeep, Complaints* complaints) {
+  complaints->CheckRange("upkeep.scrub_bytes_per_second",
+                         upkeep.scrub_bytes_per_second(), 0, int64_t{1} << 40);
+  if (FromProto(upkeep.scrub_pause()) < absl::ZeroDuration()) {
+    complaints->Add("upkeep.scrub_pause", "must not be negative");
+  }
+  if (FromProto(upkeep.comparison_interval()) < absl::ZeroDuration()) {
+    complaints->Add("upkeep.comparison_interval",
+                    "must not be negative; 0 turns comparisons off");
+  }
+  complaints->CheckRange("upkeep.comparison_names_per_second",
+                         upkeep.comparison_names_per_second(), 1, 1000000000);
+}
+
 }  // namespace
 
 StorageConfig WithDefaults(StorageConfig config) {
@@ -164,6 +179,20 @@ StorageConfig WithDefaults(StorageConfig config) {
         7 * 24 * 3600, engine->log_retention().seconds() + 1));
   }
 
+  UpkeepConfig* const upkeep = config.mutable_upkeep();
+  if (!upkeep->has_scrub_bytes_per_second()) {
+    upkeep->set_scrub_bytes_per_second(8 * kMiB);
+  }
+  if (!upkeep->has_scrub_pause()) {
+    upkeep->mutable_scrub_pause()->set_seconds(7 * 24 * 3600);
+  }
+  if (!upkeep->has_comparison_interval()) {
+    upkeep->mutable_comparison_interval()->set_seconds(3600);
+  }
+  if (upkeep->comparison_names_per_second() == 0) {
+    upkeep->set_comparison_names_per_second(20000);
+  }
+
   LimitsConfig* const limits = config.mutable_limits();
   if (limits->body_bytes_max() == 0) limits->set_body_bytes_max(256 * kMiB);
   if (limits->rpc_bytes_max() == 0) limits->set_rpc_bytes_max(512 * kMiB);
@@ -180,6 +209,7 @@ absl::Status ValidateConfig(const StorageConfig& config) {
   CheckDaemonConfig(config, &complaints);
   CheckStorePaths(config, &complaints);
   CheckEngine(config.engine(), &complaints);
+  CheckUpkeep(config.upkeep(), &complaints);
   complaints.CheckRange("weight", config.weight(), 1, 1000);
   complaints.CheckRange("default_replicas", config.default_replicas(), 1, 32);
   if (FromProto(config.replica_patience()) < absl::ZeroDuration()) {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/error_reason.h"
+#include "lib/base/status_macros.h"
 
 namespace cairn {
 namespace storage {
@@ -16,8 +17,7 @@ constexpr size_t kEndedJobsMax = 100;
 JobList::JobList(Executor* executor, Clock* clock)
     : executor_(executor), clock_(clock) {}
 
-absl::StatusOr<Job> JobList::Start(JobKind kind, uint32_t store_path,
-                                   Work work) {
+absl::StatusOr<Job> JobList::Begin(JobKind kind, uint32_t store_path) {
   Job job;
   job.kind = kind;
   job.store_path = store_path;
@@ -40,17 +40,18 @@ absl::StatusOr<Job> JobList::Start(JobKind kind, uint32_t store_path,
       jobs_.pop_back();
     }
   }
+  return job;
+}
+
+absl::StatusOr<Job> JobList::Start(JobKind kind, uint32_t store_path,
+                                   Work work) {
+  CAIRN_ASSIGN_OR_RETURN(Job job, Begin(kind, store_path));
   const bool queued =
       executor_->TrySubmit([this, id = job.id, work = std::move(work)] {
         const absl::Status outcome = work([this, &id](const JobProgress& now) {
           Update(id, [&now](Job* running) { running->progress = now; });
         });
-        Update(id, [this, &outcome](Job* ended) {
-          ended->state =
-              outcome.ok() ? JobState::kSucceeded : JobState::kFailed;
-          ended->detail = std::string(outcome.message());
-          ended->end_time = clock_->Now();
-        });
+        End(id, outcome, "");
       });
   if (queued) return job;
   {
@@ -64,6 +65,32 @@ absl::StatusOr<Job> JobList::Start(JobKind kind, uint32_t store_path,
   }
   return ErrorWithReason(absl::StatusCode::kResourceExhausted,
                          ErrorReason::kOverloaded, "too many jobs wait");
+}
+
+void JobList::SetProgress(const std::string& id, const JobProgress& progress,
+                          const JobFindings& findings) {
+  Update(id, [&](Job* running) {
+    running->progress = progress;
+    running->findings = findings;
+  });
+}
+
+void JobList::End(const std::string& id, const absl::Status& outcome,
+                  absl::string_view detail) {
+  const absl::Time now = clock_->Now();
+  Update(id, [&](Job* ended) {
+    ended->state = outcome.ok() ? JobState::kSucceeded : JobState::kFailed;
+    ended->detail = std::string(outcome.ok() ? detail : outcome.message());
+    ended->end_time = now;
+  });
+}
+
+absl::StatusOr<Job> JobList::Find(const std::string& id) const {
+  MutexLock lock(&mu_);
+  for (const Job& job : jobs_) {
+    if (job.id == id) return job;
+  }
+  return absl::NotFoundError(absl::StrCat("there is no job ", id));
 }
 
 std::vector<Job> JobList::List() const {

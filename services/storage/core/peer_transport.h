@@ -3,6 +3,7 @@
 //
 //   StartSync, StartSnapshot   a stream: OnBatch … Next … OnBatch … OnEnd
 //   StartFetch                 the same, of a content
+//   StartDigest                the same, of what the peer has
 //   SendAck                    one message, one answer
 //
 // Listeners are called on the transport's threads, one call at a time for each
@@ -68,6 +69,22 @@ struct SnapshotBatch {
   bool end = false;
 };
 
+// What a peer has in a range of names: RangeDigest in sync_service.proto.
+struct DigestRange {
+  std::string until;  // Cursor; empty: to the end of what was asked for.
+  uint64_t names = 0;
+  uint64_t digest = 0;
+};
+
+// A part of what a peer has: ranges, or what it knows of each name.
+struct DigestBatch {
+  std::vector<LogRange> logs;  // In the first: how far it has logs.
+  std::vector<DigestRange> ranges;
+  std::vector<ReplicatedChange> changes;  // As kSnapshot, without contents.
+  std::string next;                       // Of `changes`: as far as they go.
+  bool end = false;
+};
+
 class SyncListener {
  public:
   virtual ~SyncListener() = default;
@@ -91,6 +108,13 @@ class FetchListener {
 
   // The next bytes; their CRC was checked.
   virtual void OnChunk(absl::Cord data) = 0;
+  virtual void OnEnd(const absl::Status& status) = 0;
+};
+
+class DigestListener {
+ public:
+  virtual ~DigestListener() = default;
+  virtual void OnBatch(DigestBatch batch) = 0;
   virtual void OnEnd(const absl::Status& status) = 0;
 };
 
@@ -123,6 +147,12 @@ struct FetchWish {
   absl::optional<int64_t> length;
 };
 
+struct DigestWish {
+  std::string from;   // Cursor of the index; empty: from the first name.
+  std::string until;  // The same; empty: to the last one.
+  bool entries = false;
+};
+
 // Thread-safe; nothing here blocks. Listeners are borrowed until OnEnd().
 class PeerTransport {
  public:
@@ -141,6 +171,18 @@ class PeerTransport {
                                                  uint8_t store_path,
                                                  const FetchWish& wish,
                                                  FetchListener* listener) = 0;
+
+  // Null if members cannot be compared over this transport.
+  virtual std::shared_ptr<PeerStream> StartDigest(const Peer& peer,
+                                                  uint8_t store_path,
+                                                  const DigestWish& wish,
+                                                  DigestListener* listener) {
+    static_cast<void>(peer);
+    static_cast<void>(store_path);
+    static_cast<void>(wish);
+    static_cast<void>(listener);
+    return nullptr;
+  }
 
   virtual void SendAck(const Peer& peer, uint8_t store_path,
                        const Acknowledgement& acknowledgement,

@@ -88,6 +88,7 @@ Replicator::Replicator(const ReplicatorOptions& options,
       transport_(transport),
       clock_(clock),
       wake_(std::move(wake)),
+      upkeep_(options.upkeep, options.store_path, transport, clock, wake_),
       retries_(options.retry_shortest, options.retry_longest) {}
 
 Replicator::~Replicator() {
@@ -119,6 +120,10 @@ void Replicator::RemoveTail(LogTail* tail) {
 void Replicator::OnLogs() {
   MutexLock lock(&tails_mu_);
   for (LogTail* tail : tails_) tail->OnGrown();
+}
+
+void Replicator::OnDamaged(const FileInfo& file) {
+  upkeep_.repairs()->Report(file);
 }
 
 void Replicator::Heartbeat(absl::Duration now) {
@@ -158,7 +163,8 @@ bool Replicator::StreamsOpen() const {
   for (const auto& [name, fetching] : fetches_) {
     if (fetching.running) return true;
   }
-  return !other_pulls_.empty() || snapshot_ != nullptr || syncing_->load();
+  return !other_pulls_.empty() || snapshot_ != nullptr || syncing_->load() ||
+         upkeep_.running();
 }
 
 void Replicator::CancelAll() {
@@ -170,6 +176,7 @@ void Replicator::CancelAll() {
   for (auto& [name, fetching] : fetches_) {
     if (fetching.running) fetching.fetch->Cancel();
   }
+  upkeep_.Cancel();
 }
 
 bool Replicator::Stop() {
@@ -186,6 +193,7 @@ bool Replicator::Stop() {
 void Replicator::DetachPath() {
   if (path_ == nullptr) return;
   path_->replica()->SetLogObserver(nullptr);
+  upkeep_.Detach();
   fetches_.clear();
   retries_.Clear();
   snapshot_cursor_ = SnapshotPull::Cursor();
@@ -244,6 +252,7 @@ void Replicator::Tick() {
   RunSnapshot(now);
   RunFetches(now);
   RunRetries(now);
+  RunUpkeep(now);
   SyncNowAndThen(now);
   SendAcks(now);
   SetPassed(now);
@@ -253,6 +262,7 @@ void Replicator::Tick() {
 
 // Takes leave of what has ended, and gives up what is silent.
 void Replicator::ReapEnded(absl::Duration now) {
+  upkeep_.Reap(now);
   for (auto it = peers_.begin(); it != peers_.end();) {
     PeerState& state = it->second;
     if (state.pull != nullptr) {
@@ -500,6 +510,18 @@ void Replicator::RunFetches(absl::Duration now) {
     ++fetching.attempts;
     ++running;
   }
+}
+
+void Replicator::RunUpkeep(absl::Duration now) {
+  upkeep_.Tick(
+      now, path_, missing_,
+      [this](uint32_t origin_node) -> absl::optional<std::vector<Peer>> {
+        {
+          MutexLock lock(&mu_);
+          if (!peers_known_) return absl::nullopt;
+        }
+        return PeersFor(origin_node);
+      });
 }
 
 // What nobody waits for is not synced at once; but nobody can drop it before it

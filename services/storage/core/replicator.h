@@ -44,6 +44,7 @@
 #include "services/storage/core/set_aside.h"
 #include "services/storage/core/snapshot_pull.h"
 #include "services/storage/core/store_path.h"
+#include "services/storage/core/upkeep.h"
 
 namespace cairn {
 namespace storage {
@@ -82,6 +83,7 @@ struct ReplicatorOptions {
   // Waits between attempts for a change that was set aside.
   absl::Duration retry_shortest = absl::Seconds(1);
   absl::Duration retry_longest = absl::Minutes(5);
+  UpkeepOptions upkeep;
 };
 
 // A stream of a log to a peer. Woken on any thread; must not block.
@@ -194,8 +196,12 @@ class Replicator : public LogObserver {
 
   ReplicationProgress Progress() const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // How the path keeps what it has good.
+  Upkeep* upkeep() { return &upkeep_; }
+
   // LogObserver.
   void OnLogs() override ABSL_LOCKS_EXCLUDED(tails_mu_);
+  void OnDamaged(const FileInfo& file) override;
 
  private:
   // Tries again, later each time.
@@ -257,6 +263,7 @@ class Replicator : public LogObserver {
   void RunSnapshot(absl::Duration now);
   void ReapFetches(absl::Duration now);
   void RunFetches(absl::Duration now);
+  void RunUpkeep(absl::Duration now) ABSL_LOCKS_EXCLUDED(mu_);
   void SendAcks(absl::Duration now);
   void SyncNowAndThen(absl::Duration now);
   void SetPassed(absl::Duration now);
@@ -273,6 +280,7 @@ class Replicator : public LogObserver {
   Clock* const clock_;
   const std::function<void()> wake_;
   ReplicaWaits waits_;
+  Upkeep upkeep_;
   std::atomic<int> acks_wanted_{0};
   std::atomic<int> syncs_wanted_{0};
   std::shared_ptr<MissingContents> missing_ =

@@ -27,6 +27,7 @@ constexpr char kSync[] = "/cairn.storage.v1.SyncService/Sync";
 constexpr char kAckSync[] = "/cairn.storage.v1.SyncService/AckSync";
 constexpr char kSnapshot[] = "/cairn.storage.v1.SyncService/Snapshot";
 constexpr char kFetch[] = "/cairn.storage.v1.SyncService/Fetch";
+constexpr char kDigest[] = "/cairn.storage.v1.SyncService/Digest";
 
 constexpr absl::Duration kAckTimeout = absl::Seconds(5);
 
@@ -349,6 +350,30 @@ std::shared_ptr<PeerStream> GrpcPeerTransport::StartFetch(
         }
         next += static_cast<int64_t>(parsed.chunk->data.size());
         listener->OnChunk(std::move(parsed.chunk->data));
+        return absl::OkStatus();
+      },
+      [listener](const absl::Status& status) { listener->OnEnd(status); });
+  stream->Begin();
+  return stream;
+}
+
+std::shared_ptr<PeerStream> GrpcPeerTransport::StartDigest(
+    const Peer& peer, uint8_t store_path, const DigestWish& wish,
+    DigestListener* listener) {
+  v1::DigestRequest request;
+  request.set_node_uuid(options_.node_uuid.ToString());
+  request.set_group(options_.group);
+  request.set_store_path(store_path);
+  request.set_from(wish.from);
+  request.set_until(wish.until);
+  request.set_entries(wish.entries);
+  auto stream = std::make_shared<Stream>(
+      LinksTo(peer).content, kDigest, rpc::ToByteBuffer(request),
+      [listener, logs = std::vector<LogRange>()](
+          const grpc::ByteBuffer& message) mutable -> absl::Status {
+        DigestBatch batch;
+        CAIRN_RETURN_IF_ERROR(ParseDigestResponse(message, &logs, &batch));
+        listener->OnBatch(std::move(batch));
         return absl::OkStatus();
       },
       [listener](const absl::Status& status) { listener->OnEnd(status); });

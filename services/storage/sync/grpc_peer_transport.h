@@ -2,7 +2,8 @@
 // this node is one.
 //
 // Each peer has two connections: one for logs, acknowledgements and snapshots,
-// one for contents, so that large ones do not hold up small changes.
+// one for contents and digests, so that large ones do not hold up small
+// changes.
 
 #ifndef CAIRN_SERVICES_STORAGE_SYNC_GRPC_PEER_TRANSPORT_H_
 #define CAIRN_SERVICES_STORAGE_SYNC_GRPC_PEER_TRANSPORT_H_
@@ -51,6 +52,9 @@ class GrpcPeerTransport : public PeerTransport {
   std::shared_ptr<PeerStream> StartFetch(const Peer& peer, uint8_t store_path,
                                          const FetchWish& wish,
                                          FetchListener* listener) override;
+  std::shared_ptr<PeerStream> StartDigest(const Peer& peer, uint8_t store_path,
+                                          const DigestWish& wish,
+                                          DigestListener* listener) override;
   void SendAck(const Peer& peer, uint8_t store_path,
                const Acknowledgement& acknowledgement,
                std::function<void(const absl::Status&)> done) override;

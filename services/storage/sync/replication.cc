@@ -24,11 +24,13 @@ bool IsBetter(const tracker::v1::Node& a, const tracker::v1::Node& b) {
 }  // namespace
 
 Replication::Replication(StorageNode* node, PeerTransport* transport,
-                         Clock* clock, uint32_t replicas) {
+                         const UpkeepOptions& upkeep, Clock* clock,
+                         uint32_t replicas) {
   for (size_t i = 0; i < node->path_count(); ++i) {
     ReplicatorOptions options;
     options.store_path = static_cast<uint8_t>(i);
     options.replicas = replicas;
+    options.upkeep = upkeep;
     replicators_.push_back(std::make_unique<Replicator>(
         options,
         [node, i]() -> std::shared_ptr<StorePath> {

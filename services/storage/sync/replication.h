@@ -20,6 +20,7 @@
 #include "services/storage/core/peer_transport.h"
 #include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
+#include "services/storage/core/upkeep.h"
 #include "services/storage/sync/removed_members.h"
 
 namespace cairn {
@@ -28,10 +29,10 @@ namespace storage {
 // Thread-safe.
 class Replication {
  public:
-  // All borrowed. `node` has all its paths. `replicas` is how many members are
-  // to have a change; it is only counted by.
-  Replication(StorageNode* node, PeerTransport* transport, Clock* clock,
-              uint32_t replicas);
+  // All borrowed, `upkeep.jobs` too. `node` has all its paths. `replicas` is
+  // how many members are to have a change; it is only counted by.
+  Replication(StorageNode* node, PeerTransport* transport,
+              const UpkeepOptions& upkeep, Clock* clock, uint32_t replicas);
   ~Replication();  // Stop().
 
   Replication(const Replication&) = delete;

@@ -59,6 +59,18 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
   if (content_bytes > 0) out->AppendContent(*change.content);
 }
 
+// What is known of names, each with the log of its change.
+void AppendStates(const std::vector<ReplicatedChange>& changes,
+                  const std::vector<LogRange>& logs, rpc::WireWriter* out) {
+  for (const ReplicatedChange& change : changes) {
+    uint32_t log = 0;
+    for (size_t i = 0; i < logs.size(); ++i) {
+      if (logs[i].log == change.change.log) log = static_cast<uint32_t>(i + 1);
+    }
+    AppendEntry(change, log, out);
+  }
+}
+
 // A content that is not the file's is left out, and so fetched on its own, from
 // any member: one bad file must not hold up the log.
 void CheckContent(ReplicatedChange* change) {
@@ -154,6 +166,22 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
   return absl::OkStatus();
 }
 
+// `log_of[i]` is the number of the log of `(*changes)[i]`; 0: it has none.
+absl::Status SetLogs(const std::vector<uint32_t>& log_of,
+                     const std::vector<LogRange>& logs,
+                     std::vector<ReplicatedChange>* changes) {
+  for (size_t i = 0; i < log_of.size(); ++i) {
+    if (log_of[i] > logs.size()) return Malformed("snapshot_log");
+    LogPosition& change = (*changes)[i].change;
+    if (log_of[i] == 0) {
+      change = LogPosition();
+    } else {
+      change.log = logs[log_of[i] - 1].log;
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AddLog(rpc::WireReader* reader, std::vector<LogRange>* logs) {
   v1::LogRange message;
   reader->ReadMessage(&message);
@@ -225,13 +253,25 @@ grpc::ByteBuffer MakeSnapshotResponse(const SnapshotBatch& batch,
   head.set_files_total(batch.files_total);
   rpc::WireWriter out;
   out.Append(head.SerializeAsString());
-  for (const ReplicatedChange& change : batch.changes) {
-    uint32_t log = 0;
-    for (size_t i = 0; i < logs.size(); ++i) {
-      if (logs[i].log == change.change.log) log = static_cast<uint32_t>(i + 1);
-    }
-    AppendEntry(change, log, &out);
+  AppendStates(batch.changes, logs, &out);
+  return out.Finish();
+}
+
+grpc::ByteBuffer MakeDigestResponse(const DigestBatch& batch,
+                                    const std::vector<LogRange>& logs) {
+  v1::DigestResponse head;
+  for (const LogRange& range : batch.logs) ToProto(range, head.add_logs());
+  for (const DigestRange& range : batch.ranges) {
+    v1::RangeDigest* const to = head.add_ranges();
+    to->set_until(range.until);
+    to->set_names(static_cast<uint32_t>(range.names));
+    to->set_digest(range.digest);
   }
+  head.set_next(batch.next);
+  head.set_end(batch.end);
+  rpc::WireWriter out;
+  out.Append(head.SerializeAsString());
+  AppendStates(batch.changes, logs, &out);
   return out.Finish();
 }
 
@@ -316,16 +356,54 @@ absl::Status ParseSnapshotResponse(const grpc::ByteBuffer& buffer,
   }
   if (!reader.ok()) return Malformed("not a message");
   if (!batch->logs.empty()) *logs = batch->logs;
-  for (size_t i = 0; i < log_of.size(); ++i) {
-    if (log_of[i] > logs->size()) return Malformed("snapshot_log");
-    LogPosition& change = batch->changes[i].change;
-    if (log_of[i] == 0) {
-      change = LogPosition();
-    } else {
-      change.log = (*logs)[log_of[i] - 1].log;
+  return SetLogs(log_of, *logs, &batch->changes);
+}
+
+absl::Status ParseDigestResponse(const grpc::ByteBuffer& buffer,
+                                 std::vector<LogRange>* logs,
+                                 DigestBatch* batch) {
+  rpc::WireReader reader(buffer);
+  std::vector<uint32_t> log_of;
+  while (reader.Next()) {
+    switch (reader.field()) {
+      case 1:
+        CAIRN_RETURN_IF_ERROR(AddLog(&reader, &batch->logs));
+        break;
+      case 2: {
+        v1::RangeDigest range;
+        reader.ReadMessage(&range);
+        if (!reader.ok()) return Malformed("ranges");
+        batch->ranges.push_back({range.until(), range.names(), range.digest()});
+        break;
+      }
+      case 3: {
+        std::string scratch;
+        batch->next = std::string(reader.ReadBytes(&scratch));
+        break;
+      }
+      case 4:
+        batch->end = reader.ReadVarint() != 0;
+        break;
+      case kEntriesField: {
+        ReplicatedChange change;
+        uint32_t log;
+        CAIRN_RETURN_IF_ERROR(ReadEntry(&reader, &change, &log));
+        // There is nothing to compare in these.
+        if (change.passed || change.content.has_value()) {
+          return Malformed("an entry of a digest");
+        }
+        change.mode = ReplicatedChange::Mode::kSnapshot;
+        log_of.push_back(log);
+        batch->changes.push_back(std::move(change));
+        break;
+      }
+      default:
+        reader.Skip();
     }
   }
-  return absl::OkStatus();
+  if (!reader.ok()) return Malformed("not a message");
+  if (!batch->logs.empty()) *logs = batch->logs;
+  return SetLogs(log_of, *logs, &batch->changes);
 }
 
 }  // namespace storage

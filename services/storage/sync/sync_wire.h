@@ -31,6 +31,10 @@ grpc::ByteBuffer MakeSyncResponse(const SyncBatch& batch);
 grpc::ByteBuffer MakeSnapshotResponse(const SnapshotBatch& batch,
                                       const std::vector<LogRange>& logs);
 
+// `logs` are those of the answer's first message: entries refer to them.
+grpc::ByteBuffer MakeDigestResponse(const DigestBatch& batch,
+                                    const std::vector<LogRange>& logs);
+
 // Contents are checked against the CRC of their file.
 //   INVALID_ARGUMENT  INVALID_FIELD: no such message; CHECKSUM_MISMATCH.
 absl::Status ParseSyncResponse(const grpc::ByteBuffer& buffer,
@@ -40,6 +44,11 @@ absl::Status ParseSyncResponse(const grpc::ByteBuffer& buffer,
 absl::Status ParseSnapshotResponse(const grpc::ByteBuffer& buffer,
                                    std::vector<LogRange>* logs,
                                    SnapshotBatch* batch);
+
+// `logs` as above; filled from the first message.
+absl::Status ParseDigestResponse(const grpc::ByteBuffer& buffer,
+                                 std::vector<LogRange>* logs,
+                                 DigestBatch* batch);
 
 }  // namespace storage
 }  // namespace cairn

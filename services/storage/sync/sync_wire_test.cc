@@ -142,6 +142,56 @@ TEST(SyncWireTest, ASnapshotSaysWhichLogEachFileIsFrom) {
   EXPECT_TRUE(got_second.changes[0].change.log == sent.logs[1].log);
 }
 
+TEST(SyncWireTest, ADigestGivesBackWhatWasSent) {
+  DigestBatch ranges;
+  ranges.logs.push_back(LogRange{LogId{Uuid::Random(), 2}});
+  ranges.logs[0].applied = 77;
+  ranges.ranges.push_back({std::string("key\0x", 5), 1024, ~uint64_t{5}});
+  ranges.ranges.push_back({"", 3, 0});
+  ranges.end = true;
+  std::vector<LogRange> logs;
+  DigestBatch got;
+  ASSERT_THAT(
+      ParseDigestResponse(MakeDigestResponse(ranges, ranges.logs), &logs, &got),
+      IsOk());
+  ASSERT_THAT(got.ranges, SizeIs(2));
+  EXPECT_EQ(got.ranges[0].until, ranges.ranges[0].until);
+  EXPECT_EQ(got.ranges[0].names, 1024u);
+  EXPECT_EQ(got.ranges[0].digest, ~uint64_t{5});
+  EXPECT_EQ(got.ranges[1].until, "");
+  EXPECT_TRUE(got.end);
+  ASSERT_THAT(got.logs, SizeIs(1));
+  EXPECT_EQ(got.logs[0].applied, 77u);
+
+  DigestBatch entries;
+  entries.next = "cursor";
+  ReplicatedChange known = MakeChange(5, "x");
+  known.content.reset();
+  known.request_id = Uuid();
+  known.change.log = ranges.logs[0].log;
+  entries.changes.push_back(known);
+  known.kind = ChangeKind::kDelete;
+  known.change = LogPosition();
+  entries.changes.push_back(known);
+  DigestBatch got_entries;
+  ASSERT_THAT(ParseDigestResponse(MakeDigestResponse(entries, ranges.logs),
+                                  &logs, &got_entries),
+              IsOk());
+  EXPECT_EQ(got_entries.next, "cursor");
+  EXPECT_FALSE(got_entries.end);
+  ASSERT_THAT(got_entries.changes, SizeIs(2));
+  EXPECT_TRUE(got_entries.changes[0].change.log == ranges.logs[0].log);
+  EXPECT_EQ(got_entries.changes[0].file.crc32c, known.file.crc32c);
+  EXPECT_TRUE(got_entries.changes[1].kind == ChangeKind::kDelete);
+  EXPECT_TRUE(got_entries.changes[1].change.log.is_nil());
+  EXPECT_TRUE(got_entries.changes[1].mode == ReplicatedChange::Mode::kSnapshot);
+  // A content has no business there.
+  entries.changes[0].content = absl::Cord("x");
+  EXPECT_EQ(ReasonOf(ParseDigestResponse(
+                MakeDigestResponse(entries, ranges.logs), &logs, &got)),
+            ErrorReason::kInvalidField);
+}
+
 TEST(SyncWireTest, LeavesOutAContentThatIsNotTheFiles) {
   SyncBatch batch;
   batch.log = LogId{Uuid::Random(), 1};
