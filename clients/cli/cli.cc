@@ -262,11 +262,24 @@ void Commands::AddRm() {
 
 void Commands::AddVerify() {
   CLI::App* const verify =
-      Add("verify", "Read files again and check every byte.",
+      Add("verify",
+          "Read files again and check every byte; or take a census of the "
+          "cluster.",
           [this](Session* session) { return RunVerify(verify_, session); });
   AddFileIds(verify, &verify_.file_ids);
   AddManifest(verify, &verify_.manifest);
   AddJobs(verify, &verify_.jobs);
+  verify->add_flag("--cluster", verify_.cluster,
+                   "Let the members of each group compare what they have, and "
+                   "mend what one of them lacks.");
+  verify->add_option("--group", verify_.group,
+                     "With --cluster: only this group.");
+  verify->add_flag("--deep", verify_.deep,
+                   "With --cluster: let every member read all of its contents "
+                   "and check them, too.");
+  verify->add_option("--rate", verify_.rate,
+                     "With --deep: bytes that each store path may read in a "
+                     "second, as 50MiB. Without it as fast as it can.");
 }
 
 void Commands::AddDecode() {

@@ -56,8 +56,17 @@ struct VerifyFlags {
   std::vector<std::string> file_ids;
   std::string manifest;  // Instead of file_ids.
   int jobs = 8;
+
+  // A census instead of files: members of all groups, or of one.
+  bool cluster = false;
+  std::string group;
+  bool deep = false;
+  std::string rate;  // Of `deep`, bytes per second of a store path.
 };
 ExitCode RunVerify(const VerifyFlags& flags, Session* session);
+
+// What `verify --cluster` does.
+ExitCode RunCensus(const VerifyFlags& flags, Session* session);
 
 struct DecodeFlags {
   std::vector<std::string> file_ids;

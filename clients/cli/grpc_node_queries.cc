@@ -47,6 +47,40 @@ class GrpcNodeQueries : public NodeQueries {
                   response);
   }
 
+  absl::StatusOr<storage::v1::Job> StartScrub(
+      const std::string& address, const storage::v1::ScrubRequest& request,
+      absl::Duration timeout) override {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, timeout);
+    storage::v1::ScrubResponse response;
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                           ChannelTo(address));
+    CAIRN_RETURN_IF_ERROR(
+        Result(address,
+               storage::v1::NodeService::NewStub(channel)->Scrub(
+                   &context, request, &response),
+               response)
+            .status());
+    return response.job();
+  }
+
+  absl::StatusOr<storage::v1::Job> StartCompare(
+      const std::string& address, const storage::v1::CompareRequest& request,
+      absl::Duration timeout) override {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, timeout);
+    storage::v1::CompareResponse response;
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                           ChannelTo(address));
+    CAIRN_RETURN_IF_ERROR(
+        Result(address,
+               storage::v1::NodeService::NewStub(channel)->Compare(
+                   &context, request, &response),
+               response)
+            .status());
+    return response.job();
+  }
+
   absl::StatusOr<storage::v1::ListJobsResponse> ListJobs(
       const std::string& address, absl::Duration timeout) override {
     grpc::ClientContext context;

@@ -33,6 +33,13 @@ class NodeQueries {
   virtual absl::StatusOr<storage::v1::GetStateResponse> GetState(
       const std::string& address, absl::Duration timeout) = 0;
 
+  // Work on a store path of a storage node; returns the job at once.
+  virtual absl::StatusOr<storage::v1::Job> StartScrub(
+      const std::string& address, const storage::v1::ScrubRequest& request,
+      absl::Duration timeout) = 0;
+  virtual absl::StatusOr<storage::v1::Job> StartCompare(
+      const std::string& address, const storage::v1::CompareRequest& request,
+      absl::Duration timeout) = 0;
   virtual absl::StatusOr<storage::v1::ListJobsResponse> ListJobs(
       const std::string& address, absl::Duration timeout) = 0;
 

@@ -164,6 +164,12 @@ void VerifyRun::Report(const ListedFile& file,
 }  // namespace
 
 ExitCode RunVerify(const VerifyFlags& flags, Session* session) {
+  if (flags.cluster) return RunCensus(flags, session);
+  if (flags.deep || !flags.group.empty() || !flags.rate.empty()) {
+    return session->Fail(ErrorWithReason(
+        absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
+        "--deep, --group and --rate go with --cluster"));
+  }
   const absl::StatusOr<std::vector<ListedFile>> files =
       ListFiles(flags.file_ids, flags.manifest);
   if (!files.ok()) return session->Fail(files.status());
