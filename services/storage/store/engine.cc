@@ -780,9 +780,9 @@ class EngineImpl : public Engine, public ReplicaStore {
       absl::string_view name, bool may_block) {
     using Result = absl::StatusOr<std::unique_ptr<OpenFile>>;
     absl::Status last;
-    FileRecord record;
+    FileInfo damaged;
     for (int i = 0; i < kOpenRetries; ++i) {
-      record = FileRecord();
+      FileRecord record;
       const absl::optional<absl::Status> found =
           FindFile(name, may_block, &record);
       if (!found.has_value()) return absl::nullopt;
@@ -814,10 +814,11 @@ class EngineImpl : public Engine, public ReplicaStore {
       }
       // Compaction may have moved it since the lookup: look again.
       if (!absl::IsNotFound(last)) break;
+      damaged = record.ToFileInfo(name);
     }
     if (absl::IsNotFound(last)) {
       // What cannot be opened for want of file descriptors, say, is no damage.
-      reads_->TellDamaged(record.ToFileInfo(name));
+      reads_->TellDamaged(damaged);
       reads_->content_damaged.fetch_add(1);
       return Result(ErrorWithReason(
           absl::StatusCode::kDataLoss, ErrorReason::kContentDamaged,
