@@ -15,9 +15,8 @@ int64_t UnixMillis(const Version& version) {
   return static_cast<int64_t>(version.clock >> kVersionCounterBits);
 }
 
-bool Refers(const FileRecord* record, uint64_t segment) {
-  if (record == nullptr) return false;
-  for (const Extent& extent : record->extents) {
+bool Refers(const FileRecord& record, uint64_t segment) {
+  for (const Extent& extent : record.extents) {
     if (extent.segment == segment) return true;
   }
   return false;
@@ -103,7 +102,7 @@ void ChangeSet::DoomDedicated(uint64_t number, const JournalPosition& after) {
   change_.doomed.emplace_back(number, doomed);
 }
 
-void ChangeSet::Replace(const FileRecord& before, const FileRecord* after,
+void ChangeSet::Replace(const FileRecord& before, const FileRecord& after,
                         const JournalPosition& at) {
   AddLive(before.record.segment, -before.record_bytes());
   (before.deleted ? change_.tombstones : change_.files) -= 1;
@@ -227,7 +226,7 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
       !known || before.version < record.version ||
       (before.version == record.version && before.record < record.record);
   if (wins) {
-    if (known) Replace(before, &record, place.end());
+    if (known) Replace(before, record, place.end());
     AddLive(record.record.segment, record.record_bytes());
     (record.deleted ? change_.tombstones : change_.files) += 1;
     if (!record.content_inline) {
@@ -272,9 +271,15 @@ void ChangeSet::ForgetExpiry(const ExpiryKey& expiry) {
   batch_.DeleteExpiry(expiry);
 }
 
-void ChangeSet::DropFile(absl::string_view name, const FileRecord& record) {
-  batch_.DeleteFile(name);
-  Replace(record, nullptr, record.record);
+void ChangeSet::LoseContent(absl::string_view name, const FileRecord& record) {
+  FileRecord without = record;
+  without.content_missing = true;
+  without.extents.clear();
+  Replace(record, without, record.record);
+  AddLive(without.record.segment, without.record_bytes());
+  change_.files += 1;
+  batch_.PutFile(name, without);
+  batch_.PutMissing(name);
 }
 
 void ChangeSet::DoomShared(uint64_t number, const JournalPosition& after) {

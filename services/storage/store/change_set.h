@@ -80,8 +80,9 @@ class ChangeSet {
   void PostponeTombstone(const ExpiryKey& expiry, int64_t unix_seconds);
   void ForgetExpiry(const ExpiryKey& expiry);
 
-  // A rebuild found that the content is not there: forgets the file.
-  void DropFile(absl::string_view name, const FileRecord& record);
+  // A rebuild found that the content is not there: the file stays known, as
+  // after a replay that finds the same.
+  void LoseContent(absl::string_view name, const FileRecord& record);
 
   // Nothing refers to the shared segment any more.
   void DoomShared(uint64_t number, const JournalPosition& after);
@@ -101,7 +102,7 @@ class ChangeSet {
   void SetAside(const disk::v1::FileChange& change);
   void EndSetAside(absl::string_view name);
   void DoomDedicated(uint64_t number, const JournalPosition& after);
-  void Replace(const FileRecord& before, const FileRecord* after,
+  void Replace(const FileRecord& before, const FileRecord& after,
                const JournalPosition& at);
 
   const ChangeSetOptions options_;

@@ -196,8 +196,8 @@ class Rebuild {
     return index_->Flush();
   }
 
-  // Drops files whose dedicated segment is missing or cut off, and segments
-  // that no file names.
+  // Marks files whose dedicated segment is missing or cut off, which other
+  // members may have, and drops segments that no file names.
   absl::Status CheckDedicated() {
     CAIRN_RETURN_IF_ERROR(Flush());
     std::vector<std::pair<std::string, FileRecord>> missing;
@@ -211,7 +211,9 @@ class Rebuild {
                 DedicatedIsWhole(&segments_, extent, DedicatedCheck::kShape);
             failed.Update(whole.status());
             if (!failed.ok()) return false;
-            if (!*whole) missing.emplace_back(std::string(name), record);
+            if (*whole) continue;
+            missing.emplace_back(std::string(name), record);
+            break;
           }
           return true;
         }));
@@ -219,7 +221,7 @@ class Rebuild {
     for (const auto& [name, record] : missing) {
       report_.missing_content += 1;
       changes_->Reset();
-      changes_->DropFile(name, record);
+      changes_->LoseContent(name, record);
       changes_->Write();
     }
     for (const uint64_t number : unnamed_) {

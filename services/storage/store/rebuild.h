@@ -31,7 +31,7 @@ struct RebuildReport {
   int64_t files = 0;            // Files in the new index.
   int64_t tombstones = 0;       // Deleted files that it remembers.
   int64_t damaged_records = 0;  // Places where no whole record was.
-  int64_t missing_content = 0;  // Files left out: dedicated segment not whole.
+  int64_t missing_content = 0;  // Of `files`: dedicated segment not whole.
 
   // The first 100 places: `segment 18 offset 8192: header CRC`.
   std::vector<std::string> damage;

@@ -14,6 +14,7 @@
 #include "lib/testing/crashable_file_system.h"
 #include "lib/testing/fake_clock.h"
 #include "lib/testing/status_matchers.h"
+#include "services/storage/core/replica_store.h"
 #include "services/storage/store/engine.h"
 #include "services/storage/store/test_path.h"
 
@@ -149,7 +150,7 @@ TEST_F(RebuildTest, NamesWhatIsDamagedAndKeepsTheRest) {
 
   const auto report = RebuildIndex(options_, &fs_, &clock_);
   ASSERT_THAT(report, IsOk());
-  EXPECT_EQ(report->files, 2);
+  EXPECT_EQ(report->files, 3);
   EXPECT_EQ(report->damaged_records, 1);
   EXPECT_EQ(report->missing_content, 1);
   ASSERT_EQ(report->damage.size(), 1u);
@@ -158,7 +159,45 @@ TEST_F(RebuildTest, NamesWhatIsDamagedAndKeepsTheRest) {
   EXPECT_THAT(ReadFile(path_.get(), "one"), IsOkAndHolds("1"));
   EXPECT_THAT(ReadFile(path_.get(), "three"), IsOkAndHolds("3"));
   EXPECT_THAT(path_->Stat("two"), StatusIs(absl::StatusCode::kNotFound));
-  EXPECT_THAT(path_->Stat("large"), StatusIs(absl::StatusCode::kNotFound));
+  // Where it is not, nobody was told that it is gone.
+  EXPECT_THAT(path_->Stat("large"), IsOk());
+  EXPECT_EQ(ReasonOf(path_->Open("large").status()),
+            ErrorReason::kContentNotHere);
+}
+
+TEST_F(RebuildTest, KnowsAFileWhoseContentAPowerCutTookAsAnOpeningDoes) {
+  OpenPath();
+  ASSERT_THAT(PutFile(path_.get(), "large", TestContent(1, 600000),
+                      Durability::kCached),
+              IsOk());
+  ASSERT_THAT(PutFile(path_.get(), "small", "2"), IsOk());
+  // The record is durable with what was synced behind it, the content is not.
+  fs_.StopAfter(0);
+  path_.reset();
+  fs_.Crash();
+  options_.boot_id = "boot-2";
+  OpenPath();
+  ASSERT_EQ(ReasonOf(path_->Open("large").status()),
+            ErrorReason::kContentNotHere);
+  const StorePathStatus before = path_->Status();
+  EXPECT_EQ(before.files, 2);
+  path_.reset();
+  const auto report = RebuildIndex(options_, &fs_, &clock_);
+  ASSERT_THAT(report, IsOk());
+  EXPECT_EQ(report->files, 2);
+  EXPECT_EQ(report->missing_content, 1);
+  OpenPath();
+  EXPECT_EQ(ReasonOf(path_->Open("large").status()),
+            ErrorReason::kContentNotHere);
+  EXPECT_THAT(path_->replica()->ListMissing("", 10),
+              ::testing::ElementsAre("large"));
+  EXPECT_EQ(path_->Status().live_bytes, before.live_bytes);
+  EXPECT_EQ(path_->Status().files, 2);
+  // It can be moved, counted again and deleted like any other.
+  ASSERT_THAT(path_->Compact(0, nullptr), IsOk());
+  EXPECT_THAT(ReadFile(path_.get(), "small"), IsOkAndHolds("2"));
+  EXPECT_THAT(path_->Stat("large"), IsOk());
+  ASSERT_THAT(DeleteFile(path_.get(), "large"), IsOk());
 }
 
 TEST_F(RebuildTest, RefusesAPathThatIsOpen) {

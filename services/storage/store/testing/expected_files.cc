@@ -193,13 +193,7 @@ void ExpectedFiles::OnSeen(ExpectedFile* file, Presence state,
 }
 
 void ExpectedFiles::ForgetRequests() {
-  for (auto& [name, file] : files_) {
-    file.request_id = Uuid();
-    if (!file.content_lost) continue;
-    // A rebuild forgets what it finds no content of.
-    file.now |= kAbsent;
-    file.after_power_cut |= kAbsent;
-  }
+  for (auto& [name, file] : files_) file.request_id = Uuid();
 }
 
 ExpectedFile* ExpectedFiles::Find(absl::string_view name) {
