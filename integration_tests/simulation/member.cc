@@ -190,6 +190,7 @@ void Member::Start() {
   loop_->Trace("start ", name_, " at ", address_);
   process_ = std::make_unique<Process>();
   alive_ = std::make_shared<bool>(true);
+  if (disk_.suspect()) lost_unsynced_ = loop_->now();
   process_->path = std::make_shared<ModelPath>(options_.path, faults_, &disk_,
                                                loop_, &clock_);
   process_->transport = net_->MakeTransport(options_.host, uuid_);

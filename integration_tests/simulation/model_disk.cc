@@ -103,6 +103,8 @@ void ModelDisk::DropUnsafe(size_t least) {
 }
 
 void ModelDisk::Open() {
+  // What a sync could not write still reads back, or the kernel has dropped it.
+  if (suspect_) LoseUnsynced();
   // Tombstones are forgotten in the index only.
   size_t kept = 0;
   for (size_t i = 0; i < records_.size(); ++i) {
@@ -113,26 +115,28 @@ void ModelDisk::Open() {
     ++kept;
   }
   records_.resize(kept);
-  // What a sync could not write is still in the kernel's cache here. It need
-  // not be: docs/known_issues.md.
   Fold();
   DiskRecord opened;
   opened.kind = DiskRecord::Kind::kOpened;
   opened.own = now_.own;
   if (opened.own.is_nil()) {
     opened.own = LogId{incarnation_, 1};
-  } else if (!clean_ && era_boot_ != boot_) {
+  } else if (suspect_ || (!clean_ && era_boot_ != boot_)) {
     ++opened.own.epoch;
   }
   Append(std::move(opened));
   Sync();
   era_boot_ = boot_;
   clean_ = false;
+  suspect_ = false;
 }
 
 void ModelDisk::PowerCut() {
   ++boot_;
-  if (clean_) return;
+  if (!clean_) LoseUnsynced();
+}
+
+void ModelDisk::LoseUnsynced() {
   DropUnsafe(std::min(synced_, records_.size()));
   // Bytes beside the journal survive or not, whatever the journal says.
   for (DiskRecord& record : records_) {
@@ -154,6 +158,7 @@ void ModelDisk::Wipe() {
   ++boot_;
   era_boot_ = 0;
   clean_ = true;
+  suspect_ = false;
   records_.clear();
   Fold();
 }

@@ -99,6 +99,11 @@ class ModelDisk {
   void Sync();        // All that was appended; contents beside it are not.
   void Checkpoint();  // Tombstones that were forgotten stay so.
 
+  // A sync has failed: what it was to write is lost or not, which shows at the
+  // next Open().
+  void FailSync() { suspect_ = true; }
+  bool suspect() const { return suspect_; }
+
   // Begins an era. Nobody else has it open.
   void Open();
 
@@ -115,6 +120,7 @@ class ModelDisk {
 
  private:
   void Fold();
+  void LoseUnsynced();
   void DropUnsafe(size_t least);
 
   EventLoop* const loop_;
@@ -122,6 +128,7 @@ class ModelDisk {
   uint64_t boot_ = 1;
   uint64_t era_boot_ = 0;
   bool clean_ = true;
+  bool suspect_ = false;  // A sync has failed since Open().
   std::vector<DiskRecord> records_;
   size_t synced_ = 0;      // Records.
   size_t checkpoint_ = 0;  // Records.

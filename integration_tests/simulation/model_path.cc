@@ -376,6 +376,7 @@ bool ModelPath::SyncDisk(bool with_contents) {
   if (faults_->sync_failure > 0 && loop_->Chance(faults_->sync_failure)) {
     loop_->Trace("    a sync fails at node ", options_.node_number);
     broken_ = true;
+    disk_->FailSync();
     return false;
   }
   if (with_contents) {

@@ -126,7 +126,10 @@ void Background::ResumeIndex() {
 
 void Background::RunOnce() {
   MutexLock round(&round_mu_);
-  if (parts_.health->broken()) return;
+  if (parts_.health->broken()) {
+    parts_.health->MarkIfBroken();
+    return;
+  }
   parts_.health->Refresh().IgnoreError();  // The last answer stays.
   parts_.health->RestoreBallast();
   ResumeIndex();

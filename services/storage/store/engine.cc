@@ -27,6 +27,7 @@
 #include "services/storage/store/path_state.h"
 #include "services/storage/store/recovery.h"
 #include "services/storage/store/segment_set.h"
+#include "services/storage/store/suspect_mark.h"
 #include "services/storage/store/upload.h"
 
 namespace cairn {
@@ -111,11 +112,19 @@ class EngineImpl : public Engine, public ReplicaStore {
     disk::v1::IndexState checkpoint;
     CAIRN_RETURN_IF_ERROR(LoadState(claimed.identity.incarnation, &checkpoint));
 
+    CAIRN_ASSIGN_OR_RETURN(const bool suspect,
+                           HasSuspectMark(fs_, options_.directory));
+    if (suspect) {
+      CAIRN_LOG(kWarning, "store",
+                "a write or a sync failed before: what is read is written "
+                "again path={}",
+                options_.directory);
+    }
     const ChangeSetOptions change_options{options_.node_number,
                                           options_.tombstone_retention};
     const absl::Duration start = clock_->Monotonic();
     CAIRN_ASSIGN_OR_RETURN(RecoveryResult recovered,
-                           Recover(change_options, checkpoint, boot_id,
+                           Recover(change_options, checkpoint, boot_id, suspect,
                                    &segments_, index_.get(), &state_));
     replayed_records_ = recovered.replayed_records;
     damaged_records_ = recovered.damaged_records;
@@ -128,6 +137,9 @@ class EngineImpl : public Engine, public ReplicaStore {
         JournalPosition{checkpoint.journal_segment(),
                         static_cast<int64_t>(checkpoint.journal_offset())});
     CAIRN_RETURN_IF_ERROR(BeginEra(boot_id, recovered.may_have_lost_changes));
+    if (suspect) {
+      CAIRN_RETURN_IF_ERROR(RemoveSuspectMark(fs_, options_.directory));
+    }
     CAIRN_LOG(kInfo, "store",
               "opened path={} directory={} incarnation={} epoch={} files={} "
               "replayed_records={} damaged_records={} lost_files={} took={}",

@@ -18,6 +18,7 @@
 #include "lib/io/file_system.h"
 #include "lib/testing/crashable_file_system.h"
 #include "lib/testing/status_matchers.h"
+#include "services/storage/core/replica_store.h"
 #include "services/storage/core/store_path.h"
 #include "services/storage/store/engine.h"
 #include "services/storage/store/options.h"
@@ -80,6 +81,40 @@ TEST_F(EngineBadWorldTest, AFailedSyncOfTheJournalIsFinal) {
   Open();
   EXPECT_THAT(ReadAll(engine_.get(), "a"), IsOkAndHolds("before"));
   EXPECT_THAT(PutAndWait(engine_.get(), "c", "x", kSynced), IsOk());
+}
+
+// What could not be written still reads back, and no later sync writes it,
+// unless it is written again. Nor may its numbers be given to other changes.
+TEST_F(EngineBadWorldTest, AfterAFailedSyncARestartTrustsTheDiskAlone) {
+  Open();
+  const std::string large = MakeContent(1, 2000000);
+  ASSERT_THAT(PutAndWait(engine_.get(), "a", "cached", kCached), IsOk());
+  ASSERT_THAT(UploadAndWait(engine_.get(), "large", large, kCached), IsOk());
+  const uint32_t epoch = engine_->Status().epoch;
+  Fail("sync:segments/=EIO");
+  EXPECT_THAT(PutAndWait(engine_.get(), "b", "lost?", kSynced),
+              HasReason(ErrorReason::kWriteFailed));
+  engine_.reset();
+  fs_.KillProcess();
+  EXPECT_THAT(fs_.Stat(options_.directory + "/SUSPECT"), IsOk());
+
+  Open();
+  EXPECT_EQ(engine_->Status().epoch, epoch + 1);
+  EXPECT_THAT(fs_.Stat(options_.directory + "/SUSPECT"),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(ReadAll(engine_.get(), "a"), IsOkAndHolds("cached"));
+  EXPECT_THAT(ReadAll(engine_.get(), "large"), IsOkAndHolds(large));
+  ASSERT_THAT(PutAndWait(engine_.get(), "c", "synced", kSynced), IsOk());
+  ASSERT_THAT(engine_->replica()->Sync(), IsOk());
+  engine_.reset();
+  fs_.Crash();
+
+  options_.boot_id = "boot-2";
+  Open();
+  EXPECT_EQ(engine_->Status().damaged_records, 0);
+  EXPECT_THAT(ReadAll(engine_.get(), "a"), IsOkAndHolds("cached"));
+  EXPECT_THAT(ReadAll(engine_.get(), "large"), IsOkAndHolds(large));
+  EXPECT_THAT(ReadAll(engine_.get(), "c"), IsOkAndHolds("synced"));
 }
 
 TEST_F(EngineBadWorldTest, AFailedSyncOfALargeFileIsFinal) {

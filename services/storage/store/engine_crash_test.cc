@@ -251,6 +251,52 @@ TEST(EngineCrashTest, SurvivesAnyOneErrorOfTheDisk) {
   FailAtEveryChange(EIO, /*times=*/1, /*rounds=*/12);
 }
 
+// The kernel forgets what it could not write, though it still reads back. The
+// process is started again on the same machine and goes on; then the power is
+// cut.
+TEST(EngineCrashTest, SurvivesAFailedSyncARestartAndAPowerCut) {
+  uint64_t syncs = 0;
+  {
+    CrashDriver driver(1);
+    MakeSmall(&driver);
+    RunScript(&driver);
+    syncs =
+        driver.fs().CountOf(static_cast<FileOperations>(FileOperation::kSync));
+  }
+  ASSERT_GT(syncs, 20u);
+  SeedRun run(/*first_seed=*/1, /*rounds=*/20);
+  while (run.Next()) {
+    SCOPED_TRACE(run.Description());
+    const uint64_t n = 1 + ChangeOf(run.seed(), syncs);
+    SCOPED_TRACE(absl::StrCat("sync ", n, " of ", syncs, " fails"));
+    CrashDriver driver(run.seed());
+    MakeSmall(&driver);
+    FaultRule rule;
+    rule.operations = static_cast<FileOperations>(FileOperation::kSync);
+    rule.nth = n;
+    rule.times = 1;
+    rule.error = EIO;
+    driver.fs().faults().Add(rule);
+    RunScript(&driver);
+    if (driver.engine() != nullptr) {
+      driver.End(Ending::kKilled);
+    } else {
+      driver.EndWhileOpening(Ending::kKilled);
+    }
+    ASSERT_THAT(driver.Open(), IsOk());
+    ASSERT_NO_FATAL_FAILURE(driver.Verify());
+    for (int i = 0; i < 3; ++i) driver.Retry();
+    driver.PutSmall(1000, Durability::kSynced);
+    driver.PutSmall(1000, Durability::kCached);
+    driver.WaitForAnswers();
+    driver.End(Ending::kPowerCut);
+    ASSERT_THAT(driver.Open(), IsOk());
+    ASSERT_NO_FATAL_FAILURE(driver.Verify());
+    EXPECT_EQ(driver.engine()->Status().damaged_records, 0);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
 TEST(EngineCrashTest, SurvivesADiskThatFailsForGood) {
   FailAtEveryChange(EIO, FaultRule::kForever, /*rounds=*/6);
 }

@@ -221,11 +221,13 @@ class Model {
       path_.reset();
       ASSERT_NO_FATAL_FAILURE(ReadLog());
     } else if (kind < 96) {
+      fs_.StopAfter(0);
+      path_.reset();
       fs_.KillProcess();
-      path_.reset();
     } else if (kind < 99) {
-      fs_.Crash();
+      fs_.StopAfter(0);
       path_.reset();
+      fs_.Crash();
       options_.boot_id += "+";
       log_is_whole_ = false;
     } else {

@@ -51,13 +51,15 @@ class EngineTest : public ::testing::Test {
 
   // As kill -9 does: the threads end without writing anything.
   void Kill() {
-    fs_.KillProcess();
+    fs_.StopAfter(0);
     path_.reset();
+    fs_.KillProcess();
   }
 
   void PowerCut() {
-    fs_.Crash();
+    fs_.StopAfter(0);
     path_.reset();
+    fs_.Crash();
     options_.boot_id += "+";
   }
 
@@ -348,8 +350,9 @@ TEST_F(EngineTest, UnfinishedUploadsAreGoneAfterARestart) {
   auto upload = path_->StartUpload(absl::nullopt);
   ASSERT_THAT(upload, IsOk());
   ASSERT_THAT((*upload)->Write(absl::Cord(TestContent(5, 600000))), IsOk());
-  fs_.KillProcess();
+  fs_.StopAfter(0);
   upload->reset();
+  Kill();
   ASSERT_THAT(OpenPath(), IsOk());
   EXPECT_TRUE(fs_.FilesUnder(absl::StrCat(kDirectory, "/uploads")).empty());
 }

@@ -7,6 +7,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
+#include "services/storage/store/suspect_mark.h"
 
 namespace cairn {
 namespace storage {
@@ -152,6 +153,14 @@ void PathHealth::SetBroken(const absl::Status& why) {
             "path is read-only for good, see docs/runbooks/read_only_path.md "
             "path={} error={}",
             directory_, why);
+  MarkIfBroken();
+}
+
+void PathHealth::MarkIfBroken() {
+  if (!broken() || marked_.load()) return;
+  const absl::Status marked =
+      WriteSuspectMark(fs_, directory_, ReadOnlyError().message());
+  if (marked.ok()) marked_.store(true);
 }
 
 absl::Status PathHealth::OutcomeUnknown() const {

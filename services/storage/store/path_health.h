@@ -71,8 +71,11 @@ class PathHealth {
   void SetNoSpace();
 
   // A write or a sync failed: read-only until the path is opened again. The
-  // first one counts.
+  // first one counts. Leaves the mark of suspect_mark.h.
   void SetBroken(const absl::Status& why);
+
+  // Tries to leave the mark again if the disk would not take it.
+  void MarkIfBroken();
   bool broken() const { return broken_.load(std::memory_order_acquire); }
 
   // What a change gets whose outcome is unknown: ABORTED, WRITE_FAILED.
@@ -125,6 +128,8 @@ class PathHealth {
   // Set by ENOSPC: until then, or until more than that is available.
   std::atomic<int64_t> no_space_until_ns_{0};
   std::atomic<int64_t> no_space_available_{0};
+
+  std::atomic<bool> marked_{false};
 
   mutable Mutex mu_;
   absl::Status why_broken_ ABSL_GUARDED_BY(mu_);

@@ -10,6 +10,7 @@
 #include "lib/base/status_macros.h"
 #include "services/storage/store/segment_probe.h"
 #include "services/storage/store/segment_scan.h"
+#include "services/storage/store/suspect_mark.h"
 
 namespace cairn {
 namespace storage {
@@ -36,9 +37,10 @@ class Recovery {
  public:
   Recovery(const ChangeSetOptions& options,
            const disk::v1::IndexState& checkpoint, const std::string& boot_id,
-           SegmentSet* segments, Index* index, PathState* state)
+           bool suspect, SegmentSet* segments, Index* index, PathState* state)
       : checkpoint_(checkpoint),
         boot_id_(boot_id),
+        suspect_(suspect),
         segments_(segments),
         state_(state),
         changes_(options, index, state),
@@ -55,7 +57,7 @@ class Recovery {
     // What is left of the journal was synced by now.
     state_->MarkSynced(state_->Logs());
     result_.may_have_lost_changes =
-        result_.damaged_records > 0 || (!clean_ && era_boot_id_ != boot_id_);
+        result_.damaged_records > 0 || suspect_ || (!clean_ && !CacheIsWhole());
     return std::move(result_);
   }
 
@@ -194,8 +196,11 @@ class Recovery {
   bool IsDamage(const JournalPosition& bad, const Evidence& evidence) const {
     return bad < evidence.synced ||
            ((evidence.record_behind || evidence.record_in_later_segment) &&
-            era_boot_id_ == boot_id_);
+            CacheIsWhole());
   }
+
+  // Whether all that processes of this era wrote can still be read.
+  bool CacheIsWhole() const { return !suspect_ && era_boot_id_ == boot_id_; }
 
   static void LogTorn(const Window& window, const RecordScanner& scanner) {
     CAIRN_LOG(kInfo, "store", "journal tail is torn at {} bytes={} ({})",
@@ -297,7 +302,7 @@ class Recovery {
                                      uint8_t flags) {
     const bool durable = (flags & kRecordContentSynced) != 0;
     for (const disk::v1::Extent& from : change.extents()) {
-      if (!durable && era_boot_id_ != boot_id_) {
+      if (!durable && !CacheIsWhole()) {
         const Extent extent{from.segment(), static_cast<int64_t>(from.offset()),
                             static_cast<int64_t>(from.length()), from.crc32c()};
         CAIRN_ASSIGN_OR_RETURN(
@@ -309,8 +314,12 @@ class Recovery {
       if (durable) continue;
       absl::StatusOr<std::shared_ptr<File>> file =
           segments_->Open(from.segment());
-      // Not there: a later record deletes it.
-      if (file.ok()) state_->AddUnsynced(from.segment(), *std::move(file));
+      if (!file.ok()) continue;  // A later record deletes it.
+      if (suspect_) {
+        CAIRN_ASSIGN_OR_RETURN(const int64_t size, (*file)->Size());
+        CAIRN_RETURN_IF_ERROR(WriteAgain(file->get(), 0, size));
+      }
+      state_->AddUnsynced(from.segment(), *std::move(file));
     }
     return true;
   }
@@ -371,6 +380,11 @@ class Recovery {
     // The process may have died between sealing a segment and its sync, or
     // between creating one and the sync of its folder.
     for (size_t i = 0; i <= *active_; ++i) {
+      if (suspect_) {
+        CAIRN_RETURN_IF_ERROR(
+            WriteAgain(window_[i].file.get(), window_[i].begin,
+                       i == *active_ ? result_.end.offset : window_[i].size));
+      }
       CAIRN_RETURN_IF_ERROR(window_[i].file->Sync());
       CAIRN_RETURN_IF_ERROR(segments_->SyncFolderOf(window_[i].number));
     }
@@ -422,6 +436,7 @@ class Recovery {
 
   const disk::v1::IndexState& checkpoint_;
   const std::string& boot_id_;
+  const bool suspect_;
   SegmentSet* const segments_;
   PathState* const state_;
   ChangeSet changes_;
@@ -442,10 +457,11 @@ class Recovery {
 
 absl::StatusOr<RecoveryResult> Recover(const ChangeSetOptions& options,
                                        const disk::v1::IndexState& checkpoint,
-                                       const std::string& boot_id,
+                                       const std::string& boot_id, bool suspect,
                                        SegmentSet* segments, Index* index,
                                        PathState* state) {
-  return Recovery(options, checkpoint, boot_id, segments, index, state).Run();
+  return Recovery(options, checkpoint, boot_id, suspect, segments, index, state)
+      .Run();
 }
 
 }  // namespace storage

@@ -38,12 +38,14 @@ struct RecoveryResult {
 
 // Replays from the checkpoint in `checkpoint`, which `state` was loaded from.
 // Cuts a torn tail off; names damage before it, skips it and goes on. Removes
-// unfinished uploads and what nothing refers to. `boot_id` is of now. Borrows
+// unfinished uploads and what nothing refers to. `boot_id` is of now. With
+// `suspect` a sync has failed since the checkpoint: what reads back need not be
+// on the disk, so it is judged as after a power cut, and written again. Borrows
 // everything for the call.
 //   UNAVAILABLE, RESOURCE_EXHAUSTED  the disk refused.
 absl::StatusOr<RecoveryResult> Recover(const ChangeSetOptions& options,
                                        const disk::v1::IndexState& checkpoint,
-                                       const std::string& boot_id,
+                                       const std::string& boot_id, bool suspect,
                                        SegmentSet* segments, Index* index,
                                        PathState* state);
 

@@ -31,11 +31,15 @@ void Member::Open() {
 }
 
 void Member::KillAndOpen() {
+  fs_.StopAfter(0);
+  path_.reset();
   fs_.KillProcess();
   Open();
 }
 
 void Member::PowerCutAndOpen() {
+  fs_.StopAfter(0);
+  path_.reset();
   fs_.Crash();
   options_.boot_id += "+";
   Open();
