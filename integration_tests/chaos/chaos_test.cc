@@ -184,8 +184,8 @@ void ChaosTest::RunSeed(uint64_t seed) {
             << " deletions at " << cluster_->storages() << " members, "
             << verified_.settled << " settled, " << verified_.unclaimed
             << " unclaimed, " << verified_.lost << " at a wiped path alone, "
-            << verified_.undone << " deletes undone so, " << verified_.damaged
-            << " damaged copies" << std::endl;
+            << verified_.undone << " deletes undone so, " << verified_.mended
+            << " damaged copies mended at the end" << std::endl;
   // Else nothing was tried.
   EXPECT_GT(counts.puts, 100);
   EXPECT_GT(counts.large_puts, 0);

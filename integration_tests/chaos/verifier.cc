@@ -172,13 +172,40 @@ absl::Status Judge(const ExpectedFile& file, Found found, int member,
     case Found::kDamaged:
       break;
   }
-  for (const DamagedCopy& copy : destruction.damaged) {
-    if (copy.file_id == file.file_id && copy.member == member) {
-      ++verified->damaged;
-      return absl::OkStatus();
+  return Broken(file.file_id, absl::StrCat("damaged", at));
+}
+
+// Every member reads all that it has, and mends what is damaged from the
+// others. Returns how many copies were.
+absl::StatusOr<int64_t> MendAll(MiniCluster* cluster) {
+  int64_t damaged = 0;
+  for (int member = 0; member < cluster->storages(); ++member) {
+    const std::string& address = cluster->storage(member)->address();
+    StorageStub stub(address);
+    CAIRN_ASSIGN_OR_RETURN(const wire::GetStateResponse state, stub.State());
+    for (const wire::StorePathStatus& path : state.store_paths()) {
+      CAIRN_ASSIGN_OR_RETURN(const wire::ScrubReport report,
+                             stub.Scrub(path.index()));
+      damaged += report.damaged();
+    }
+    // One that a reader has found just before may still be under way.
+    const absl::Time deadline = absl::Now() + kProcessDeadline;
+    while (true) {
+      CAIRN_ASSIGN_OR_RETURN(const wire::GetStateResponse now, stub.State());
+      std::string left;
+      for (const wire::StorePathStatus& path : now.store_paths()) {
+        if (path.upkeep().damaged_files() == 0) continue;
+        absl::StrAppend(&left, " ", path.upkeep().ShortDebugString());
+      }
+      if (left.empty()) break;
+      if (absl::Now() > deadline) {
+        return absl::DataLossError(
+            absl::StrCat("member ", member, " did not mend:", left));
+      }
+      absl::SleepFor(absl::Milliseconds(50));
     }
   }
-  return Broken(file.file_id, absl::StrCat("damaged", at));
+  return damaged;
 }
 
 // Whether one of the members has it, when all must be alike.
@@ -278,6 +305,7 @@ absl::StatusOr<ChaosVerified> VerifyEachMember(
     MiniCluster* cluster, Oracle* oracle, const Destruction& destruction,
     const std::vector<Suspicion>& suspicions) {
   ChaosVerified verified;
+  CAIRN_ASSIGN_OR_RETURN(verified.mended, MendAll(cluster));
   const std::vector<ExpectedFile> files = oracle->Files();
   std::vector<std::vector<Found>> by_file(files.size());
   std::vector<int64_t> counts;

@@ -53,9 +53,9 @@ struct ChaosVerified {
   int64_t read_back = 0;  // Copies of acknowledged files, byte for byte.
   int64_t gone = 0;       // Copies of deleted files that are not there.
   int64_t settled = 0;    // Puts and deletes without an answer, repeated.
-  int64_t lost = 0;     // Files that were at one member alone and wiped there.
-  int64_t undone = 0;   // Deletes that were at one member alone and wiped.
-  int64_t damaged = 0;  // Copies with a flipped bit that nobody mended.
+  int64_t lost = 0;    // Files that were at one member alone and wiped there.
+  int64_t undone = 0;  // Deletes that were at one member alone and wiped.
+  int64_t mended = 0;  // Copies with a flipped bit that nobody had read yet.
 
   // Files that no answer told of: of a put that was repeated at another member
   // after the first one had stored it and died before it said so.
@@ -75,7 +75,8 @@ absl::Status AwaitQuiet(const std::vector<std::string>& addresses);
 absl::StatusOr<int64_t> SettleUnanswered(
     Oracle* oracle, const std::vector<std::string>& addresses);
 
-// For a cluster that is quiet and settled. It is complete again afterwards.
+// For a cluster that is quiet and settled: has every member read all its files
+// and mend what is damaged, then looks. It is complete again afterwards.
 // `suspicions`: what was not found while it was hurt, which only files may that
 // are lost.
 //   DATA_LOSS  a promise was broken; the message names the file and member.
