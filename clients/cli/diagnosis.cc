@@ -80,6 +80,12 @@ class Diagnostician {
                        const storage::v1::GetStateResponse& state);
   void JudgeReplication(const tracker::v1::Node& node,
                         const storage::v1::StorePathStatus& path);
+  void JudgeSetAside(const tracker::v1::Node& node,
+                     const storage::v1::StorePathStatus& path);
+  void JudgeUpkeep(const tracker::v1::Node& node,
+                   const storage::v1::StorePathStatus& path);
+  void ListCatchUp(const tracker::v1::Node& node,
+                   const storage::v1::StorePathStatus& path);
   void ListDisks(const tracker::v1::Node& node);
   void ListJobs(const tracker::v1::Node& node,
                 const storage::v1::GetStateResponse& state);
@@ -210,7 +216,91 @@ void Diagnostician::JudgeStorePaths(
           "journalctl -u cairn-storage  # names them; on that machine");
     }
     JudgeReplication(node, path);
+    JudgeSetAside(node, path);
+    JudgeUpkeep(node, path);
+    ListCatchUp(node, path);
   }
+}
+
+void Diagnostician::JudgeSetAside(const tracker::v1::Node& node,
+                                  const storage::v1::StorePathStatus& path) {
+  const storage::v1::ReplicationState& replication = path.replication();
+  const uint64_t count = replication.set_aside_changes();
+  if (count == 0) return;
+  result_.set_aside_changes += count;
+  std::string why;
+  for (const storage::v1::SetAsideChange& change : replication.set_aside()) {
+    if (change.error().empty()) continue;
+    why = absl::StrCat("; one of them: ", change.error());
+    break;
+  }
+  Add(Verdict::kDegraded,
+      absl::StrCat(NameOf(node), " store path ", path.index(), " has set ",
+                   Count(static_cast<int64_t>(count), "change"),
+                   " of other members aside that it cannot apply, and tries "
+                   "again",
+                   why),
+      absl::StrCat("cairn verify --cluster --group ", node.identity().group()));
+}
+
+void Diagnostician::JudgeUpkeep(const tracker::v1::Node& node,
+                                const storage::v1::StorePathStatus& path) {
+  const storage::v1::UpkeepState& upkeep = path.upkeep();
+  result_.damaged_files += upkeep.damaged_files();
+  result_.unmendable_files += upkeep.unmendable_files();
+  if (upkeep.damaged_files() == 0) return;
+  const std::string name =
+      absl::StrCat(NameOf(node), " store path ", path.index(), " has ",
+                   Count(static_cast<int64_t>(upkeep.damaged_files()), "file"),
+                   " whose content is damaged");
+  const std::string verify = absl::StrCat(
+      "cairn verify --cluster --deep --group ", node.identity().group());
+  if (upkeep.unmendable_files() == 0) {
+    Add(Verdict::kDegraded,
+        absl::StrCat(name, "; good copies are on their way"), verify);
+    return;
+  }
+  Add(Verdict::kAtRisk,
+      absl::StrCat(name, "; of ", upkeep.unmendable_files(),
+                   " no member that could be asked has a good copy"),
+      verify);
+}
+
+// What is no job that anybody started takes as long as one.
+void Diagnostician::ListCatchUp(const tracker::v1::Node& node,
+                                const storage::v1::StorePathStatus& path) {
+  const storage::v1::ReplicationState& replication = path.replication();
+  uint64_t behind = 0;
+  for (const storage::v1::PeerState& peer : replication.peers()) {
+    behind = std::max(behind, peer.behind_changes());
+  }
+  RunningJob running;
+  if (replication.snapshot_running()) {
+    running.kind = "snapshot";
+    running.detail = absl::StrCat(
+        replication.snapshot_files(),
+        replication.snapshot_files_total() > 0
+            ? absl::StrCat(" of ", replication.snapshot_files_total())
+            : "",
+        " files");
+    running.done_bytes = static_cast<int64_t>(replication.snapshot_bytes());
+  } else if (replication.syncing() &&
+             (behind > 0 || replication.missing_contents() > 0)) {
+    running.kind = "catch_up";
+    running.detail = absl::StrCat(
+        Count(static_cast<int64_t>(behind), "change"), ", ",
+        Count(static_cast<int64_t>(replication.missing_contents()), "content"),
+        " left");
+  } else {
+    return;
+  }
+  running.node = node.identity().name();
+  running.store_path = path.index();
+  running.bytes_per_second = replication.bytes_per_second();
+  if (replication.has_estimated_seconds_left()) {
+    running.left = absl::Seconds(replication.estimated_seconds_left());
+  }
+  result_.jobs.push_back(std::move(running));
 }
 
 void Diagnostician::JudgeReplication(const tracker::v1::Node& node,
@@ -228,6 +318,8 @@ void Diagnostician::JudgeReplication(const tracker::v1::Node& node,
     lag.store_path = path.index();
     lag.pulling = peer.pulling();
     lag.changes = peer.behind_changes();
+    lag.seconds = peer.behind_seconds();
+    lag.needs_snapshot = peer.needs_snapshot();
     result_.lags.push_back(lag);
     // One that is not there is told of by itself.
     const bool is_there =
@@ -254,7 +346,9 @@ void Diagnostician::JudgeReplication(const tracker::v1::Node& node,
       how_far = absl::StrCat(
           "a snapshot is being taken, ",
           Count(static_cast<int64_t>(replication.snapshot_files()), "file"),
-          " so far");
+          replication.snapshot_files_total() > 0
+              ? absl::StrCat(" of ", replication.snapshot_files_total())
+              : " so far");
     } else if (behind > 0 || replication.missing_contents() > 0) {
       how_far = absl::StrCat(
           Count(static_cast<int64_t>(behind), "change"), " and ",

@@ -78,13 +78,20 @@ struct PairLag {
   uint32_t store_path = 0;
   bool pulling = false;
   uint64_t changes = 0;
+  double seconds = 0;  // Age of the oldest of them; 0 without any.
+
+  // The other's logs do not reach back so far: everything is copied anew.
+  bool needs_snapshot = false;
 };
 
 // Long work on a store path, running.
 struct RunningJob {
   std::string node;  // Its name.
   uint32_t store_path = 0;
-  std::string kind;    // "compaction", "rebuild_index", "snapshot", …
+
+  // "compaction", "rebuild_index", "scrub", "compare"; and what the path does
+  // by itself: "snapshot", "catch_up".
+  std::string kind;
   std::string detail;  // How far it is, where bytes do not say it.
   int64_t done_bytes = 0;
   int64_t total_bytes = 0;  // 0: not known.
@@ -115,6 +122,13 @@ struct Diagnosis {
   // content is not at every member yet; over all nodes that answer.
   uint64_t under_replicated_changes = 0;
   uint64_t missing_contents = 0;
+
+  // Changes that could not be applied and were set aside, files whose content
+  // is damaged, and those among them of which no member has a good copy; over
+  // all nodes that answer.
+  uint64_t set_aside_changes = 0;
+  uint64_t damaged_files = 0;
+  uint64_t unmendable_files = 0;
 };
 
 // What operators have decided is among the findings, as kHealthy.

@@ -30,6 +30,7 @@ namespace cairn {
 namespace cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -311,6 +312,61 @@ TEST_F(DiagnosisTest, FilesThatHaveOneCopyLeftAreAtRisk) {
   EXPECT_THAT(diagnosis.findings[1].what,
               HasSubstr("is syncing, and passes on what it lacks: a snapshot "
                         "is being taken, 17 files so far"));
+  // It is listed like a job, with what is known of its end.
+  replication->set_snapshot_files_total(68);
+  replication->set_snapshot_bytes(4096);
+  replication->set_bytes_per_second(1024);
+  replication->set_estimated_seconds_left(30);
+  diagnosis = Diagnose(seen_);
+  EXPECT_THAT(diagnosis.findings[1].what, HasSubstr("17 files of 68"));
+  ASSERT_THAT(diagnosis.jobs, SizeIs(1));
+  EXPECT_EQ(diagnosis.jobs[0].node, "b:1");
+  EXPECT_EQ(diagnosis.jobs[0].kind, "snapshot");
+  EXPECT_EQ(diagnosis.jobs[0].detail, "17 of 68 files");
+  EXPECT_EQ(diagnosis.jobs[0].done_bytes, 4096);
+  EXPECT_EQ(diagnosis.jobs[0].bytes_per_second, 1024);
+  EXPECT_EQ(diagnosis.jobs[0].left, absl::Seconds(30));
+  // Then the logs.
+  replication->set_snapshot_running(false);
+  replication->clear_estimated_seconds_left();
+  replication->add_peers()->set_behind_changes(5);
+  diagnosis = Diagnose(seen_);
+  ASSERT_THAT(diagnosis.jobs, SizeIs(1));
+  EXPECT_EQ(diagnosis.jobs[0].kind, "catch_up");
+  EXPECT_EQ(diagnosis.jobs[0].detail, "5 changes, 0 contents left");
+  EXPECT_EQ(diagnosis.jobs[0].left, absl::nullopt);
+}
+
+TEST_F(DiagnosisTest, WhatCannotBeAppliedOrMendedIsToldWithWhy) {
+  auto* const path =
+      seen_.states.find("a:1")->second.value().mutable_store_paths(0);
+  auto* const replication = path->mutable_replication();
+  replication->set_set_aside_changes(3);
+  replication->add_set_aside();
+  replication->add_set_aside()->set_error("DATA_LOSS: the index is damaged");
+  Diagnosis diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kDegraded);
+  EXPECT_EQ(diagnosis.set_aside_changes, 3u);
+  ASSERT_THAT(diagnosis.findings, SizeIs(1));
+  EXPECT_THAT(diagnosis.findings[0].what,
+              AllOf(HasSubstr("3 changes"),
+                    HasSubstr("DATA_LOSS: the index is damaged")));
+  EXPECT_EQ(diagnosis.findings[0].next_command,
+            "cairn verify --cluster --group group1");
+
+  replication->Clear();
+  path->mutable_upkeep()->set_damaged_files(2);
+  diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kDegraded);
+  EXPECT_EQ(diagnosis.damaged_files, 2u);
+  ASSERT_THAT(diagnosis.findings, SizeIs(1));
+  EXPECT_THAT(diagnosis.findings[0].what, HasSubstr("on their way"));
+  path->mutable_upkeep()->set_unmendable_files(1);
+  diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.verdict, Verdict::kAtRisk);
+  EXPECT_EQ(diagnosis.unmendable_files, 1u);
+  EXPECT_THAT(diagnosis.findings[0].what,
+              HasSubstr("of 1 no member that could be asked has a good copy"));
 }
 
 TEST_F(DiagnosisTest, EachPairsLagIsThereAndWhoCannotCopyIsNamed) {
@@ -326,6 +382,8 @@ TEST_F(DiagnosisTest, EachPairsLagIsThereAndWhoCannotCopyIsNamed) {
   peer->set_name("b:1");
   peer->set_pulling(true);
   peer->set_behind_changes(12);
+  peer->set_behind_seconds(1.5);
+  peer->set_needs_snapshot(true);
   Diagnosis diagnosis = Diagnose(seen_);
   EXPECT_EQ(diagnosis.verdict, Verdict::kHealthy);
   EXPECT_EQ(diagnosis.under_replicated_changes, 4u);
@@ -334,6 +392,8 @@ TEST_F(DiagnosisTest, EachPairsLagIsThereAndWhoCannotCopyIsNamed) {
   EXPECT_EQ(diagnosis.lags[0].node, "a:1");
   EXPECT_EQ(diagnosis.lags[0].peer, "b:1");
   EXPECT_EQ(diagnosis.lags[0].changes, 12u);
+  EXPECT_EQ(diagnosis.lags[0].seconds, 1.5);
+  EXPECT_TRUE(diagnosis.lags[0].needs_snapshot);
   peer->set_pulling(false);
   peer->set_last_error("UNAVAILABLE: refused");
   diagnosis = Diagnose(seen_);

@@ -95,14 +95,19 @@ void PrintDisks(const Diagnosis& diagnosis, Session* session) {
 // Those who are level are counted, the others named.
 void PrintLags(const Diagnosis& diagnosis, Session* session) {
   if (diagnosis.lags.empty()) return;
-  Table table("llrr");
-  table.AddRow({"BEHIND", "OF", "PATH", "CHANGES"});
+  Table table("llrrrl");
+  table.AddRow({"BEHIND", "OF", "PATH", "CHANGES", "SINCE", ""});
   int64_t behind = 0;
   for (const PairLag& lag : diagnosis.lags) {
     if (lag.pulling && lag.changes == 0) continue;
     ++behind;
-    table.AddRow({lag.node, lag.peer, absl::StrCat(lag.store_path),
-                  absl::StrCat(lag.changes, lag.pulling ? "" : " (cut off)")});
+    table.AddRow(
+        {lag.node, lag.peer, absl::StrCat(lag.store_path),
+         absl::StrCat(lag.changes),
+         lag.changes > 0 ? FormatSpan(absl::Seconds(lag.seconds)) : "-",
+         lag.needs_snapshot ? "copies all"
+         : lag.pulling      ? ""
+                            : "cut off"});
   }
   session->Print("");
   session->Print(absl::StrCat(
@@ -121,7 +126,8 @@ void PrintJobs(const Diagnosis& diagnosis, Session* session) {
   Table table("lrlrrrl");
   table.AddRow({"JOB OF", "PATH", "KIND", "DONE", "RATE", "LEFT", "DETAIL"});
   for (const RunningJob& job : diagnosis.jobs) {
-    std::string done = FormatBytes(job.done_bytes);
+    std::string done =
+        job.done_bytes > 0 ? FormatBytes(job.done_bytes) : std::string("-");
     if (job.total_bytes > 0) {
       absl::StrAppend(&done, " / ", FormatBytes(job.total_bytes), " (",
                       job.done_bytes * 100 / job.total_bytes, "%)");
@@ -176,6 +182,9 @@ Json ToJson(const Diagnosis& diagnosis) {
   json["total_bytes"] = diagnosis.total_bytes;
   json["under_replicated_changes"] = diagnosis.under_replicated_changes;
   json["missing_contents"] = diagnosis.missing_contents;
+  json["set_aside_changes"] = diagnosis.set_aside_changes;
+  json["damaged_files"] = diagnosis.damaged_files;
+  json["unmendable_files"] = diagnosis.unmendable_files;
   json["store_paths"] = Json::array();
   for (const DiskLine& disk : diagnosis.disks) {
     Json one;
@@ -200,6 +209,8 @@ Json ToJson(const Diagnosis& diagnosis) {
     one["store_path"] = lag.store_path;
     one["pulling"] = lag.pulling;
     one["changes"] = lag.changes;
+    one["seconds"] = lag.seconds;
+    one["needs_snapshot"] = lag.needs_snapshot;
     json["lag"].push_back(one);
   }
   json["jobs"] = Json::array();
