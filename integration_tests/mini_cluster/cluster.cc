@@ -151,26 +151,20 @@ absl::StatusOr<std::unique_ptr<MiniCluster>> MiniCluster::Start(
   std::unique_ptr<MiniCluster> cluster(new MiniCluster);
   cluster->members_ = static_cast<size_t>(options.members);
   cluster->proxies_ = options.proxies;
+  cluster->tracker_config_ = options.tracker_config;
   for (int i = 0; options.proxies && i < options.trackers; ++i) {
     CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<TcpProxy> link, cluster->MakeLink());
     cluster->tracker_links_.push_back(std::move(link));
   }
   for (int i = 0; i < options.trackers; ++i) {
-    const std::string name = absl::StrCat("tracker", i);
-    const std::string folder = absl::StrCat(cluster->folder_, "/", name);
-    std::string config =
-        absl::StrCat(CommonConfig(name), "data_dir: \"", folder, "/data\"\n",
-                     options.tracker_config);
+    std::string config;
     for (int other = 0; options.proxies && other < options.trackers; ++other) {
       absl::StrAppend(&config, other == i ? "advertise" : "trackers", ": \"",
                       cluster->tracker_links_[other]->address(), "\"\n");
     }
-    cluster->trackers_.push_back(std::make_unique<Daemon>(
-        "services/tracker/cairn-tracker", folder, std::move(config)));
-    Daemon* const tracker = cluster->trackers_.back().get();
-    cluster->Name(tracker);
+    Daemon* const tracker = cluster->MakeTracker(config);
     if (i == 0 && !options.tracker_data.empty()) {
-      std::filesystem::copy(options.tracker_data, folder + "/data",
+      std::filesystem::copy(options.tracker_data, tracker->folder() + "/data",
                             std::filesystem::copy_options::recursive);
     }
     CAIRN_RETURN_IF_ERROR(tracker->Start());
@@ -186,6 +180,29 @@ absl::StatusOr<std::unique_ptr<MiniCluster>> MiniCluster::Start(
         cluster->AddStorage(paths, options.storage_config).status());
   }
   return cluster;
+}
+
+// The next one. It is not started.
+Daemon* MiniCluster::MakeTracker(const std::string& more_config) {
+  const std::string name = absl::StrCat("tracker", trackers_.size());
+  const std::string folder = absl::StrCat(folder_, "/", name);
+  trackers_.push_back(std::make_unique<Daemon>(
+      "services/tracker/cairn-tracker", folder,
+      absl::StrCat(CommonConfig(name), "data_dir: \"", folder, "/data\"\n",
+                   tracker_config_, more_config)));
+  Name(trackers_.back().get());
+  return trackers_.back().get();
+}
+
+absl::StatusOr<Daemon*> MiniCluster::AddTracker() {
+  CAIRN_CHECK(!proxies_);
+  std::string config;
+  for (const std::string& other : tracker_addresses()) {
+    absl::StrAppend(&config, "trackers: \"", other, "\"\n");
+  }
+  Daemon* const tracker = MakeTracker(config);
+  CAIRN_RETURN_IF_ERROR(tracker->Start());
+  return tracker;
 }
 
 absl::StatusOr<Daemon*> MiniCluster::AddStorage(

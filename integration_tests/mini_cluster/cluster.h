@@ -114,6 +114,10 @@ class MiniCluster {
   MiniCluster(const MiniCluster&) = delete;
   MiniCluster& operator=(const MiniCluster&) = delete;
 
+  // Starts one more tracker, which is told of those that are there. Not with
+  // `proxies`.
+  absl::StatusOr<Daemon*> AddTracker();
+
   // Starts one more storage, of the group that is not full yet, on these store
   // paths.
   // `config` is added to its configuration.
@@ -155,11 +159,13 @@ class MiniCluster {
 
   absl::StatusOr<std::unique_ptr<TcpProxy>> MakeLink();
   void Name(Daemon* daemon);
+  Daemon* MakeTracker(const std::string& more_config);
 
   const std::string folder_;
   const std::shared_ptr<Names> names_;
   size_t members_ = 1;  // Of each group.
   bool proxies_ = false;
+  std::string tracker_config_;
   std::vector<std::unique_ptr<Daemon>> trackers_;
   std::vector<std::unique_ptr<Daemon>> storages_;
   std::vector<std::unique_ptr<TcpProxy>> tracker_links_;  // As trackers_.

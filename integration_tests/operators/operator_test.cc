@@ -4,11 +4,9 @@
 
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
-#include <sys/stat.h>
 
 #include <atomic>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,9 +19,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "cairn/storage/v1/node_service.pb.h"
 #include "cairn/tracker/v1/tracker_service.grpc.pb.h"
 #include "clients/cpp/client.h"
 #include "gmock/gmock.h"
@@ -31,6 +29,8 @@
 #include "integration_tests/mini_cluster/cluster.h"
 #include "integration_tests/mini_cluster/process.h"
 #include "integration_tests/mini_cluster/storage_stub.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/uuid.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/grpc_status.h"
 #include "lib/testing/status_matchers.h"
@@ -117,34 +117,12 @@ class OperatorTest : public ::testing::Test {
         ASSERT_TRUE(AwaitActive(Tracker(i), absl::StrCat("storage", storage)));
       }
     }
-    WriteSecretFile();
   }
 
   // Kills it first.
   absl::Status RestartTracker(int i) {
     return cluster_->tracker(i)->KillAndRestart(
         {absl::StrCat("--set=trackers=", Tracker(1 - i))});
-  }
-
-  // As `cairn --secret-file` wants it: what the configuration says.
-  void WriteSecretFile() {
-    std::ifstream config(cluster_->tracker()->config_file());
-    constexpr absl::string_view kField = "cluster_secret: \"";
-    std::string secret;
-    for (std::string line; std::getline(config, line);) {
-      absl::string_view text = line;
-      if (absl::ConsumePrefix(&text, kField) &&
-          absl::ConsumeSuffix(&text, "\"")) {
-        secret = std::string(text);
-      }
-    }
-    ASSERT_NE(secret, "");
-    std::ofstream(SecretFile()) << secret << "\n";
-    ASSERT_EQ(chmod(SecretFile().c_str(), 0600), 0);
-  }
-
-  std::string SecretFile() const {
-    return absl::StrCat(cluster_->folder(), "/secret");
   }
 
   std::string Tracker(int i) { return cluster_->tracker(i)->address(); }
@@ -154,7 +132,8 @@ class OperatorTest : public ::testing::Test {
     arguments.insert(arguments.end(),
                      {"--tracker", Tracker(tracker), "--timeout", "60s"});
     if (arguments[1] != "list" && arguments[0] != "status") {
-      arguments.insert(arguments.end(), {"--secret-file", SecretFile()});
+      arguments.insert(arguments.end(),
+                       {"--secret-file", cluster_->secret_file()});
     }
     const std::string log =
         absl::StrCat(cluster_->folder(), "/cairn", ++commands_);
@@ -259,6 +238,57 @@ TEST_F(OperatorTest, ClientsStopUploadingToANodeThatDrains) {
       Cairn(1, {"node", "set", "storage0", "--role", "own"});
   ASSERT_EQ(back.exit, 0) << back.text;
   EXPECT_TRUE(AwaitPuts(client.get(), 1, InGroup1));
+}
+
+TEST_F(OperatorTest, ADecidedReserveKeepsUploadsAwayUntilItIsTakenBack) {
+  Start(/*storages=*/1);
+  StorageStub stub(cluster_->storage()->address());
+  const auto before = stub.Put(Uuid::Random(), "before");
+  ASSERT_THAT(before, IsOk());
+  // What the node itself says of its disk, once it is so.
+  const auto await = [&stub](const auto& wanted) {
+    const absl::Time deadline = absl::Now() + kProcessDeadline;
+    while (absl::Now() < deadline) {
+      const auto state = stub.State();
+      EXPECT_THAT(state, IsOk());
+      if (!state.ok()) break;
+      const auto& path = state->store_paths(0);
+      if (wanted(path)) return path;
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+    ADD_FAILURE() << "the reserve is not as decided";
+    return storage::v1::StorePathStatus();
+  };
+  const auto own_path = await([](const auto& path) {
+    return path.total_bytes() > 0 &&
+           path.reserve_bytes() < path.total_bytes() / 2;
+  });
+  const CommandResult set =
+      Cairn(0, {"node", "set", "storage0", "--reserve", "90", "--yes"});
+  ASSERT_EQ(set.exit, 0) << set.text;
+  const auto path = await([](const auto& path) {
+    return path.reserve_bytes() >= path.total_bytes() / 10 * 8;
+  });
+  const CommandResult status = Cairn(0, {"status"});
+  EXPECT_THAT(status.text, HasSubstr("keeps 90 % of each disk from uploads"));
+  // The node refuses, whoever asks it, unless this machine's disk is empty.
+  const auto put = stub.Put(Uuid::Random(), "after");
+  if (path.free_bytes() < path.reserve_bytes()) {
+    EXPECT_EQ(ReasonOf(put.status()), ErrorReason::kDiskFull) << put.status();
+  } else {
+    EXPECT_THAT(put, IsOk());
+  }
+  // Files are read and deleted as before.
+  EXPECT_THAT(stub.Get(before->file_id), IsOkAndHolds("before"));
+  EXPECT_THAT(stub.Delete(Uuid::Random(), before->file_id), IsOk());
+
+  const CommandResult back =
+      Cairn(1, {"node", "set", "storage0", "--reserve", "own", "--yes"});
+  ASSERT_EQ(back.exit, 0) << back.text;
+  await([&](const auto& now) {
+    return now.reserve_bytes() == own_path.reserve_bytes();
+  });
+  EXPECT_THAT(stub.Put(Uuid::Random(), "after"), IsOk());
 }
 
 TEST_F(OperatorTest, ANodeIsRemovedAndLetBack) {
