@@ -4,6 +4,7 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -244,9 +245,18 @@ TEST(TrackerTest, ATrackerIsAddedAndTheOldOneIsTakenAway) {
     ExpectPutAndGet(newcomer.get(), absl::StrCat("moved: ", i));
   }
   ASSERT_THAT(old->Terminate(), IsOk());
-  // Nobody is lost with it: whoever only it had heard would be OFFLINE by now.
-  absl::SleepFor(2 * kOfflineAfter);
-  AwaitNodes(address, 2, tracker::v1::NODE_STATE_ACTIVE);
+  // Nobody is lost with it: whoever only it had heard would be OFFLINE soon.
+  const absl::Time later = absl::Now() + 2 * kOfflineAfter;
+  const auto heard_later = [later](const tracker::v1::Node& node) {
+    return absl::FromUnixSeconds(node.last_heard_time().seconds()) > later;
+  };
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  Nodes nodes;
+  do {
+    ASSERT_LT(absl::Now(), deadline);
+    nodes = AwaitNodes(address, 2, tracker::v1::NODE_STATE_ACTIVE);
+    ASSERT_EQ(nodes.size(), 2u);
+  } while (!std::all_of(nodes.begin(), nodes.end(), heard_later));
   auto last = Connect({address});
   ASSERT_NE(last, nullptr);
   ExpectContent(last.get(), id, "before");
