@@ -252,14 +252,16 @@ class FileServiceTest : public ::testing::Test {
    public:
     explicit BusyDisk(FakeStorePath* path) {
       for (int i = 0; i < 2; ++i) {
-        EXPECT_TRUE(
-            path->io()->TrySubmit([this] { released_.WaitForNotification(); }));
+        EXPECT_TRUE(path->io()->TrySubmit(
+            [released = released_] { released->WaitForNotification(); }));
       }
     }
-    ~BusyDisk() { released_.Notify(); }
+    ~BusyDisk() { released_->Notify(); }
 
    private:
-    Notification released_;
+    // A thread may still be waking up when this object is gone.
+    const std::shared_ptr<Notification> released_ =
+        std::make_shared<Notification>();
   };
 
   const FileIdCodec codec_{"a secret for tests alone"};
