@@ -84,6 +84,8 @@ class Diagnostician {
                      const storage::v1::StorePathStatus& path);
   void JudgeUpkeep(const tracker::v1::Node& node,
                    const storage::v1::StorePathStatus& path);
+  absl::optional<int64_t> MeanFileBytes(const std::string& node_uuid,
+                                        uint32_t store_path) const;
   void ListCatchUp(const tracker::v1::Node& node,
                    const storage::v1::StorePathStatus& path);
   void ListDisks(const tracker::v1::Node& node);
@@ -266,6 +268,18 @@ void Diagnostician::JudgeUpkeep(const tracker::v1::Node& node,
       verify);
 }
 
+absl::optional<int64_t> Diagnostician::MeanFileBytes(
+    const std::string& node_uuid, uint32_t store_path) const {
+  for (const auto& [address, state] : observations_.states) {
+    if (!state.ok() || state->node_uuid() != node_uuid) continue;
+    for (const storage::v1::StorePathStatus& path : state->store_paths()) {
+      if (path.index() != store_path || path.files() == 0) continue;
+      return path.live_bytes() / path.files();
+    }
+  }
+  return absl::nullopt;
+}
+
 // What is no job that anybody started takes as long as one.
 void Diagnostician::ListCatchUp(const tracker::v1::Node& node,
                                 const storage::v1::StorePathStatus& path) {
@@ -320,6 +334,11 @@ void Diagnostician::JudgeReplication(const tracker::v1::Node& node,
     lag.changes = peer.behind_changes();
     lag.seconds = peer.behind_seconds();
     lag.needs_snapshot = peer.needs_snapshot();
+    const absl::optional<int64_t> mean =
+        MeanFileBytes(peer.node_uuid(), path.index());
+    if (mean.has_value()) {
+      lag.estimated_bytes = *mean * static_cast<int64_t>(lag.changes);
+    }
     result_.lags.push_back(lag);
     // One that is not there is told of by itself.
     const bool is_there =

@@ -80,6 +80,10 @@ struct PairLag {
   uint64_t changes = 0;
   double seconds = 0;  // Age of the oldest of them; 0 without any.
 
+  // What they are in bytes if they are like the other's files: the logs keep no
+  // sizes. Unset if nothing is known of these.
+  absl::optional<int64_t> estimated_bytes;
+
   // The other's logs do not reach back so far: everything is copied anew.
   bool needs_snapshot = false;
 };

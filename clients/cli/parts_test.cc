@@ -393,7 +393,15 @@ TEST_F(DiagnosisTest, EachPairsLagIsThereAndWhoCannotCopyIsNamed) {
   EXPECT_EQ(diagnosis.lags[0].peer, "b:1");
   EXPECT_EQ(diagnosis.lags[0].changes, 12u);
   EXPECT_EQ(diagnosis.lags[0].seconds, 1.5);
+  EXPECT_EQ(diagnosis.lags[0].estimated_bytes, absl::nullopt);
   EXPECT_TRUE(diagnosis.lags[0].needs_snapshot);
+  // As large as the other's files are.
+  auto& other = seen_.states.find("b:1")->second.value();
+  other.set_node_uuid("uuid-of-b");
+  other.mutable_store_paths(0)->set_files(4);
+  other.mutable_store_paths(0)->set_live_bytes(4000);
+  diagnosis = Diagnose(seen_);
+  EXPECT_EQ(diagnosis.lags[0].estimated_bytes, 12000);
   peer->set_pulling(false);
   peer->set_last_error("UNAVAILABLE: refused");
   diagnosis = Diagnose(seen_);

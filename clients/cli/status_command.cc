@@ -95,8 +95,8 @@ void PrintDisks(const Diagnosis& diagnosis, Session* session) {
 // Those who are level are counted, the others named.
 void PrintLags(const Diagnosis& diagnosis, Session* session) {
   if (diagnosis.lags.empty()) return;
-  Table table("llrrrl");
-  table.AddRow({"BEHIND", "OF", "PATH", "CHANGES", "SINCE", ""});
+  Table table("llrrrrl");
+  table.AddRow({"BEHIND", "OF", "PATH", "CHANGES", "ABOUT", "SINCE", ""});
   int64_t behind = 0;
   for (const PairLag& lag : diagnosis.lags) {
     if (lag.pulling && lag.changes == 0) continue;
@@ -104,6 +104,8 @@ void PrintLags(const Diagnosis& diagnosis, Session* session) {
     table.AddRow(
         {lag.node, lag.peer, absl::StrCat(lag.store_path),
          absl::StrCat(lag.changes),
+         lag.estimated_bytes.has_value() ? FormatBytes(*lag.estimated_bytes)
+                                         : "-",
          lag.changes > 0 ? FormatSpan(absl::Seconds(lag.seconds)) : "-",
          lag.needs_snapshot ? "copies all"
          : lag.pulling      ? ""
@@ -209,6 +211,9 @@ Json ToJson(const Diagnosis& diagnosis) {
     one["store_path"] = lag.store_path;
     one["pulling"] = lag.pulling;
     one["changes"] = lag.changes;
+    if (lag.estimated_bytes.has_value()) {
+      one["estimated_bytes"] = *lag.estimated_bytes;
+    }
     one["seconds"] = lag.seconds;
     one["needs_snapshot"] = lag.needs_snapshot;
     json["lag"].push_back(one);
