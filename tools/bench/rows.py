@@ -132,11 +132,20 @@ def large_get(node, probe, settings):
     return done["bytes_per_second"] / 1e6, down, 0.8 * down
 
 
-class ManyFiles:
-    """A node with very many files: memory, disk, and the time to open it again."""
+class OwnNodes:
+    """A work that starts the nodes it needs itself. measure_own() yields (work of a row, measurement)."""
 
     own_node = True
     prepare = None
+    row = None
+
+    def parts(self):
+        return [self.row]
+
+
+class ManyFiles(OwnNodes):
+    """A node with very many files: memory, disk, and the time to open it again."""
+
     bytes_each = 1024
 
     resident = Row("1,000,000 files of 1 KiB: resident", "MiB", "at most")
@@ -149,7 +158,6 @@ class ManyFiles:
         return [self.resident, self.disk, self.reopen]
 
     def measure_own(self, arguments, folder, settings):
-        """Yields (name of the part, measurement)."""
         few = settings.many_files // 10
         with Node(arguments.standalone, arguments.cairn, folder) as node:
             node.fill(few, self.bytes_each)
@@ -174,16 +182,11 @@ class ManyFiles:
         return min(times)
 
 
-class TwoMembers:
+class TwoMembers(OwnNodes):
     """What it costs that a second member has a file before the answer."""
 
-    own_node = True
-    prepare = None
     work = "put 4 KiB, 64 in flight, CACHED, 2 of 2 members"
     row = Row(work, "/s")
-
-    def parts(self):
-        return [self.row]
 
     def measure_own(self, arguments, folder, settings):
         with Group(arguments, os.path.join(folder, "one"), 1) as one, \
@@ -198,11 +201,9 @@ class TwoMembers:
                 yield self.work, (rates[1], rates[0], 0.4 * rates[0])
 
 
-class Lag:
+class Lag(OwnNodes):
     """How far the second member is behind while the first takes files as fast as it can."""
 
-    own_node = True
-    prepare = None
     work = "second member behind"
     longest = Row("second member behind, 4 KiB puts at full speed", "s", "at most")
     after = Row("second member behind: until level, afterwards", "s", "at most")
@@ -228,16 +229,11 @@ class Lag:
         print(f"  {lag['changes']:,.0f} changes at {rate:,.0f}/s", flush=True)
 
 
-class CatchUp:
+class CatchUp(OwnNodes):
     """An empty member that is filled with very many small files."""
 
-    own_node = True
-    prepare = None
     work = "empty member catches up, 200,000 files of 4 KiB"
     row = Row(work, "/s")
-
-    def parts(self):
-        return [self.row]
 
     def measure_own(self, arguments, folder, settings):
         for turn in range(settings.rounds):
@@ -251,16 +247,11 @@ class CatchUp:
             yield self.work, (rate, ingest, 1.5 * ingest)
 
 
-class CopyLarge:
+class CopyLarge(OwnNodes):
     """One large file on its way to an empty member."""
 
-    own_node = True
-    prepare = None
     work = "4 GiB file copied to a member"
     row = Row(work, "MB/s")
-
-    def parts(self):
-        return [self.row]
 
     def measure_own(self, arguments, folder, settings):
         for turn in range(settings.rounds):
@@ -274,16 +265,11 @@ class CopyLarge:
             yield self.work, (copied, down, 0.7 * down)
 
 
-class Failover:
+class Failover(OwnNodes):
     """The longest that any call takes while one of three members is killed."""
 
-    own_node = True
-    prepare = None
     work = "failover: longest call, 64 in flight, 1 of 3 members killed"
     row = Row(work, "s", "at most")
-
-    def parts(self):
-        return [self.row]
 
     def measure_own(self, arguments, folder, settings):
         with Group(arguments, folder, 3) as group:
