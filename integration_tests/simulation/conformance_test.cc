@@ -13,11 +13,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/cord.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "integration_tests/simulation/event_loop.h"
 #include "integration_tests/simulation/model_disk.h"
 #include "integration_tests/simulation/model_path.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/log.h"
@@ -185,7 +187,8 @@ std::string Of(Pair* pair, const KnownFile& known) {
   return absl::StrCat(
       known.file.name, " ", known.file.size_bytes, " ", known.file.crc32c, " ",
       known.file.version.clock, "/", known.file.version.node, " from ",
-      known.file.origin_node, known.deleted ? " deleted" : "",
+      known.file.origin_node, known.deleted ? " deleted" : "", " {",
+      absl::CEscape(known.file.attributes), "}",
       known.content_missing ? " missing" : "", " change ",
       pair->NameOf(known.change.log), " ", known.change.sequence);
 }
@@ -243,6 +246,10 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
           draw->DrawBytes(draw->Draw(draw->Chance(0.3) ? 2000 : 200));
       Uuid request = draw->DrawUuid();
       if (draw->Chance(0.3)) request = Uuid();
+      std::string attributes;
+      if (draw->Chance(0.3)) {
+        attributes = EncodeAttributes({{"born", absl::StrCat(draw->Draw(9))}});
+      }
       const auto put_here = [&](CommitDone done) {
         if (static_cast<int64_t>(content.size()) <= kSmallMax) {
           storage::PutRequest small;
@@ -251,6 +258,7 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
           small.content = absl::Cord(content);
           small.crc32c = Crc32c(content);
           small.origin_node = static_cast<uint32_t>(to + 1);
+          small.attributes = attributes;
           small.durability = level;
           here->path()->Put(std::move(small), std::move(done));
           return;
@@ -263,6 +271,7 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
         finish.request_id = request;
         finish.name = name;
         finish.origin_node = static_cast<uint32_t>(to + 1);
+        finish.attributes = attributes;
         finish.durability = level;
         upload->Finish(std::move(finish),
                        [upload, done = std::move(done)](

@@ -134,6 +134,7 @@ class ModelUpload : public storage::Upload {
     request.file.kind = finish.kind;
     request.file.create_unix_seconds = finish.create_unix_seconds;
     request.file.origin_node = finish.origin_node;
+    request.file.attributes = std::move(finish.attributes);
     Submit(std::move(request), std::move(done));
   }
 
@@ -242,6 +243,7 @@ void ModelPath::Put(storage::PutRequest put, CommitDone done) {
   request.file.kind = put.kind;
   request.file.create_unix_seconds = put.create_unix_seconds;
   request.file.origin_node = put.origin_node;
+  request.file.attributes = std::move(put.attributes);
   request.content = std::make_shared<DiskContent>();
   request.content->bytes = std::string(put.content);
   request.durability = put.durability;
@@ -500,6 +502,7 @@ ModelPath::Outcome ModelPath::Admit(Request* request) {
       return outcome;
     }
     known.file = existing->known.file;
+    known.file.attributes.clear();
     known.deleted = true;
     record.entry.kind = ChangeKind::kDelete;
   }
@@ -554,12 +557,12 @@ ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
       break;
     default:
       wins = !replica.passed &&
-             (existing == nullptr || existing->known.file.version < version ||
-              (same && existing->known.content_missing &&
-               request->content != nullptr) ||
-              // What kRemove leaves has the version of the file.
-              (same && !is_next && replica.kind == ChangeKind::kDelete &&
-               !existing->known.deleted));
+             (existing == nullptr ||
+              storage::Replaces(version, replica.kind == ChangeKind::kDelete,
+                                existing->known.file.version,
+                                existing->known.deleted) ||
+              (same && !existing->known.deleted &&
+               existing->known.content_missing && request->content != nullptr));
   }
   if (options_.mutations.skip_a_change && is_next && loop_->Chance(0.02)) {
     wins = false;
@@ -581,9 +584,11 @@ ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
   KnownFile known;
   known.file = replica.file;
   known.deleted = replica.kind == ChangeKind::kDelete;
+  if (known.deleted) known.file.attributes.clear();
   known.content_missing = !known.deleted && request->content == nullptr;
   if (replica.mode == Mode::kContent) {
     known.change = existing->known.change;
+    known.file.attributes = existing->known.file.attributes;
   } else if (state.logs.count(replica.change.log) != 0) {
     known.change = replica.change;
   }

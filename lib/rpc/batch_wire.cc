@@ -1,5 +1,7 @@
 #include "lib/rpc/batch_wire.h"
 
+#include <utility>
+
 #include "cairn/common/v1/file.pb.h"
 #include "cairn/storage/v1/batch_service.pb.h"
 #include "google/protobuf/timestamp.pb.h"
@@ -57,7 +59,25 @@ void WriteDurability(const BatchDurability& durability, uint32_t field,
   if (inner.size() > 0) out->Bytes(field, inner.view());
 }
 
-void WriteInfo(const BatchFileInfo& info, uint32_t field, SmallMessage* out) {
+// Reads the bytes of a message field. One that comes again is merged with what
+// came before, as generated code does it: to Protobuf that is what stands
+// behind it.
+void ReadRawMessage(WireReader* reader, std::string* scratch,
+                    absl::string_view* out) {
+  if (out->empty()) {
+    *out = reader->ReadBytes(scratch);
+    return;
+  }
+  std::string again;
+  std::string merged(*out);
+  const absl::string_view rest = reader->ReadBytes(&again);
+  merged.append(rest.data(), rest.size());
+  *scratch = std::move(merged);
+  *out = *scratch;
+}
+
+// The fields of a FileInfo but its attributes.
+void WriteInfoFields(const BatchFileInfo& info, SmallMessage* inner) {
   SmallMessage time;
   time.VarintIfSet(google::protobuf::Timestamp::kSecondsFieldNumber,
                    static_cast<uint64_t>(info.create_unix_seconds));
@@ -66,20 +86,44 @@ void WriteInfo(const BatchFileInfo& info, uint32_t field, SmallMessage* out) {
                       info.version_clock);
   version.VarintIfSet(common::FileVersion::kNodeFieldNumber, info.version_node);
 
+  inner->Bytes(common::FileInfo::kFileIdFieldNumber, info.id_prefix,
+               info.id_rest);
+  inner->VarintIfSet(common::FileInfo::kSizeBytesFieldNumber,
+                     static_cast<uint64_t>(info.size_bytes));
+  inner->Fixed32IfSet(common::FileInfo::kCrc32CFieldNumber, info.crc32c);
+  inner->VarintIfSet(common::FileInfo::kKindFieldNumber,
+                     static_cast<uint64_t>(info.kind));
+  inner->Bytes(common::FileInfo::kCreateTimeFieldNumber, time.view());
+  inner->Bytes(common::FileInfo::kVersionFieldNumber, version.view());
+  inner->VarintIfSet(common::FileInfo::kOriginNodeFieldNumber,
+                     info.origin_node);
+}
+
+// Without its attributes.
+void WriteInfo(const BatchFileInfo& info, uint32_t field, SmallMessage* out) {
   SmallMessage inner;
-  inner.Bytes(common::FileInfo::kFileIdFieldNumber, info.id_prefix,
-              info.id_rest);
-  inner.VarintIfSet(common::FileInfo::kSizeBytesFieldNumber,
-                    static_cast<uint64_t>(info.size_bytes));
-  inner.Fixed32IfSet(common::FileInfo::kCrc32CFieldNumber, info.crc32c);
-  inner.VarintIfSet(common::FileInfo::kKindFieldNumber,
-                    static_cast<uint64_t>(info.kind));
-  inner.Bytes(common::FileInfo::kCreateTimeFieldNumber, time.view());
-  inner.Bytes(common::FileInfo::kVersionFieldNumber, version.view());
-  inner.VarintIfSet(common::FileInfo::kOriginNodeFieldNumber, info.origin_node);
+  WriteInfoFields(info, &inner);
   out->Bytes(field, inner.view());
 }
 
+// The whole FileInfo in front of `rest`, whatever the length of its attributes.
+std::string InfoBefore(const BatchFileInfo& info, uint32_t field,
+                       const SmallMessage& rest) {
+  SmallMessage inner;
+  WriteInfoFields(info, &inner);
+  inner.Header(common::FileInfo::kAttributesFieldNumber,
+               info.attributes.size());
+  SmallMessage header;
+  header.Header(field, inner.size() + info.attributes.size());
+  std::string bytes(header.view());
+  for (const absl::string_view part :
+       {inner.view(), info.attributes, rest.view()}) {
+    bytes.append(part.data(), part.size());
+  }
+  return bytes;
+}
+
+// `scratch`: of the ID and of the attributes.
 void ReadInfo(WireReader* reader, std::string* scratch, BatchFileInfo* out) {
   ReadFields(reader, [&](uint32_t field) {
     switch (field) {
@@ -120,6 +164,9 @@ void ReadInfo(WireReader* reader, std::string* scratch, BatchFileInfo* out) {
         return true;
       case common::FileInfo::kOriginNodeFieldNumber:
         out->origin_node = reader->ReadUint32();
+        return true;
+      case common::FileInfo::kAttributesFieldNumber:
+        ReadRawMessage(reader, scratch + 1, &out->attributes);
         return true;
       default:
         return false;
@@ -221,6 +268,9 @@ void BatchRequestReader::ReadPut(BatchItem* item) {
       case pb::PutOperation::kContentFieldNumber:
         item->content = reader_.ReadCord();
         return true;
+      case pb::PutOperation::kAttributesFieldNumber:
+        ReadRawMessage(&reader_, &scratch_[3], &item->attributes);
+        return true;
       default:
         return false;
     }
@@ -239,6 +289,9 @@ void BatchRequestReader::ReadGet(BatchItem* item) {
       case pb::GetOperation::kLengthFieldNumber:
         item->length = reader_.ReadInt64();
         return true;
+      case pb::GetOperation::kIncludeAttributesFieldNumber:
+        item->include_attributes = reader_.ReadVarint() != 0;
+        return true;
       default:
         return false;
     }
@@ -247,9 +300,16 @@ void BatchRequestReader::ReadGet(BatchItem* item) {
 
 void BatchRequestReader::ReadStat(BatchItem* item) {
   ReadFields(&reader_, [&](uint32_t field) {
-    if (field != pb::StatOperation::kFileIdFieldNumber) return false;
-    item->file_id = reader_.ReadBytes(&scratch_[2]);
-    return true;
+    switch (field) {
+      case pb::StatOperation::kFileIdFieldNumber:
+        item->file_id = reader_.ReadBytes(&scratch_[2]);
+        return true;
+      case pb::StatOperation::kIncludeAttributesFieldNumber:
+        item->include_attributes = reader_.ReadVarint() != 0;
+        return true;
+      default:
+        return false;
+    }
   });
 }
 
@@ -284,9 +344,12 @@ void BatchRequestWriter::Add(const BatchItem& in) {
        {&item.file_id, &item.request_id, &item.extension}) {
     *text = text->substr(0, kBatchTextBytesMax);
   }
+  // One after the other; the runs of bytes need not be small.
   SmallMessage operation;
-  uint32_t field = 0;
+  absl::string_view middle;
+  SmallMessage content_header;
   absl::Cord content;
+  uint32_t field = 0;
   switch (item.operation) {
     case BatchOperation::kNone:
       break;
@@ -305,7 +368,13 @@ void BatchRequestWriter::Add(const BatchItem& in) {
       operation.Fixed32IfSet(pb::PutOperation::kCrc32CFieldNumber, item.crc32c);
       if (!item.content.empty()) {
         content = item.content;
-        operation.Header(pb::PutOperation::kContentFieldNumber, content.size());
+        content_header.Header(pb::PutOperation::kContentFieldNumber,
+                              content.size());
+      }
+      if (!item.attributes.empty()) {
+        middle = item.attributes;
+        operation.Header(pb::PutOperation::kAttributesFieldNumber,
+                         middle.size());
       }
       break;
     case BatchOperation::kGet:
@@ -317,10 +386,14 @@ void BatchRequestWriter::Add(const BatchItem& in) {
         operation.Varint(pb::GetOperation::kLengthFieldNumber,
                          static_cast<uint64_t>(*item.length));
       }
+      operation.VarintIfSet(pb::GetOperation::kIncludeAttributesFieldNumber,
+                            item.include_attributes ? 1 : 0);
       break;
     case BatchOperation::kStat:
       field = pb::BatchItem::kStatFieldNumber;
       operation.BytesIfSet(pb::StatOperation::kFileIdFieldNumber, item.file_id);
+      operation.VarintIfSet(pb::StatOperation::kIncludeAttributesFieldNumber,
+                            item.include_attributes ? 1 : 0);
       break;
     case BatchOperation::kDelete:
       field = pb::BatchItem::kDeleteFieldNumber;
@@ -332,15 +405,19 @@ void BatchRequestWriter::Add(const BatchItem& in) {
                       pb::DeleteOperation::kDurabilityFieldNumber, &operation);
       break;
   }
+  const size_t operation_bytes =
+      operation.size() + middle.size() + content_header.size() + content.size();
   SmallMessage fields;
   fields.VarintIfSet(pb::BatchItem::kItemIdFieldNumber, item.item_id);
-  if (field != 0) fields.Header(field, operation.size() + content.size());
+  if (field != 0) fields.Header(field, operation_bytes);
 
   SmallMessage header;
-  header.Header(kItemsField, fields.size() + operation.size() + content.size());
+  header.Header(kItemsField, fields.size() + operation_bytes);
   out_.Append(header);
   out_.Append(fields);
   out_.Append(operation);
+  out_.Append(middle);
+  out_.Append(content_header);
   out_.AppendContent(content);
 }
 
@@ -386,7 +463,7 @@ void BatchResponseReader::ReadPut(BatchAnswer* answer) {
   ReadFields(&reader_, [&](uint32_t field) {
     switch (field) {
       case pb::PutOutcome::kInfoFieldNumber:
-        ReadInfo(&reader_, &scratch_, &answer->info);
+        ReadInfo(&reader_, scratch_, &answer->info);
         return true;
       case pb::PutOutcome::kReachedFieldNumber:
         ReadReached(&reader_, answer);
@@ -404,7 +481,7 @@ void BatchResponseReader::ReadGet(BatchAnswer* answer) {
   ReadFields(&reader_, [&](uint32_t field) {
     switch (field) {
       case pb::GetOutcome::kInfoFieldNumber:
-        ReadInfo(&reader_, &scratch_, &answer->info);
+        ReadInfo(&reader_, scratch_, &answer->info);
         return true;
       case pb::GetOutcome::kOffsetFieldNumber:
         answer->offset = reader_.ReadInt64();
@@ -424,7 +501,7 @@ void BatchResponseReader::ReadGet(BatchAnswer* answer) {
 void BatchResponseReader::ReadStat(BatchAnswer* answer) {
   ReadFields(&reader_, [&](uint32_t field) {
     if (field != pb::StatOutcome::kInfoFieldNumber) return false;
-    ReadInfo(&reader_, &scratch_, &answer->info);
+    ReadInfo(&reader_, scratch_, &answer->info);
     return true;
   });
 }
@@ -451,7 +528,7 @@ absl::Status BatchResponseReader::status() const {
 }
 
 void BatchResponseWriter::Add(uint64_t item_id, uint32_t field,
-                              const SmallMessage& outcome,
+                              absl::string_view outcome,
                               const absl::Cord& content) {
   SmallMessage fields;
   fields.VarintIfSet(pb::BatchAnswer::kItemIdFieldNumber, item_id);
@@ -485,27 +562,40 @@ void BatchResponseWriter::AddPut(uint64_t item_id, const BatchFileInfo& info,
   WriteReached(reached_level, reached_replicas,
                pb::PutOutcome::kReachedFieldNumber, &outcome);
   outcome.VarintIfSet(pb::PutOutcome::kReplayedFieldNumber, replayed ? 1 : 0);
-  Add(item_id, pb::BatchAnswer::kPutFieldNumber, outcome, absl::Cord());
+  Add(item_id, pb::BatchAnswer::kPutFieldNumber, outcome.view(), absl::Cord());
 }
 
 void BatchResponseWriter::AddGet(uint64_t item_id, const BatchFileInfo& info,
                                  int64_t offset, uint32_t crc32c,
                                  const absl::Cord& content) {
   SmallMessage outcome;
-  WriteInfo(info, pb::GetOutcome::kInfoFieldNumber, &outcome);
+  if (info.attributes.empty()) {
+    WriteInfo(info, pb::GetOutcome::kInfoFieldNumber, &outcome);
+  }
   outcome.VarintIfSet(pb::GetOutcome::kOffsetFieldNumber,
                       static_cast<uint64_t>(offset));
   outcome.Fixed32IfSet(pb::GetOutcome::kCrc32CFieldNumber, crc32c);
   if (!content.empty()) {
     outcome.Header(pb::GetOutcome::kContentFieldNumber, content.size());
   }
-  Add(item_id, pb::BatchAnswer::kGetFieldNumber, outcome, content);
+  if (info.attributes.empty()) {
+    Add(item_id, pb::BatchAnswer::kGetFieldNumber, outcome.view(), content);
+  } else {
+    Add(item_id, pb::BatchAnswer::kGetFieldNumber,
+        InfoBefore(info, pb::GetOutcome::kInfoFieldNumber, outcome), content);
+  }
 }
 
 void BatchResponseWriter::AddStat(uint64_t item_id, const BatchFileInfo& info) {
   SmallMessage outcome;
+  if (!info.attributes.empty()) {
+    Add(item_id, pb::BatchAnswer::kStatFieldNumber,
+        InfoBefore(info, pb::StatOutcome::kInfoFieldNumber, outcome),
+        absl::Cord());
+    return;
+  }
   WriteInfo(info, pb::StatOutcome::kInfoFieldNumber, &outcome);
-  Add(item_id, pb::BatchAnswer::kStatFieldNumber, outcome, absl::Cord());
+  Add(item_id, pb::BatchAnswer::kStatFieldNumber, outcome.view(), absl::Cord());
 }
 
 void BatchResponseWriter::AddDelete(uint64_t item_id, uint32_t reached_level,
@@ -515,7 +605,8 @@ void BatchResponseWriter::AddDelete(uint64_t item_id, uint32_t reached_level,
                pb::DeleteOutcome::kReachedFieldNumber, &outcome);
   outcome.VarintIfSet(pb::DeleteOutcome::kReplayedFieldNumber,
                       replayed ? 1 : 0);
-  Add(item_id, pb::BatchAnswer::kDeleteFieldNumber, outcome, absl::Cord());
+  Add(item_id, pb::BatchAnswer::kDeleteFieldNumber, outcome.view(),
+      absl::Cord());
 }
 
 }  // namespace rpc

@@ -60,10 +60,13 @@ struct BatchItem {
   absl::string_view extension;
   uint32_t crc32c = 0;
   absl::Cord content;
+  absl::string_view attributes;  // A message cairn.common.v1.Attributes.
 
   // Get.
   int64_t offset = 0;
   absl::optional<int64_t> length;
+
+  bool include_attributes = false;  // Get, stat.
 };
 
 // cairn.common.v1.FileInfo, as it is sent. The ID is `id_prefix` + `id_rest`,
@@ -78,6 +81,7 @@ struct BatchFileInfo {
   uint64_t version_clock = 0;
   uint32_t version_node = 0;
   uint32_t origin_node = 0;
+  absl::string_view attributes;  // A message cairn.common.v1.Attributes.
 };
 
 // cairn.storage.v1.BatchAnswer. `operation` says which outcome it carries;
@@ -117,7 +121,7 @@ class BatchRequestReader {
   void ReadDelete(BatchItem* item);
 
   WireReader reader_;
-  std::string scratch_[3];
+  std::string scratch_[4];
 };
 
 // Puts a RunRequest together.
@@ -156,7 +160,7 @@ class BatchResponseReader {
   void ReadDelete(BatchAnswer* answer);
 
   WireReader reader_;
-  std::string scratch_;
+  std::string scratch_[2];
 };
 
 // Puts a RunResponse together.
@@ -178,7 +182,7 @@ class BatchResponseWriter {
 
  private:
   // An answer whose outcome is `outcome` followed by `content`.
-  void Add(uint64_t item_id, uint32_t field, const SmallMessage& outcome,
+  void Add(uint64_t item_id, uint32_t field, absl::string_view outcome,
            const absl::Cord& content);
 
   WireWriter out_;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "cairn/storage/v1/batch_service.pb.h"
 #include "lib/base/check.h"
 #include "lib/rpc/batch_wire.h"
@@ -35,6 +36,12 @@ void CheckSame(const cairn::rpc::BatchDurability& a,
   CAIRN_CHECK(a.policy == static_cast<uint32_t>(b.policy()));
 }
 
+void CheckSame(absl::string_view a, const cairn::common::v1::Attributes& b) {
+  cairn::common::v1::Attributes read;
+  CAIRN_CHECK(read.ParseFromArray(a.data(), static_cast<int>(a.size())));
+  CAIRN_CHECK(read.SerializeAsString() == b.SerializeAsString());
+}
+
 void CheckSame(const BatchItem& a, const cairn::storage::v1::BatchItem& b) {
   CAIRN_CHECK(a.item_id == b.item_id());
   switch (a.operation) {
@@ -50,6 +57,7 @@ void CheckSame(const BatchItem& a, const cairn::storage::v1::BatchItem& b) {
       CheckSame(a.durability, b.put().durability());
       CAIRN_CHECK(a.crc32c == b.put().crc32c());
       CAIRN_CHECK(a.content == b.put().content());
+      CheckSame(a.attributes, b.put().attributes());
       return;
     case BatchOperation::kGet:
       CAIRN_CHECK(b.has_get());
@@ -57,10 +65,12 @@ void CheckSame(const BatchItem& a, const cairn::storage::v1::BatchItem& b) {
       CAIRN_CHECK(a.offset == b.get().offset());
       CAIRN_CHECK(a.length.has_value() == b.get().has_length());
       CAIRN_CHECK(a.length.value_or(0) == b.get().length());
+      CAIRN_CHECK(a.include_attributes == b.get().include_attributes());
       return;
     case BatchOperation::kStat:
       CAIRN_CHECK(b.has_stat());
       CAIRN_CHECK(a.file_id == b.stat().file_id());
+      CAIRN_CHECK(a.include_attributes == b.stat().include_attributes());
       return;
     case BatchOperation::kDelete:
       CAIRN_CHECK(b.has_delete_());
@@ -105,6 +115,7 @@ void CheckSame(const BatchAnswer& a, const cairn::storage::v1::BatchAnswer& b) {
     case BatchOperation::kStat:
       CAIRN_CHECK(a.info.id_rest == b.stat().info().file_id());
       CAIRN_CHECK(a.info.kind == b.stat().info().kind());
+      CheckSame(a.info.attributes, b.stat().info().attributes());
       return;
     case BatchOperation::kDelete:
       CAIRN_CHECK(a.reached_replicas == b.delete_().reached().replicas());

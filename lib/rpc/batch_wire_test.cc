@@ -39,6 +39,9 @@ grpc::ByteBuffer Sliced(const grpc::ByteBuffer& buffer, size_t size) {
 
 const char kId[] = "group1/M00/3F/A2/abcdefghijklmnopqrstuvwxyz0123456789ABCD";
 
+// A message Attributes: {"a": "one"}.
+const char kAttributes[] = "\x0a\x08\x0a\x01\x61\x12\x03one";
+
 std::vector<BatchItem> SomeItems() {
   std::vector<BatchItem> items(5);
   items[0].item_id = 1;
@@ -49,11 +52,13 @@ std::vector<BatchItem> SomeItems() {
   items[0].durability = {2, 3, 1};
   items[0].crc32c = 0xe3069283;
   items[0].content = absl::Cord(std::string(100000, 'a'));
+  items[0].attributes = kAttributes;
   items[1].item_id = uint64_t{1} << 63;
   items[1].operation = BatchOperation::kGet;
   items[1].file_id = kId;
   items[1].offset = 4096;
   items[1].length = 0;
+  items[1].include_attributes = true;
   items[2].operation = BatchOperation::kStat;
   items[2].file_id = kId;
   items[3].item_id = 4;
@@ -81,6 +86,8 @@ void ExpectSame(const BatchItem& a, const BatchItem& b) {
   EXPECT_EQ(a.content, b.content);
   EXPECT_EQ(a.offset, b.offset);
   EXPECT_EQ(a.length, b.length);
+  EXPECT_EQ(a.attributes, b.attributes);
+  EXPECT_EQ(a.include_attributes, b.include_attributes);
 }
 
 TEST(BatchWireTest, RequestsAreWhatGeneratedCodeReads) {
@@ -103,6 +110,11 @@ TEST(BatchWireTest, RequestsAreWhatGeneratedCodeReads) {
   EXPECT_EQ(request.items(0).put().durability().policy(), 1);
   EXPECT_EQ(request.items(0).put().crc32c(), 0xe3069283u);
   EXPECT_EQ(request.items(0).put().content(), std::string(100000, 'a'));
+  ASSERT_EQ(request.items(0).put().attributes().attributes_size(), 1);
+  EXPECT_EQ(request.items(0).put().attributes().attributes(0).value(), "one");
+  EXPECT_FALSE(request.items(4).put().has_attributes());
+  EXPECT_TRUE(request.items(1).get().include_attributes());
+  EXPECT_FALSE(request.items(2).stat().include_attributes());
   EXPECT_EQ(request.items(1).item_id(), uint64_t{1} << 63);
   EXPECT_EQ(request.items(1).get().file_id(), kId);
   EXPECT_EQ(request.items(1).get().offset(), 4096);
@@ -192,6 +204,66 @@ BatchFileInfo SomeInfo() {
   info.version_node = 0xfffffff0;
   info.origin_node = 0xfffffff1;
   return info;
+}
+
+TEST(BatchWireTest, AnswersCarryAttributesOfAnyLength) {
+  std::string attributes = kAttributes;
+  // A value of 1,000 bytes.
+  attributes += std::string("\x0a\xee\x07\x0a\x01z\x12\xe8\x07", 9) +
+                std::string(1000, 'v');
+  BatchFileInfo info = SomeInfo();
+  info.attributes = attributes;
+  const absl::Cord content(std::string(20000, 'b'));
+  BatchResponseWriter writer;
+  writer.AddStat(1, info);
+  writer.AddGet(2, info, 77, 0x12345678, content);
+  writer.AddStat(3, SomeInfo());
+  const grpc::ByteBuffer buffer = writer.Finish();
+
+  const RunResponse response = Generated<RunResponse>(buffer);
+  ASSERT_EQ(response.answers_size(), 3);
+  EXPECT_EQ(response.answers(0).stat().info().attributes().SerializeAsString(),
+            attributes);
+  EXPECT_EQ(response.answers(0).stat().info().origin_node(), 0xfffffff1u);
+  EXPECT_EQ(response.answers(1).get().info().attributes().SerializeAsString(),
+            attributes);
+  EXPECT_EQ(response.answers(1).get().content(), std::string(content));
+  EXPECT_FALSE(response.answers(2).stat().info().has_attributes());
+
+  for (const size_t size : {1, 7, 700, 16384, 1 << 20}) {
+    BatchResponseReader reader(Sliced(buffer, size));
+    BatchAnswer answer;
+    ASSERT_TRUE(reader.Next(&answer));
+    EXPECT_EQ(answer.info.attributes, attributes);
+    EXPECT_EQ(answer.info.id_rest, "group1/M00/3F/A2/name.jpg");
+    ASSERT_TRUE(reader.Next(&answer));
+    EXPECT_EQ(answer.info.attributes, attributes);
+    EXPECT_EQ(answer.content, content);
+    ASSERT_TRUE(reader.Next(&answer));
+    EXPECT_EQ(answer.info.attributes, "");
+    EXPECT_FALSE(reader.Next(&answer));
+    EXPECT_THAT(reader.status(), IsOk());
+  }
+}
+
+TEST(BatchWireTest, AttributesThatComeTwiceAreMerged) {
+  // One put, twice in its item, each with one attribute.
+  const std::string put = std::string("\xf2\x01\x0a", 3) + kAttributes;
+  std::string item;
+  for (int i = 0; i < 2; ++i) {
+    item += std::string("\x12", 1) + static_cast<char>(put.size()) + put;
+  }
+  const std::string bytes =
+      std::string("\x0a", 1) + static_cast<char>(item.size()) + item;
+  RunRequest request;
+  ASSERT_TRUE(request.ParseFromString(bytes));
+  ASSERT_EQ(request.items(0).put().attributes().attributes_size(), 2);
+  for (const size_t size : {1, 3, 100}) {
+    BatchRequestReader reader(Sliced(ToByteBuffer(bytes), size));
+    BatchItem read;
+    ASSERT_TRUE(reader.Next(&read));
+    EXPECT_EQ(read.attributes, std::string(kAttributes) + kAttributes);
+  }
 }
 
 TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {

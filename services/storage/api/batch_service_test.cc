@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/executor.h"
 #include "lib/base/mutex.h"
@@ -219,6 +220,50 @@ TEST_F(BatchServiceTest, WhatIsPutIsReadBackStatedAndDeleted) {
     EXPECT_EQ(ReasonOfAnswer(RunOne(DeleteItem(9, id))),
               ErrorReason::kFileDeleted);
   }
+}
+
+TEST_F(BatchServiceTest, AttributesGoUpWithTheFileAndDownWhenAskedFor) {
+  Start();
+  fakes_[0]->set_small_file_bytes_max(1000);
+  for (const size_t size : {size_t{10}, size_t{10000}}) {
+    for (const bool cold : {false, true}) {
+      fakes_[0]->set_cold(cold);
+      v1::BatchItem item = PutItem(5, std::string(size, 'c'));
+      for (const char* key : {"b", "a"}) {
+        common::v1::Attribute* const attribute =
+            item.mutable_put()->mutable_attributes()->add_attributes();
+        attribute->set_key(key);
+        attribute->set_value(std::string(kAttributeValueBytesMax, *key));
+      }
+      const v1::BatchAnswer put = RunOne(item);
+      ASSERT_TRUE(put.has_put()) << put.DebugString();
+      const std::string id = put.put().info().file_id();
+      EXPECT_FALSE(RunOne(StatItem(6, id)).stat().info().has_attributes());
+      EXPECT_FALSE(RunOne(GetItem(7, id)).get().info().has_attributes());
+
+      v1::BatchItem stat = StatItem(8, id);
+      stat.mutable_stat()->set_include_attributes(true);
+      const v1::BatchAnswer stated = RunOne(stat);
+      const common::v1::Attributes& attributes =
+          stated.stat().info().attributes();
+      ASSERT_EQ(attributes.attributes_size(), 2);
+      EXPECT_EQ(attributes.attributes(0).key(), "a");
+      EXPECT_EQ(attributes.attributes(1).value(),
+                std::string(kAttributeValueBytesMax, 'b'));
+      v1::BatchItem get = GetItem(9, id);
+      get.mutable_get()->set_include_attributes(true);
+      const v1::BatchAnswer got = RunOne(get);
+      EXPECT_EQ(got.get().content(), std::string(size, 'c'));
+      EXPECT_EQ(got.get().info().attributes().SerializeAsString(),
+                attributes.SerializeAsString());
+    }
+  }
+  v1::BatchItem item = PutItem(5, "x");
+  common::v1::Attribute* const attribute =
+      item.mutable_put()->mutable_attributes()->add_attributes();
+  attribute->set_key("k");
+  attribute->set_value(std::string(kAttributeValueBytesMax + 1, 'v'));
+  EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kTooLarge);
 }
 
 TEST_F(BatchServiceTest, RangesAreCutAtTheEndAndCarryTheirOwnChecksum) {

@@ -10,6 +10,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/mutex.h"
 #include "lib/base/status_macros.h"
@@ -64,6 +65,7 @@ struct Item {
   BatchOperation operation = BatchOperation::kNone;
   absl::Duration start;
   int64_t bytes_in = 0;
+  bool with_attributes = false;  // In the answer.
 };
 
 // The bytes of a message, charged until the last of its items is answered.
@@ -348,6 +350,7 @@ void BatchStream::LookAt(const BatchItem& request) {
   item.operation = request.operation;
   item.start = message_time_;
   item.bytes_in = static_cast<int64_t>(request.content.size());
+  item.with_attributes = request.include_attributes;
   switch (request.operation) {
     case BatchOperation::kPut:
       Put(item, request);
@@ -515,6 +518,7 @@ void UploadWhole(std::shared_ptr<StorePath> path, PutRequest put,
   finish.kind = put.kind;
   finish.create_unix_seconds = put.create_unix_seconds;
   finish.origin_node = put.origin_node;
+  finish.attributes = std::move(put.attributes);
   finish.durability = put.durability;
   std::shared_ptr<Upload> kept = *std::move(upload);
   Upload* const started = kept.get();
@@ -537,6 +541,8 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
     CAIRN_ASSIGN_OR_RETURN(wish, ParseDurability(request.durability));
     put.durability = wish.level;
     CAIRN_RETURN_IF_ERROR(ValidateExtension(request.extension));
+    CAIRN_ASSIGN_OR_RETURN(put.attributes,
+                           NormalizeAttributes(request.attributes));
     if (bytes > rpc::kBatchContentBytesMax) return TooLarge();
     if (Crc32c(request.content) != request.crc32c) {
       return ErrorWithReason(absl::StatusCode::kInvalidArgument,
@@ -685,9 +691,11 @@ void BatchStream::AnswerStat(const Item& item, uint8_t path_index,
     AnswerError(item, file.status());
     return;
   }
+  rpc::BatchFileInfo info = InfoOf(context_.id_prefixes[path_index], *file);
+  if (item.with_attributes) info.attributes = file->attributes;
   {
     MutexLock lock(&mu_);
-    answers_.AddStat(item.id, InfoOf(context_.id_prefixes[path_index], *file));
+    answers_.AddStat(item.id, info);
   }
   Observe(item, absl::OkStatus(), 0);
 }
@@ -704,10 +712,11 @@ void BatchStream::AnswerGet(const Item& item, uint8_t path_index,
   // file's own checksum the content's.
   const uint32_t crc32c =
       bytes == file.size_bytes ? file.crc32c : Crc32c(*content);
+  rpc::BatchFileInfo info = InfoOf(context_.id_prefixes[path_index], file);
+  if (item.with_attributes) info.attributes = file.attributes;
   {
     MutexLock lock(&mu_);
-    answers_.AddGet(item.id, InfoOf(context_.id_prefixes[path_index], file),
-                    offset, crc32c, *content);
+    answers_.AddGet(item.id, info, offset, crc32c, *content);
   }
   Observe(item, absl::OkStatus(), bytes);
 }

@@ -28,7 +28,7 @@ absl::StatusOr<ReplicaWish> ParseDurability(
 // The number of cairn.common.v1.DurabilityLevel.
 uint32_t DurabilityLevelOf(Durability reached);
 
-// For the wire; refers to both.
+// For the wire; refers to both. Attributes are left out.
 rpc::BatchFileInfo InfoOf(absl::string_view id_prefix, const FileInfo& file);
 
 // Bytes that a read from `offset` has to send, at most `length` of them.

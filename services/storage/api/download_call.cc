@@ -43,6 +43,7 @@ absl::StatusOr<DownloadTarget> ParseDownloadRequest(
     target.chunk_bytes -= target.chunk_bytes % kBlockBytes;
   }
   target.offset = request.offset();
+  target.with_attributes = request.include_attributes();
   if (request.has_length()) target.length = request.length();
   CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
                          node.Locate(request.file_id()));
@@ -122,6 +123,9 @@ absl::Status DownloadCall::SendInfo() {
   storage::v1::DownloadResponse response;
   ToProto(*context_.node, target_.store_path, file_->info(),
           response.mutable_info());
+  if (target_.with_attributes) {
+    AttributesToProto(file_->info(), response.mutable_info());
+  }
   Ready ready;
   ready.message = rpc::ToByteBuffer(response);
   MutexLock lock(&mu_);

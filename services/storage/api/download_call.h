@@ -43,6 +43,7 @@ struct DownloadTarget {
   int64_t offset = 0;
   absl::optional<int64_t> length;
   int64_t chunk_bytes = 0;  // At least 1.
+  bool with_attributes = false;
 };
 
 // From a serialised DownloadRequest. Errors as of FileService.Download.

@@ -67,12 +67,18 @@ grpc::ServerUnaryReactor* FileServiceImpl::Stat(
     end(located.status());
     return end.reactor;
   }
-  const auto answer =
-      [node = context_.node, response, end,
-       index = located->id.store_path](const absl::StatusOr<FileInfo>& info) {
-        if (info.ok()) ToProto(*node, index, *info, response->mutable_info());
-        end(info.status());
-      };
+  const auto answer = [node = context_.node, response, end,
+                       index = located->id.store_path,
+                       with_attributes = request->include_attributes()](
+                          const absl::StatusOr<FileInfo>& info) {
+    if (info.ok()) {
+      ToProto(*node, index, *info, response->mutable_info());
+      if (with_attributes) {
+        AttributesToProto(*info, response->mutable_info());
+      }
+    }
+    end(info.status());
+  };
   if (const absl::optional<absl::StatusOr<FileInfo>> info =
           located->path->TryStat(located->id.name)) {
     answer(*info);

@@ -26,6 +26,7 @@
 #include "cairn/storage/v1/file_service.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/clock.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/mutex.h"
@@ -227,11 +228,13 @@ class FileServiceTest : public ::testing::Test {
     return Download(request);
   }
 
-  absl::StatusOr<v1::StatResponse> Stat(const std::string& file_id) {
+  absl::StatusOr<v1::StatResponse> Stat(const std::string& file_id,
+                                        bool with_attributes = false) {
     grpc::ClientContext context;
     rpc::SetTimeout(&context, absl::Minutes(5));
     v1::StatRequest request;
     request.set_file_id(file_id);
+    request.set_include_attributes(with_attributes);
     v1::StatResponse response;
     const grpc::Status status = stub_->Stat(&context, request, &response);
     if (!status.ok()) return rpc::FromGrpcStatus(status);
@@ -489,6 +492,80 @@ TEST_F(FileServiceTest, RefusesMalformedSpecs) {
   ASSERT_THAT(response, IsOk());
   EXPECT_EQ(response->reached().replicas(), 1u);
   EXPECT_EQ(response->reached().level(), common::v1::DURABILITY_LEVEL_CACHED);
+}
+
+TEST_F(FileServiceTest, AFileHasItsAttributesFromItsBeginningOn) {
+  Start();
+  for (const size_t size : {size_t{5}, size_t{2 << 20}}) {
+    v1::UploadSpec spec = Spec();
+    // In any order.
+    for (const char* key : {"b", "a"}) {
+      common::v1::Attribute* const attribute =
+          spec.mutable_attributes()->add_attributes();
+      attribute->set_key(key);
+      attribute->set_value(absl::StrCat("of ", key));
+    }
+    const auto up = Upload(spec, SomeContent(size));
+    ASSERT_THAT(up, IsOk());
+    EXPECT_FALSE(up->info().has_attributes());
+    const std::string id = up->info().file_id();
+    // Who does not ask for them is not told.
+    EXPECT_FALSE(Stat(id)->info().has_attributes());
+    EXPECT_FALSE(Download(id)->info.has_attributes());
+
+    const auto stat = Stat(id, /*with_attributes=*/true);
+    ASSERT_THAT(stat, IsOk());
+    const common::v1::Attributes& attributes = stat->info().attributes();
+    ASSERT_EQ(attributes.attributes_size(), 2);
+    EXPECT_EQ(attributes.attributes(0).key(), "a");
+    EXPECT_EQ(attributes.attributes(0).value(), "of a");
+    EXPECT_EQ(attributes.attributes(1).key(), "b");
+    v1::DownloadRequest request;
+    request.set_file_id(id);
+    request.set_include_attributes(true);
+    const auto down = Download(request);
+    ASSERT_THAT(down, IsOk());
+    EXPECT_EQ(down->info.attributes().SerializeAsString(),
+              attributes.SerializeAsString());
+  }
+  EXPECT_FALSE(
+      Stat(Put("without"), /*with_attributes=*/true)->info().has_attributes());
+}
+
+TEST_F(FileServiceTest, TakesAttributesUpToTheirLimits) {
+  Start();
+  const auto upload = [this](const Attributes& attributes) {
+    v1::UploadSpec spec = Spec(5);
+    for (const auto& [key, value] : attributes) {
+      common::v1::Attribute* const attribute =
+          spec.mutable_attributes()->add_attributes();
+      attribute->set_key(key);
+      attribute->set_value(value);
+    }
+    return Upload(spec, "12345").status();
+  };
+  Attributes attributes;
+  for (size_t i = 0; i < kAttributesMax; ++i) {
+    std::string key = absl::StrCat(i);
+    key.resize(kAttributeKeyBytesMax, 'k');
+    attributes[key] = std::string(kAttributeValueBytesMax, '\xff');
+  }
+  EXPECT_THAT(upload(attributes), IsOk());
+  attributes["one more"] = "";
+  const absl::Status many = upload(attributes);
+  EXPECT_THAT(many, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(ReasonOf(many), ErrorReason::kTooLarge);
+  EXPECT_EQ(MetadataOf(many)["limit"], absl::StrCat(kAttributesMax));
+  const absl::Status value =
+      upload({{"k", std::string(kAttributeValueBytesMax + 1, 'v')}});
+  EXPECT_EQ(ReasonOf(value), ErrorReason::kTooLarge);
+  EXPECT_EQ(MetadataOf(value)["limit_bytes"],
+            absl::StrCat(kAttributeValueBytesMax));
+  EXPECT_EQ(
+      ReasonOf(upload({{std::string(kAttributeKeyBytesMax + 1, 'k'), ""}})),
+      ErrorReason::kTooLarge);
+  EXPECT_EQ(ReasonOf(upload({{"", "v"}})), ErrorReason::kInvalidField);
+  EXPECT_EQ(fakes_[0]->files(), 1);
 }
 
 TEST_F(FileServiceTest, RefusesMalformedStreams) {

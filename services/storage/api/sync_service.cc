@@ -133,6 +133,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SyncServiceImpl::Fetch(
     target.offset = request.offset();
     if (request.has_length()) target.length = request.length();
     target.chunk_bytes = rpc::kChunkBytesDefault;
+    target.with_attributes = true;
     return target;
   };
   return new DownloadCall(context_, &metrics_->fetch, parse());

@@ -1,5 +1,6 @@
 #include "services/storage/api/translate.h"
 
+#include "lib/attributes/attributes.h"
 #include "lib/rpc/batch_wire.h"
 #include "services/storage/api/convert.h"
 
@@ -54,6 +55,20 @@ void ToProto(const StorageNode& node, uint8_t path_index, const FileInfo& info,
   out->mutable_version()->set_clock(info.version.clock);
   out->mutable_version()->set_node(info.version.node);
   out->set_origin_node(info.origin_node);
+}
+
+absl::StatusOr<std::string> ParseAttributes(
+    const common::v1::Attributes& attributes) {
+  return NormalizeAttributes(attributes.SerializeAsString());
+}
+
+void AttributesToProto(const FileInfo& info, common::v1::FileInfo* out) {
+  if (info.attributes.empty()) return;
+  // What another member has let in, of a later version, may be none to this
+  // one.
+  if (!out->mutable_attributes()->ParseFromString(info.attributes)) {
+    out->clear_attributes();
+  }
 }
 
 }  // namespace storage

@@ -5,6 +5,7 @@
 #define CAIRN_SERVICES_STORAGE_API_TRANSLATE_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,9 +30,17 @@ absl::StatusOr<ReplicaWish> ParseDurability(
 common::v1::DurabilityLevel ToProto(Durability durability);
 common::v1::FileKind ToProto(FileKind kind);
 
-// `path_index` is where the file lies.
+// `path_index` is where the file lies. Attributes are left out.
 void ToProto(const StorageNode& node, uint8_t path_index, const FileInfo& info,
              common::v1::FileInfo* out);
+
+// What a request brings, as it is stored.
+//   INVALID_ARGUMENT  as NormalizeAttributes() of lib/attributes.
+absl::StatusOr<std::string> ParseAttributes(
+    const common::v1::Attributes& attributes);
+
+// Leaves `out` unset if the file has none.
+void AttributesToProto(const FileInfo& info, common::v1::FileInfo* out);
 
 }  // namespace storage
 }  // namespace cairn

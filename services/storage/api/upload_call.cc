@@ -150,6 +150,7 @@ absl::Status UploadCall::BeginUpload(const storage::v1::UploadSpec& spec) {
   CAIRN_RETURN_IF_ERROR(ValidateExtension(spec.extension()));
   CAIRN_ASSIGN_OR_RETURN(wish_, ParseDurability(spec.durability()));
   extension_ = spec.extension();
+  CAIRN_ASSIGN_OR_RETURN(attributes_, ParseAttributes(spec.attributes()));
   if (spec.has_size_bytes()) {
     if (spec.size_bytes() < 0) {
       return InvalidField("size_bytes", "must not be negative");
@@ -425,6 +426,7 @@ void UploadCall::CommitSmall() {
   request.crc32c = received_crc_;
   request.create_unix_seconds = file.create_unix_seconds;
   request.origin_node = context_.node->identity().node_number;
+  request.attributes = std::move(attributes_);
   request.durability = wish_.level;
   placed_.path->Put(std::move(request), AnswerWhenDone());
 }
@@ -440,6 +442,7 @@ void UploadCall::CommitSegment() {
   request.name = std::move(file.name);
   request.create_unix_seconds = file.create_unix_seconds;
   request.origin_node = context_.node->identity().node_number;
+  request.attributes = std::move(attributes_);
   request.durability = wish_.level;
   segment_->Finish(std::move(request), AnswerWhenDone());
 }

@@ -126,6 +126,7 @@ class UploadCall : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   StorageNode::Claim claim_;
   Uuid request_id_;
   std::string extension_;
+  std::string attributes_;  // As they are stored.
   ReplicaWish wish_;
   Replicator::AckInterest interest_;
   absl::optional<int64_t> declared_bytes_;

@@ -383,7 +383,11 @@ absl::Status Comparison::JudgeEntry(const ReplicatedChange& theirs,
   ComparisonReport found;
   if (!mine.has_value() && deleted) return absl::OkStatus();
   if (mine.has_value() && mine->deleted && deleted) return absl::OkStatus();
-  if (!mine.has_value() || mine->file.version < theirs.file.version) {
+  const bool same_version =
+      mine.has_value() && mine->file.version == theirs.file.version;
+  if (!mine.has_value() ||
+      (!same_version && Replaces(theirs.file.version, deleted,
+                                 mine->file.version, mine->deleted))) {
     if (!Covers(logs_here, theirs.change)) {
       found.under_way = 1;
     } else if (!mine.has_value() && !CoversAll(theirs_, mine_)) {
@@ -395,7 +399,7 @@ absl::Status Comparison::JudgeEntry(const ReplicatedChange& theirs,
       wanted_.push_back(theirs);  // Counted once it is applied.
       return absl::OkStatus();
     }
-  } else if (theirs.file.version < mine->file.version) {
+  } else if (!same_version) {
     if (Covers(theirs_, mine->change)) {
       found.differing = 1;
       found.lacking_there = 1;

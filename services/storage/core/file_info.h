@@ -41,7 +41,18 @@ struct FileInfo {
   int64_t create_unix_seconds = 0;
   Version version;
   uint32_t origin_node = 0;  // Number of the node that took the upload.
+
+  // What users say of it, as lib/attributes lays it out; empty: nothing.
+  std::string attributes;
 };
+
+// Whether a state of a file takes the place of another one, alike on every
+// member. A deletion is final: what somebody did to the file meanwhile, who had
+// not heard of it, does not bring it back. Else the higher version wins.
+inline bool Replaces(const Version& version, bool deleted,
+                     const Version& before, bool before_deleted) {
+  return deleted != before_deleted ? deleted : before < version;
+}
 
 }  // namespace storage
 }  // namespace cairn

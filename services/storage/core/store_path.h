@@ -76,6 +76,7 @@ struct PutRequest {
   FileKind kind = FileKind::kNormal;
   int64_t create_unix_seconds = 0;
   uint32_t origin_node = 0;
+  std::string attributes;  // As FileInfo::attributes; within the limits.
   Durability durability = Durability::kSynced;
 };
 
@@ -107,6 +108,7 @@ class Upload {
     FileKind kind = FileKind::kNormal;
     int64_t create_unix_seconds = 0;
     uint32_t origin_node = 0;
+    std::string attributes;  // As in PutRequest.
     Durability durability = Durability::kSynced;
   };
 

@@ -182,6 +182,7 @@ void ChangeSet::SetAside(const disk::v1::FileChange& change) {
   entry.set_create_unix_seconds(change.create_unix_seconds());
   entry.set_size_bytes(change.size_bytes());
   entry.set_crc32c(change.crc32c());
+  entry.set_attributes(change.attributes());
   batch_.PutSetAside(change.name(), entry);
   change_.set_aside.emplace_back(change.name(), entry);
 }
@@ -223,8 +224,11 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
   FileRecord before;
   CAIRN_ASSIGN_OR_RETURN(const bool known, FindFile(name, &before));
   const bool wins =
-      !known || before.version < record.version ||
-      (before.version == record.version && before.record < record.record);
+      !known ||
+      Replaces(record.version, record.deleted, before.version,
+               before.deleted) ||
+      (before.version == record.version && before.deleted == record.deleted &&
+       before.record < record.record);
   if (wins) {
     if (known) Replace(before, record, place.end());
     AddLive(record.record.segment, record.record_bytes());

@@ -65,7 +65,7 @@ class ChangeSet {
   Version NextVersion(absl::Time now);
 
   // Applies a PUT, FILE, DELETE or PASSED. It wins over what is known of the
-  // name if its version is higher, or equal and its place later.
+  // name if it Replaces() that, or is of the same version and its place later.
   // `change.name()` must stay valid and unchanged until Write() or Reset().
   //   DATA_LOSS  the record is none that this program writes.
   absl::Status Apply(const RecordPlace& place,

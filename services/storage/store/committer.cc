@@ -607,6 +607,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   }
   change->set_log_origin(parts_.state->log_origin());
   change->set_log_sequence(changes_.NextSequence());
+  change->set_attributes(request->attributes);
   if (request->kind == CommitRequest::Kind::kPut) {
     outcome->status = AddRecord(RecordType::kPut, 0, *change, &request->content,
                                 request->crc32c, request->block_crcs);
@@ -637,6 +638,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   info.version = version;
   info.origin_node =
       request->origin_node != 0 ? request->origin_node : version.node;
+  info.attributes = request->attributes;
 }
 
 void Committer::AdmitDelete(CommitRequest* request, Outcome* outcome) {
@@ -760,6 +762,9 @@ void Committer::FillReplica(const CommitRequest& request,
     change->set_kind(static_cast<uint32_t>(file.kind));
   }
   change->set_create_unix_seconds(file.create_unix_seconds);
+  if (request.replica->kind == ChangeKind::kPut) {
+    change->set_attributes(file.attributes);
+  }
 }
 
 void Committer::AddSetAside(const CommitRequest& request, Outcome* outcome) {
@@ -840,13 +845,12 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
              existing.log_sequence == replica.change.sequence;
       break;
     default:
-      wins =
-          !replica.passed &&
-          (!*known || existing.version < version ||
-           (same && existing.content_missing && request->replica_has_content) ||
-           // What kRemove leaves has the version of the file.
-           (same && !is_next && replica.kind == ChangeKind::kDelete &&
-            !existing.deleted));
+      wins = !replica.passed &&
+             (!*known ||
+              Replaces(version, replica.kind == ChangeKind::kDelete,
+                       existing.version, existing.deleted) ||
+              (same && !existing.deleted && existing.content_missing &&
+               request->replica_has_content));
   }
   if (!wins) {
     if (is_next || replica.mode == Mode::kRetry) {
@@ -863,6 +867,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
   if (replica.mode == Mode::kContent) {
     change->set_log_origin(existing.log_origin);
     change->set_log_sequence(existing.log_sequence);
+    change->set_attributes(existing.attributes);
   } else if (request->replica_log != 0) {
     change->set_log_origin(request->replica_log);
     change->set_log_sequence(replica.change.sequence);

@@ -63,6 +63,7 @@ struct CommitRequest {
   uint32_t origin_node = 0;
   int64_t size_bytes = 0;
   uint32_t crc32c = 0;
+  std::string attributes;  // kPut and kFinish.
 
   // kPut, kMove of a kPut record, and kReplica with a small content.
   absl::Cord content;

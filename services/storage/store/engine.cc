@@ -178,6 +178,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     request.file_kind = put.kind;
     request.create_unix_seconds = put.create_unix_seconds;
     request.origin_node = put.origin_node;
+    request.attributes = std::move(put.attributes);
     request.crc32c = put.crc32c;
     request.content = std::move(put.content);
     request.done = std::move(done);
@@ -354,6 +355,7 @@ class EngineImpl : public Engine, public ReplicaStore {
           Version{entry.version_clock(), entry.version_node()};
       change.file.origin_node =
           entry.origin_node() != 0 ? entry.origin_node() : entry.version_node();
+      change.file.attributes = entry.attributes();
       changes.push_back(std::move(change));
     }
     return changes;

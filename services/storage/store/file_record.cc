@@ -65,6 +65,7 @@ FileInfo FileRecord::ToFileInfo(absl::string_view name) const {
   info.create_unix_seconds = create_unix_seconds;
   info.version = version;
   info.origin_node = origin_node;
+  info.attributes = attributes;
   return info;
 }
 
@@ -84,6 +85,9 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
                                   change.shadowed_segments().end());
   record.log_origin = change.log_origin();
   record.log_sequence = change.log_sequence();
+  if (header.type != RecordType::kDelete) {
+    record.attributes = change.attributes();
+  }
   if (header.type == RecordType::kPut) {
     record.size_bytes = header.content_bytes;
     record.crc32c = header.content_crc;
@@ -129,6 +133,7 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
   entry->set_content_missing(record.content_missing);
   entry->set_log_origin(record.log_origin);
   entry->set_log_sequence(record.log_sequence);
+  entry->set_attributes(record.attributes);
   for (const uint64_t segment : record.shadowed_segments) {
     entry->add_shadowed_segments(segment);
   }
@@ -163,6 +168,7 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   record.content_missing = entry.content_missing();
   record.log_origin = entry.log_origin();
   record.log_sequence = entry.log_sequence();
+  record.attributes = entry.attributes();
   if (record.deleted || record.content_missing) return record;
   if (entry.extents_size() == 0) {
     AddInlineExtent(&record);

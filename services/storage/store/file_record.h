@@ -44,6 +44,7 @@ struct FileRecord {
   Version version;
   uint32_t origin_node = 0;
   bool deleted = false;
+  std::string attributes;  // As FileInfo::attributes.
 
   // The content is at other members: no extents.
   bool content_missing = false;

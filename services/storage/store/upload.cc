@@ -184,6 +184,7 @@ void SegmentUpload::Finish(FinishRequest finish, CommitDone done) {
   request.file_kind = finish.kind;
   request.create_unix_seconds = finish.create_unix_seconds;
   request.origin_node = finish.origin_node;
+  request.attributes = std::move(finish.attributes);
   Submit(std::move(request), CommitRequest::Kind::kPut,
          CommitRequest::Kind::kFinish, std::move(done));
 }

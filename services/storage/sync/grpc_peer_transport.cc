@@ -37,6 +37,7 @@ absl::Status CancelledHere() {
 
 FileInfo FromProto(const common::v1::FileInfo& info) {
   FileInfo out;
+  out.attributes = info.attributes().SerializeAsString();
   out.size_bytes = info.size_bytes();
   out.crc32c = info.crc32c();
   out.kind = static_cast<FileKind>(info.kind());

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
@@ -20,6 +21,10 @@ namespace {
 
 constexpr uint32_t kEntriesField = 15;
 constexpr uint32_t kContentField = 15;
+constexpr uint32_t kAttributesField = 30;
+
+// Well above the limit of this version, and below what a record can hold.
+constexpr size_t kAttributesTakenMax = 512 << 10;
 
 absl::Status Malformed(absl::string_view what) {
   return ErrorWithReason(absl::StatusCode::kInvalidArgument,
@@ -49,13 +54,25 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
     fields.VarintIfSet(12, change.file.origin_node);
   }
   fields.VarintIfSet(13, snapshot_log);
+  rpc::SmallMessage attributes;
+  const absl::string_view attribute_bytes =
+      change.passed ? "" : absl::string_view(change.file.attributes);
+  if (!attribute_bytes.empty()) {
+    attributes.Header(kAttributesField, attribute_bytes.size());
+  }
+  rpc::SmallMessage content;
   const bool has_content = change.content.has_value() && !change.passed;
   const size_t content_bytes = has_content ? change.content->size() : 0;
-  if (has_content) fields.Header(kContentField, content_bytes);
+  if (has_content) content.Header(kContentField, content_bytes);
   rpc::SmallMessage head;
-  head.Header(kEntriesField, fields.size() + content_bytes);
+  head.Header(kEntriesField, fields.size() + attributes.size() +
+                                 attribute_bytes.size() + content.size() +
+                                 content_bytes);
   out->Append(head);
   out->Append(fields);
+  out->Append(attributes);
+  out->Append(attribute_bytes);
+  out->Append(content);
   if (content_bytes > 0) out->AppendContent(*change.content);
 }
 
@@ -144,12 +161,24 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
       case kContentField:
         change->content = reader->ReadCord();
         break;
+      case kAttributesField: {
+        // Their limits may differ between versions of the program; the layout
+        // does not.
+        const absl::StatusOr<Attributes> attributes =
+            DecodeAttributes(reader->ReadBytes(&scratch));
+        if (!attributes.ok()) return Malformed("attributes");
+        change->file.attributes = EncodeAttributes(*attributes);
+        break;
+      }
       default:
         reader->Skip();
     }
   }
   if (!reader->ok()) return Malformed("not a message");
   reader->Leave(outer);
+  if (change->file.attributes.size() > kAttributesTakenMax) {
+    return Malformed("attributes");
+  }
   if (change->file.name.empty()) return Malformed("name");
   if (change->file.size_bytes < 0) return Malformed("size_bytes");
   if (operation != v1::CHANGE_OPERATION_PUT &&

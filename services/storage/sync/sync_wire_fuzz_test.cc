@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cairn/storage/v1/sync_service.pb.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/check.h"
 #include "lib/checksum/crc32c.h"
 #include "lib/rpc/wire.h"
@@ -35,6 +36,7 @@ grpc::ByteBuffer InSlices(const char* data, size_t size, size_t slice) {
 void CheckChange(const ReplicatedChange& change) {
   CAIRN_CHECK(!change.file.name.empty());
   CAIRN_CHECK(change.file.size_bytes >= 0);
+  CAIRN_CHECK(cairn::DecodeAttributes(change.file.attributes).ok());
   if (!change.content.has_value()) return;
   CAIRN_CHECK(static_cast<int64_t>(change.content->size()) ==
               change.file.size_bytes);

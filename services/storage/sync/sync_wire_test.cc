@@ -8,6 +8,7 @@
 #include "absl/strings/cord.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "lib/checksum/crc32c.h"
@@ -59,6 +60,9 @@ SyncBatch MakeBatch() {
   large.file.size_bytes = int64_t{1} << 40;
   large.content.reset();
   batch.changes.push_back(large);
+  batch.changes[1].file.attributes =
+      EncodeAttributes({{"a", std::string(1000, 'v')}, {"b", ""}});
+  batch.changes[4].file.attributes = EncodeAttributes({{"of", "large"}});
   return batch;
 }
 
@@ -86,6 +90,7 @@ TEST(SyncWireTest, GivesBackWhatWasSent) {
     EXPECT_TRUE(a.file.version == b.file.version);
     EXPECT_EQ(a.file.size_bytes, b.file.size_bytes);
     EXPECT_EQ(a.file.origin_node, b.file.origin_node);
+    EXPECT_EQ(a.file.attributes, b.file.attributes);
     EXPECT_TRUE(a.request_id == b.request_id);
     EXPECT_EQ(a.content.has_value(), b.content.has_value());
     EXPECT_EQ(a.content.value_or(absl::Cord()),
@@ -103,6 +108,19 @@ TEST(SyncWireTest, IsWhatTheProtocolSays) {
   EXPECT_TRUE(response.entries(3).passed());
   EXPECT_FALSE(response.entries(4).has_content());
   EXPECT_EQ(response.entries(4).size_bytes(), uint64_t{1} << 40);
+  EXPECT_FALSE(response.entries(0).has_attributes());
+  ASSERT_EQ(response.entries(1).attributes().attributes_size(), 2);
+  EXPECT_EQ(response.entries(1).attributes().attributes(1).key(), "b");
+  ASSERT_EQ(response.entries(4).attributes().attributes_size(), 1);
+  EXPECT_EQ(response.entries(4).attributes().attributes(0).value(), "large");
+}
+
+TEST(SyncWireTest, RefusesAttributesThatAreNone) {
+  SyncBatch batch = MakeBatch();
+  batch.changes[1].file.attributes = "\x0a\x7f";
+  SyncBatch got;
+  EXPECT_EQ(ReasonOf(ParseSyncResponse(MakeSyncResponse(batch), &got)),
+            ErrorReason::kInvalidField);
 }
 
 TEST(SyncWireTest, ASnapshotSaysWhichLogEachFileIsFrom) {

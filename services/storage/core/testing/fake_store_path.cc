@@ -48,6 +48,7 @@ class FakeUpload : public Upload {
     info.kind = request.kind;
     info.create_unix_seconds = request.create_unix_seconds;
     info.origin_node = request.origin_node;
+    info.attributes = request.attributes;
     path_->Store(request.request_id, info, std::move(content_),
                  request.durability, std::move(done));
   }
@@ -167,6 +168,7 @@ void FakeStorePath::Put(PutRequest request, CommitDone done) {
   info.kind = request.kind;
   info.create_unix_seconds = request.create_unix_seconds;
   info.origin_node = request.origin_node;
+  info.attributes = request.attributes;
   Store(request.request_id, info, std::string(request.content),
         request.durability, std::move(done));
 }

@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/log.h"
@@ -100,6 +101,7 @@ void CrashDriver::VerifyFile(ExpectedFile* file) {
     EXPECT_EQ(info->create_unix_seconds, file->create_unix_seconds);
     EXPECT_EQ(info->origin_node, file->origin_node);
     EXPECT_TRUE(info->kind == file->kind);
+    EXPECT_EQ(info->attributes, file->attributes) << file->name;
     auto open = engine_->Open(file->name);
     if (ReasonOf(open.status()) == ErrorReason::kContentNotHere) {
       // The record outlived the bytes beside the journal, which nobody had
@@ -181,6 +183,10 @@ ExpectedFile CrashDriver::NewFile(int64_t size) {
   file.kind = Random(8) == 0 ? FileKind::kDerived : FileKind::kNormal;
   file.create_unix_seconds = absl::ToUnixSeconds(clock_.Now());
   file.origin_node = options_.node_number;
+  if (Random(3) == 0) {
+    file.attributes = EncodeAttributes(
+        {{"of", file.name}, {"long", std::string(Random(1024), 'x')}});
+  }
   if (Random(4) != 0) {
     std::string bytes(16, '\0');
     for (char& c : bytes) c = static_cast<char>(rng_());
@@ -245,6 +251,7 @@ void CrashDriver::SubmitPut(ExpectedFile* file, Durability durability) {
   request.kind = file->kind;
   request.create_unix_seconds = file->create_unix_seconds;
   request.origin_node = file->origin_node;
+  request.attributes = file->attributes;
   request.durability = durability;
   engine_->Put(std::move(request),
                Await(file, /*is_delete=*/false, durability));
@@ -284,6 +291,7 @@ void CrashDriver::SubmitUpload(ExpectedFile* file, Durability durability) {
   request.kind = file->kind;
   request.create_unix_seconds = file->create_unix_seconds;
   request.origin_node = file->origin_node;
+  request.attributes = file->attributes;
   request.durability = durability;
   (*upload)->Finish(std::move(request),
                     Await(file, /*is_delete=*/false, durability));

@@ -75,6 +75,10 @@ void ExpectedFiles::CheckAnswer(ExpectedFile* file, const Committed& answer) {
   EXPECT_EQ(info.create_unix_seconds, file->create_unix_seconds) << file->name;
   EXPECT_EQ(info.origin_node, file->origin_node) << file->name;
   EXPECT_TRUE(info.kind == file->kind) << file->name;
+  // They are gone with the file.
+  if ((file->now & kDeleted) == 0) {
+    EXPECT_EQ(info.attributes, file->attributes) << file->name;
+  }
 }
 
 void ExpectedFiles::EndPut(ExpectedFile* file,

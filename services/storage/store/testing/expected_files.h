@@ -59,6 +59,7 @@ struct ExpectedFile {
   FileKind kind = FileKind::kNormal;
   int64_t create_unix_seconds = 0;
   uint32_t origin_node = 0;
+  std::string attributes;
 
   Presence now = kAbsent;
   Presence after_power_cut = kAbsent;

@@ -1,0 +1,206 @@
+#include "lib/attributes/attributes.h"
+
+#include <cstdint>
+
+#include "absl/strings/str_cat.h"
+#include "lib/attributes/utf8.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/status_macros.h"
+
+namespace cairn {
+namespace {
+
+// Tags of Protobuf: both messages have bytes in fields 1 and 2.
+constexpr uint8_t kAttributeTag = 1 << 3 | 2;
+constexpr uint8_t kKeyTag = 1 << 3 | 2;
+constexpr uint8_t kValueTag = 2 << 3 | 2;
+
+absl::Status Invalid(absl::string_view field, absl::string_view message) {
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, ErrorReason::kInvalidField,
+      absl::StrCat(field, ": ", message), {{"field", std::string(field)}});
+}
+
+absl::Status TooLong(absl::string_view field, size_t bytes, size_t limit) {
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, ErrorReason::kTooLarge,
+      absl::StrCat(field, ": ", bytes, " bytes, at most ", limit,
+                   " are allowed"),
+      {{"field", std::string(field)}, {"limit_bytes", absl::StrCat(limit)}});
+}
+
+absl::Status TooMany(size_t number) {
+  return ErrorWithReason(
+      absl::StatusCode::kInvalidArgument, ErrorReason::kTooLarge,
+      absl::StrCat("attributes: ", number, " of them, a file may have ",
+                   kAttributesMax),
+      {{"field", "attributes"}, {"limit", absl::StrCat(kAttributesMax)}});
+}
+
+void AppendVarint(uint64_t value, std::string* out) {
+  for (; value >= 0x80; value >>= 7) {
+    out->push_back(static_cast<char>(value | 0x80));
+  }
+  out->push_back(static_cast<char>(value));
+}
+
+size_t VarintBytes(uint64_t value) {
+  size_t bytes = 1;
+  for (; value >= 0x80; value >>= 7) ++bytes;
+  return bytes;
+}
+
+size_t FieldBytes(absl::string_view value) {
+  return 1 + VarintBytes(value.size()) + value.size();
+}
+
+void AppendField(uint8_t tag, absl::string_view value, std::string* out) {
+  out->push_back(static_cast<char>(tag));
+  AppendVarint(value.size(), out);
+  out->append(value.data(), value.size());
+}
+
+bool TakeVarint(absl::string_view* bytes, uint64_t* value) {
+  *value = 0;
+  for (int shift = 0; shift < 64 && !bytes->empty(); shift += 7) {
+    const auto byte = static_cast<uint8_t>(bytes->front());
+    bytes->remove_prefix(1);
+    *value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+    if (byte < 0x80) return true;
+  }
+  return false;
+}
+
+// Takes the next field off `bytes`. `value` is that of one that holds bytes;
+// others are passed over, with a tag of 0.
+bool TakeField(absl::string_view* bytes, uint64_t* tag,
+               absl::string_view* value) {
+  uint64_t number = 0;
+  if (!TakeVarint(bytes, tag) || *tag < 8) return false;
+  switch (*tag & 7) {
+    case 0:
+      *tag = 0;
+      return TakeVarint(bytes, &number);
+    case 1:
+    case 5:
+      number = (*tag & 7) == 1 ? 8 : 4;
+      *tag = 0;
+      break;
+    case 2:
+      if (!TakeVarint(bytes, &number)) return false;
+      break;
+    default:
+      return false;  // Groups: never made by proto3.
+  }
+  if (number > bytes->size()) return false;
+  *value = bytes->substr(0, static_cast<size_t>(number));
+  bytes->remove_prefix(static_cast<size_t>(number));
+  return true;
+}
+
+absl::Status NoMessage() {
+  return Invalid("attributes", "the bytes are no Attributes message");
+}
+
+}  // namespace
+
+absl::Status CheckAttributeKey(absl::string_view key) {
+  if (key.empty()) return Invalid("attributes.key", "must not be empty");
+  if (key.size() > kAttributeKeyBytesMax) {
+    return TooLong("attributes.key", key.size(), kAttributeKeyBytesMax);
+  }
+  for (absl::string_view rest = key; !rest.empty();) {
+    const size_t bytes = PrintableCharacterBytes(rest);
+    if (bytes == 0) {
+      return Invalid("attributes.key",
+                     "must be UTF-8 without control characters");
+    }
+    rest.remove_prefix(bytes);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAttributes(const Attributes& attributes) {
+  if (attributes.size() > kAttributesMax) return TooMany(attributes.size());
+  for (const auto& [key, value] : attributes) {
+    CAIRN_RETURN_IF_ERROR(CheckAttributeKey(key));
+    if (value.size() > kAttributeValueBytesMax) {
+      return TooLong("attributes.value", value.size(), kAttributeValueBytesMax);
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string EncodeAttributes(const Attributes& attributes) {
+  std::string bytes;
+  for (const auto& [key, value] : attributes) {
+    bytes.push_back(static_cast<char>(kAttributeTag));
+    AppendVarint(FieldBytes(key) + FieldBytes(value), &bytes);
+    AppendField(kKeyTag, key, &bytes);
+    AppendField(kValueTag, value, &bytes);
+  }
+  return bytes;
+}
+
+absl::StatusOr<Attributes> DecodeAttributes(absl::string_view bytes) {
+  Attributes attributes;
+  while (!bytes.empty()) {
+    uint64_t tag = 0;
+    absl::string_view attribute;
+    if (!TakeField(&bytes, &tag, &attribute)) return NoMessage();
+    if (tag != kAttributeTag) continue;
+    absl::string_view key;
+    absl::string_view value;
+    while (!attribute.empty()) {
+      absl::string_view field;
+      if (!TakeField(&attribute, &tag, &field)) return NoMessage();
+      if (tag == kKeyTag) key = field;
+      if (tag == kValueTag) value = field;
+    }
+    const bool added =
+        attributes.emplace(std::string(key), std::string(value)).second;
+    if (!added) return Invalid("attributes.key", "comes twice");
+  }
+  return attributes;
+}
+
+absl::StatusOr<std::string> NormalizeAttributes(absl::string_view bytes) {
+  if (bytes.empty()) return std::string();
+  CAIRN_ASSIGN_OR_RETURN(const Attributes attributes, DecodeAttributes(bytes));
+  CAIRN_RETURN_IF_ERROR(CheckAttributes(attributes));
+  return EncodeAttributes(attributes);
+}
+
+absl::Status CheckAttributeChange(const AttributeChange& change) {
+  CAIRN_RETURN_IF_ERROR(CheckAttributes(change.set));
+  if (change.overwrite && !change.remove.empty()) {
+    return Invalid("remove", "is for MERGE: OVERWRITE leaves nothing behind");
+  }
+  if (change.remove.size() > kAttributesMax) {
+    return TooMany(change.remove.size());
+  }
+  for (const std::string& key : change.remove) {
+    CAIRN_RETURN_IF_ERROR(CheckAttributeKey(key));
+    if (change.set.count(key) != 0) {
+      return Invalid("remove", absl::StrCat("key ", key, " is set as well"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ApplyAttributeChange(
+    absl::string_view before, const AttributeChange& change) {
+  if (change.overwrite) return EncodeAttributes(change.set);
+  absl::StatusOr<Attributes> merged = DecodeAttributes(before);
+  if (!merged.ok()) {
+    return ErrorWithReason(absl::StatusCode::kDataLoss,
+                           ErrorReason::kContentDamaged,
+                           merged.status().message());
+  }
+  for (const std::string& key : change.remove) merged->erase(key);
+  for (const auto& [key, value] : change.set) (*merged)[key] = value;
+  CAIRN_RETURN_IF_ERROR(CheckAttributes(*merged));
+  return EncodeAttributes(*merged);
+}
+
+}  // namespace cairn

@@ -1,0 +1,259 @@
+// Attributes of files on paths in memory: that nothing which happens to a path
+// loses them, and that they go to the other members.
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "lib/attributes/attributes.h"
+#include "lib/base/check.h"
+#include "lib/base/error_reason.h"
+#include "lib/base/mutex.h"
+#include "lib/checksum/crc32c.h"
+#include "lib/testing/status_matchers.h"
+#include "services/storage/core/replica_source.h"
+#include "services/storage/core/replica_store.h"
+#include "services/storage/store/test_path.h"
+#include "services/storage/store/testing/replica_members.h"
+
+namespace cairn {
+namespace storage {
+namespace {
+
+using ::testing::SizeIs;
+
+constexpr size_t kLargeBytes = 3 << 20;
+
+// The most that a file may have.
+std::string FullSet() {
+  Attributes attributes;
+  for (size_t i = 0; i < kAttributesMax; ++i) {
+    std::string key = absl::StrCat(i);
+    key.resize(kAttributeKeyBytesMax, 'k');
+    attributes[key] = std::string(kAttributeValueBytesMax, 'v');
+  }
+  return EncodeAttributes(attributes);
+}
+
+absl::StatusOr<Committed> PutWithAttributes(
+    Member* member, const std::string& name, const std::string& content,
+    const std::string& attributes,
+    Durability durability = Durability::kSynced) {
+  Notification done;
+  absl::StatusOr<Committed> answer;
+  const auto take = [&](absl::StatusOr<Committed> committed) {
+    answer = std::move(committed);
+    done.Notify();
+  };
+  if (static_cast<int64_t>(content.size()) <=
+      member->path()->small_file_bytes_max()) {
+    PutRequest put;
+    put.name = name;
+    put.content = absl::Cord(content);
+    put.crc32c = Crc32c(content);
+    put.origin_node = member->options()->node_number;
+    put.attributes = attributes;
+    put.durability = durability;
+    member->path()->Put(std::move(put), take);
+    done.WaitForNotification();
+    return answer;
+  }
+  auto upload = member->path()->StartUpload(absl::nullopt);
+  if (!upload.ok()) return upload.status();
+  const absl::Status written = (*upload)->Write(absl::Cord(content));
+  if (!written.ok()) return written;
+  Upload::FinishRequest finish;
+  finish.name = name;
+  finish.origin_node = member->options()->node_number;
+  finish.attributes = attributes;
+  finish.durability = durability;
+  (*upload)->Finish(std::move(finish), take);
+  done.WaitForNotification();
+  return answer;
+}
+
+// What Stat() says; "?" if it says nothing.
+std::string AttributesOf(Member* member, const std::string& name) {
+  const auto info = member->path()->Stat(name);
+  return info.ok() ? info->attributes : "?";
+}
+
+// A small file, a large one, one with the largest set, and one without.
+std::vector<std::pair<std::string, std::string>> PutAll(Member* member) {
+  const std::string some = EncodeAttributes({{"a", "1"}, {"b", ""}});
+  const std::vector<std::pair<std::string, std::string>> files = {
+      {"small", some}, {"large", some}, {"full", FullSet()}, {"none", ""}};
+  for (const auto& [name, attributes] : files) {
+    const std::string content =
+        TestContent(name.size(), name == "large" ? kLargeBytes : 1000);
+    const auto put = PutWithAttributes(member, name, content, attributes);
+    CAIRN_CHECK_OK(put.status());
+    EXPECT_EQ(put->file.attributes, attributes);
+  }
+  return files;
+}
+
+TEST(EngineAttributesTest, NothingThatHappensToAPathLosesThem) {
+  Member member(1);
+  const auto files = PutAll(&member);
+  const auto expect_all = [&](const char* when) {
+    SCOPED_TRACE(when);
+    for (const auto& [name, attributes] : files) {
+      EXPECT_EQ(AttributesOf(&member, name), attributes) << name;
+      const auto open = member.path()->Open(name);
+      ASSERT_THAT(open, IsOk());
+      EXPECT_EQ((*open)->info().attributes, attributes) << name;
+    }
+  };
+  expect_all("after the put");
+  member.KillAndOpen();
+  expect_all("replayed from the journal");
+  ASSERT_THAT(member.replica()->BeginSnapshot(), IsOk());
+  expect_all("flushed into tables");
+  member.KillAndOpen();
+  expect_all("read from tables");
+  member.PowerCutAndOpen();
+  expect_all("after a power cut");
+  ASSERT_THAT(PutFile(member.path(), "dead", TestContent(1, 5000)), IsOk());
+  ASSERT_THAT(DeleteFile(member.path(), "dead"), IsOk());
+  ASSERT_THAT(member.path()->Compact(0, nullptr), IsOk());
+  expect_all("moved by compaction");
+  member.KillAndOpen();
+  expect_all("replayed from moved records");
+  member.Rebuild();
+  expect_all("rebuilt from segments");
+}
+
+TEST(EngineAttributesTest, TheyGoWithTheFile) {
+  Member member(1);
+  PutAll(&member);
+  for (const char* name : {"small", "large"}) {
+    ASSERT_THAT(DeleteFile(member.path(), name), IsOk());
+    const auto known = member.replica()->Find(name);
+    ASSERT_THAT(known, IsOk());
+    ASSERT_TRUE(known->has_value());
+    EXPECT_TRUE((*known)->deleted);
+    EXPECT_EQ((*known)->file.attributes, "");
+  }
+  member.Rebuild();
+  const auto known = member.replica()->Find("small");
+  ASSERT_THAT(known, IsOk());
+  ASSERT_TRUE(known->has_value());
+  EXPECT_EQ((*known)->file.attributes, "");
+}
+
+TEST(EngineAttributesTest, TheLogBringsThemToOtherMembers) {
+  Member a(1);
+  Member b(2);
+  Member c(3);
+  const auto files = PutAll(&a);
+  Copy(&a, &b);
+  // And on from there, from B's copy of A's log.
+  Copy(&b, &c, a.own_log().log);
+  for (Member* member : {&b, &c}) {
+    for (const auto& [name, attributes] : files) {
+      EXPECT_EQ(AttributesOf(member, name), attributes) << name;
+    }
+    member->KillAndOpen();
+    for (const auto& [name, attributes] : files) {
+      EXPECT_EQ(AttributesOf(member, name), attributes) << name;
+    }
+  }
+}
+
+TEST(EngineAttributesTest, AFileWhoseContentIsStillToComeHasThem) {
+  Member a(1);
+  Member b(2);
+  PutAll(&a);
+  const LogId log = a.own_log().log;
+  auto changes = ReadChanges(a.path(), log, 0, ChangeLimits{});
+  ASSERT_THAT(changes, IsOk());
+  ASSERT_THAT(*changes, SizeIs(4));
+  ASSERT_THAT(b.replica()->SetLogs({LogRange{log}}), IsOk());
+  for (ReplicatedChange& change : *changes) {
+    change.content.reset();
+    ASSERT_THAT(ApplyAndWait(&b, std::move(change)), IsOk());
+  }
+  const std::string attributes = AttributesOf(&a, "small");
+  EXPECT_EQ(AttributesOf(&b, "small"), attributes);
+  b.KillAndOpen();
+  EXPECT_EQ(AttributesOf(&b, "small"), attributes);
+  for (const char* name : {"small", "large"}) {
+    ASSERT_THAT(FetchContent(&a, &b, name), IsOk());
+    EXPECT_EQ(AttributesOf(&b, name), attributes);
+    EXPECT_THAT(ReadFile(b.path(), name), IsOk());
+  }
+}
+
+TEST(EngineAttributesTest, ASnapshotBringsThem) {
+  Member a(1);
+  Member b(2);
+  const auto files = PutAll(&a);
+  ASSERT_THAT(a.replica()->BeginSnapshot(), IsOk());
+  auto page = ReadSnapshotChanges(a.path(), "", ChangeLimits{});
+  ASSERT_THAT(page, IsOk());
+  EXPECT_EQ(page->next, "");
+  for (ReplicatedChange& change : page->changes) {
+    ASSERT_THAT(ApplyAndWait(&b, std::move(change)), IsOk());
+  }
+  for (const auto& [name, attributes] : files) {
+    EXPECT_EQ(AttributesOf(&b, name), attributes) << name;
+  }
+}
+
+TEST(EngineAttributesTest, AChangeThatIsSetAsideKeepsThem) {
+  Member a(1);
+  Member b(2);
+  const std::string attributes = EncodeAttributes({{"a", "1"}});
+  ASSERT_THAT(PutWithAttributes(&a, "f", "content", attributes), IsOk());
+  const LogId log = a.own_log().log;
+  auto changes = ReadChanges(a.path(), log, 0, ChangeLimits{});
+  ASSERT_THAT(changes, IsOk());
+  ASSERT_THAT(b.replica()->SetLogs({LogRange{log}}), IsOk());
+  ReplicatedChange aside = changes->front();
+  aside.set_aside = true;
+  ASSERT_THAT(ApplyAndWait(&b, std::move(aside)), IsOk());
+  EXPECT_EQ(AttributesOf(&b, "f"), "?");
+  for (int opened = 0; opened < 2; ++opened) {
+    const auto set_aside = b.replica()->ListSetAside();
+    ASSERT_THAT(set_aside, SizeIs(1));
+    EXPECT_EQ(set_aside[0].file.attributes, attributes);
+    b.KillAndOpen();
+  }
+  ASSERT_THAT(ApplyAndWait(&b, b.replica()->ListSetAside().front()), IsOk());
+  EXPECT_EQ(AttributesOf(&b, "f"), attributes);
+}
+
+// Somebody has changed the file without having heard that it was deleted.
+TEST(EngineAttributesTest, ADeletionIsFinalWhateverItsVersion) {
+  Member a(1);
+  Member b(2);
+  ASSERT_THAT(PutFile(a.path(), "f", "content"), IsOk());
+  Copy(&a, &b);
+  ASSERT_THAT(DeleteFile(b.path(), "f"), IsOk());
+  ReplicatedChange later;
+  later.mode = ReplicatedChange::Mode::kSnapshot;
+  later.file = *a.path()->Stat("f");
+  later.file.version.clock += uint64_t{1} << 40;
+  later.file.attributes = EncodeAttributes({{"a", "1"}});
+  later.content = absl::Cord("content");
+  ASSERT_THAT(ApplyAndWait(&a, later), IsOk());
+  EXPECT_EQ(AttributesOf(&a, "f"), later.file.attributes);
+  ASSERT_THAT(ApplyAndWait(&b, later), IsOk());
+  EXPECT_EQ(ReasonOf(b.path()->Stat("f").status()), ErrorReason::kFileDeleted);
+  Copy(&b, &a);
+  EXPECT_EQ(ReasonOf(a.path()->Stat("f").status()), ErrorReason::kFileDeleted);
+  for (Member* member : {&a, &b}) {
+    member->Rebuild();
+    EXPECT_EQ(ReasonOf(member->path()->Stat("f").status()),
+              ErrorReason::kFileDeleted);
+  }
+}
+
+}  // namespace
+}  // namespace storage
+}  // namespace cairn
