@@ -37,6 +37,7 @@ constexpr absl::Duration kPeerPatience = absl::Seconds(5);
 storage::ReplicatorOptions Options() {
   storage::ReplicatorOptions options;
   options.fetches_max = 2;
+  options.away_after = absl::Seconds(2);
   // Here the logs alone have to make members equal, and the model looks after
   // them; upkeep_test has the rest.
   options.upkeep.scrubber.bytes_per_second = 0;
@@ -211,6 +212,7 @@ void Member::Start() {
 void Member::Tick() {
   process_->replicator->Tick();
   if (loop_->Chance(0.05)) process_->path->DropTombstones();
+  if (loop_->Chance(0.05)) process_->path->CutLogs();
   loop_->After(loop_->Between(kTick / 2, kTick), [this, alive = alive_] {
     if (*alive) Tick();
   });

@@ -554,6 +554,10 @@ ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
     case Mode::kRemove:
       wins = same && !existing->known.deleted &&
              existing->known.change == replica.change;
+      if (wins) {
+        loop_->Trace("    node ", options_.node_number, " removes ",
+                     request->file.name, ", as a snapshot says");
+      }
       break;
     default:
       wins = !replica.passed &&
@@ -769,6 +773,7 @@ absl::StatusOr<storage::SnapshotPage> ModelPath::ReadRange(
       page.next = page.files.back().file.name;
       break;
     }
+    if (options_.mutations.leave_out && loop_->Chance(0.05)) continue;
     page.files.push_back(it->second.known);
   }
   return page;
@@ -787,6 +792,48 @@ void ModelPath::SetPassed(const std::vector<LogPosition>& passed) {
   for (const LogPosition& position : passed) {
     passed_[position.log] = position.sequence;
   }
+}
+
+void ModelPath::SetHeldByPresent(const std::vector<LogPosition>& held) {
+  for (const LogPosition& position : held) {
+    present_[position.log] = position.sequence;
+  }
+}
+
+// How far the log was durable that long ago; 0 if that is not known.
+uint64_t ModelPath::OlderThan(const LogId& log, absl::Duration age) const {
+  uint64_t old = 0;
+  for (const Mark& mark : marks_) {
+    if (mark.at > loop_->now() - age) break;
+    const auto it = mark.synced.find(log);
+    if (it != mark.synced.end()) old = it->second;
+  }
+  return old;
+}
+
+void ModelPath::CutLogs() {
+  if (!Refusal().ok() || committing_) return;
+  marks_.push_back({loop_->now(), synced_});
+  std::vector<LogRange> cuts;
+  for (const LogRange& log : Logs()) {
+    const auto passed = passed_.find(log.log);
+    const auto present = present_.find(log.log);
+    const uint64_t by_all = passed_all_               ? log.synced
+                            : passed == passed_.end() ? 0
+                                                      : passed->second;
+    const uint64_t by_present = present == present_.end() ? 0 : present->second;
+    LogRange cut;
+    cut.log = log.log;
+    cut.cut =
+        std::max(std::min(by_all, OlderThan(log.log, options_.log_retention)),
+                 std::min(by_present,
+                          OlderThan(log.log, options_.log_retention_longest)));
+    if (cut.cut > log.cut) cuts.push_back(cut);
+  }
+  if (cuts.empty()) return;
+  loop_->Trace("    node ", options_.node_number, " cuts ", cuts.size(),
+               " logs");
+  SetLogs(cuts).IgnoreError();  // Refused like everything else, then.
 }
 
 void ModelPath::DropTombstones() {

@@ -38,6 +38,7 @@ struct Mutations {
   bool skip_a_change = false;     // Now and then a change is only a place.
   bool sync_nothing = false;      // Answers without waiting for the disk.
   bool forget_deletions = false;  // Tombstones go before all have them.
+  bool leave_out = false;         // Snapshots do not tell of some files.
 };
 
 struct ModelPathOptions {
@@ -46,6 +47,12 @@ struct ModelPathOptions {
   absl::Duration tombstone_retention = absl::Hours(24);
   absl::Duration request_retention = absl::Hours(24);
   size_t group_entries_max = 16;
+
+  // Simulated time after which log entries go that all members have, and those
+  // that all have which are there.
+  absl::Duration log_retention = absl::InfiniteDuration();
+  absl::Duration log_retention_longest = absl::InfiniteDuration();
+
   Mutations mutations;
 };
 
@@ -89,6 +96,10 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   // What the committer, the disk's background thread and Compact() would do
   // now.
   void DropTombstones();
+
+  // Cuts logs, by how old entries are in simulated time: clocks must not decide
+  // it here, since requests are known by their entries.
+  void CutLogs();
 
   bool broken() const { return broken_; }
   const DiskState& visible() const { return visible_; }
@@ -146,6 +157,7 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
                                                   size_t limit) override;
   absl::Status Sync() override;
   void SetPassed(const std::vector<storage::LogPosition>& passed) override;
+  void SetHeldByPresent(const std::vector<storage::LogPosition>& held) override;
 
  private:
   friend class ModelUpload;
@@ -167,6 +179,7 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   };
 
   absl::Status Refusal() const;
+  uint64_t OlderThan(const storage::LogId& log, absl::Duration age) const;
   void Submit(Request request);
   void ScheduleGroup();
   void BeginGroup();
@@ -209,6 +222,14 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
 
   bool passed_all_ = true;
   std::map<storage::LogId, uint64_t> passed_;
+  std::map<storage::LogId, uint64_t> present_;
+
+  // How far the logs were at some times since this was opened; oldest first.
+  struct Mark {
+    absl::Duration at;
+    std::map<storage::LogId, uint64_t> synced;
+  };
+  std::deque<Mark> marks_;
 
   // Events that wait hold it, and do nothing when it says so.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -41,6 +41,7 @@ struct Profile {
   bool wipes = false;
   bool disk_faults = false;
   bool clocks = false;
+  bool cuts = false;
 };
 
 Profile DrawProfile(EventLoop* loop) {
@@ -61,6 +62,8 @@ Profile DrawProfile(EventLoop* loop) {
   profile.wipes = loop->Chance(0.4);
   profile.disk_faults = loop->Chance(0.3);
   profile.clocks = loop->Chance(0.5);
+  profile.cuts = loop->Chance(0.5);
+  if (profile.cuts) profile.round += absl::Seconds(15);
   return profile;
 }
 
@@ -105,7 +108,14 @@ class Simulation {
     options.node_number = static_cast<uint32_t>(members_.size() + 1);
     options.path.node_number = options.node_number;
     options.path.tombstone_retention = retention_;
+    // More than two clocks may differ by: docs/known_issues.md.
+    options.path.request_retention = absl::Hours(72);
     options.path.mutations = mutations_;
+    if (profile_.cuts) {
+      // Longer than anybody repeats a call.
+      options.path.log_retention = absl::Seconds(5);
+      options.path.log_retention_longest = absl::Seconds(6);
+    }
     if (profile_.clocks) {
       options.clock_rate =
           0.95 + 0.1 * static_cast<double>(loop_.Draw(1000)) / 1000;
@@ -117,7 +127,7 @@ class Simulation {
   }
 
   absl::Duration DrawOffset() {
-    return loop_.Between(-absl::Hours(11), absl::Hours(11));
+    return loop_.Between(-absl::Hours(24), absl::Hours(24));
   }
 
   // Tells everybody who else is there.
@@ -282,7 +292,10 @@ class Simulation {
       case 1:
         if (!profile_.kills || !member->running()) return;
         member->Kill(/*dark=*/false);
-        StartLater(member, absl::Seconds(5));
+        // Some stay away until the logs do not reach back to them.
+        StartLater(member, profile_.cuts && loop_.Chance(0.4)
+                               ? absl::Seconds(25)
+                               : absl::Seconds(5));
         return;
       case 2:
       case 3:

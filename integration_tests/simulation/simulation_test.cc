@@ -89,10 +89,16 @@ KnownBug ForgetsDeletions() {
   bug.mutations.forget_deletions = true;
   return bug;
 }
+KnownBug LeavesFilesOutOfSnapshots() {
+  KnownBug bug{"LeavesFilesOutOfSnapshots", {}};
+  bug.mutations.leave_out = true;
+  return bug;
+}
 
 INSTANTIATE_TEST_SUITE_P(All, SimulationFindsTest,
                          ::testing::Values(SkipsAChange(), SyncsNothing(),
-                                           ForgetsDeletions()),
+                                           ForgetsDeletions(),
+                                           LeavesFilesOutOfSnapshots()),
                          [](const ::testing::TestParamInfo<KnownBug>& info) {
                            return std::string(info.param.name);
                          });
