@@ -261,6 +261,51 @@ void ModelPath::Delete(storage::DeleteRequest del, CommitDone done) {
   Submit(std::move(request));
 }
 
+void ModelPath::Update(storage::UpdateRequest update, CommitDone done) {
+  Request request;
+  request.kind = Request::Kind::kUpdate;
+  request.request_id = update.request_id;
+  request.file.name = update.name;
+  request.durability = update.durability;
+  request.update = std::move(update);
+  request.done = std::move(done);
+  Submit(std::move(request));
+}
+
+absl::Status ModelPath::LayOut(const DiskState::File& existing,
+                               Request* request, KnownFile* known) const {
+  using Kind = storage::UpdateRequest::Kind;
+  const storage::UpdateRequest& update = request->update;
+  CAIRN_RETURN_IF_ERROR(storage::CheckUpdate(
+      existing.known.file, update.if_size_bytes, update.if_version));
+  if (existing.content == nullptr) {
+    return ErrorWithReason(absl::StatusCode::kUnavailable,
+                           ErrorReason::kContentNotHere,
+                           "the content is on its way here");
+  }
+  auto content = std::make_shared<DiskContent>();
+  std::string& bytes = content->bytes;
+  bytes = existing.content->bytes;
+  const int64_t size = existing.known.file.size_bytes;
+  if (update.kind == Kind::kTruncate) {
+    bytes.resize(static_cast<size_t>(update.offset), '\0');
+  } else {
+    const int64_t offset = update.kind == Kind::kAppend ? size : update.offset;
+    if (offset > size) {
+      return ErrorWithReason(absl::StatusCode::kOutOfRange,
+                             ErrorReason::kRangePastEnd,
+                             "modified behind the end");
+    }
+    bytes.replace(static_cast<size_t>(offset), update.content.size(),
+                  std::string(update.content));
+  }
+  known->file = existing.known.file;
+  known->file.size_bytes = static_cast<int64_t>(bytes.size());
+  known->file.crc32c = Crc32c(bytes);
+  request->content = std::move(content);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<storage::Upload>> ModelPath::StartUpload(
     absl::optional<int64_t> /*size_bytes*/) {
   CAIRN_RETURN_IF_ERROR(Refusal());
@@ -452,11 +497,12 @@ absl::optional<ModelPath::Outcome> ModelPath::AnswerFromRequestId(
       LookUpRequest(request.request_id, &was_delete);
   if (!earlier.has_value()) return absl::nullopt;
   const bool is_delete = request.kind == Request::Kind::kDelete;
+  const bool is_put = request.kind == Request::Kind::kPut;
   const bool same =
       is_delete == was_delete &&
-      (is_delete ? earlier->file.name == request.file.name
-                 : earlier->file.size_bytes == request.file.size_bytes &&
-                       earlier->file.crc32c == request.file.crc32c);
+      (!is_put ? earlier->file.name == request.file.name
+               : earlier->file.size_bytes == request.file.size_bytes &&
+                     earlier->file.crc32c == request.file.crc32c);
   Outcome outcome;
   if (!same) {
     outcome.status = ErrorWithReason(absl::StatusCode::kAlreadyExists,
@@ -501,10 +547,17 @@ ModelPath::Outcome ModelPath::Admit(Request* request) {
                                        : ErrorReason::kFileDeleted);
       return outcome;
     }
-    known.file = existing->known.file;
-    known.file.attributes.clear();
-    known.deleted = true;
-    record.entry.kind = ChangeKind::kDelete;
+    if (request->kind == Request::Kind::kUpdate) {
+      outcome.status = LayOut(*existing, request, &known);
+      if (!outcome.status.ok()) return outcome;
+      record.content = request->content;
+      record.entry.kind = ChangeKind::kPut;
+    } else {
+      known.file = existing->known.file;
+      known.file.attributes.clear();
+      known.deleted = true;
+      record.entry.kind = ChangeKind::kDelete;
+    }
   }
   known.file.version = NextVersion();
   known.change = {state.own, state.logs.at(state.own).applied + 1};

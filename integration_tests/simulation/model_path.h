@@ -110,6 +110,8 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   void Put(storage::PutRequest request, storage::CommitDone done) override;
   void Delete(storage::DeleteRequest request,
               storage::CommitDone done) override;
+  void Update(storage::UpdateRequest request,
+              storage::CommitDone done) override;
   absl::StatusOr<std::unique_ptr<storage::Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override;
   absl::StatusOr<storage::FileInfo> Stat(absl::string_view name) override;
@@ -163,13 +165,14 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   friend class ModelUpload;
 
   struct Request {
-    enum class Kind { kPut, kDelete, kReplica };
+    enum class Kind { kPut, kDelete, kReplica, kUpdate };
     Kind kind = Kind::kPut;
     Uuid request_id;
     storage::FileInfo file;                // Name alone for kDelete.
     std::shared_ptr<DiskContent> content;  // Null: none.
     storage::Durability durability = storage::Durability::kSynced;
     storage::ReplicatedChange replica;
+    storage::UpdateRequest update;
     storage::CommitDone done;
   };
   struct Outcome {
@@ -186,6 +189,10 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   void EndGroup(bool sync);
   Outcome Admit(Request* request);
   Outcome AdmitReplica(Request* request);
+
+  // What the update makes of the file; puts the new content into `request`.
+  absl::Status LayOut(const DiskState::File& existing, Request* request,
+                      storage::KnownFile* known) const;
   absl::optional<Outcome> AnswerFromRequestId(const Request& request);
   absl::optional<storage::Committed> LookUpRequest(const Uuid& request_id,
                                                    bool* was_delete);

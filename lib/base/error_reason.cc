@@ -59,6 +59,8 @@ constexpr NamedReason kNames[] = {
     {ErrorReason::kLogCut, "LOG_CUT"},
     {ErrorReason::kOutOfOrder, "OUT_OF_ORDER"},
     {ErrorReason::kVersionMismatch, "VERSION_MISMATCH"},
+    {ErrorReason::kNotAnAppender, "NOT_AN_APPENDER"},
+    {ErrorReason::kConditionFailed, "CONDITION_FAILED"},
 };
 
 std::vector<std::string> PayloadOf(const absl::Status& status) {

@@ -62,6 +62,8 @@ enum class ErrorReason : int {
   kLogCut = 42,
   kOutOfOrder = 43,
   kVersionMismatch = 44,
+  kNotAnAppender = 100,
+  kConditionFailed = 101,
 };
 
 // `DISK_FULL` for kDiskFull. "UNSPECIFIED" for a number that is none.

@@ -364,6 +364,9 @@ class ReadThroughPath : public StorePath {
   void Put(PutRequest request, CommitDone done) override {
     path_->Put(std::move(request), std::move(done));
   }
+  void Update(UpdateRequest request, CommitDone done) override {
+    path_->Update(std::move(request), std::move(done));
+  }
   absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override {
     return path_->StartUpload(size_bytes);

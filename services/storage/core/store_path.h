@@ -87,6 +87,43 @@ struct DeleteRequest {
   Durability durability = Durability::kSynced;
 };
 
+// A change of the content of an appender. Changes of one file follow on each
+// other, each as a whole; a reader sees the file before or after.
+struct UpdateRequest {
+  enum class Kind {
+    kAppend,    // `content` behind what is there.
+    kModify,    // `content` in place of what is at `offset`, and past the end.
+    kTruncate,  // `offset` is the size from now on; what is added is zero.
+  };
+  Kind kind = Kind::kAppend;
+
+  // Nil if the call cannot be repeated.
+  Uuid request_id;
+  std::string name;
+
+  // Not with kAppend.
+  int64_t offset = 0;
+
+  // Not with kTruncate. 0 bytes to StorePath::small_file_bytes_max().
+  // Referenced, not copied, until `done` has run.
+  absl::Cord content;
+
+  // CRC-32C of `content`; the caller has checked that it is.
+  uint32_t crc32c = 0;
+
+  // Only if the file has this size, and this version.
+  absl::optional<int64_t> if_size_bytes;
+  absl::optional<Version> if_version;
+
+  Durability durability = Durability::kSynced;
+};
+
+// Whether `file` is one that may be updated, and is as the conditions say; the
+// errors are those of StorePath::Update().
+absl::Status CheckUpdate(const FileInfo& file,
+                         const absl::optional<int64_t>& if_size_bytes,
+                         const absl::optional<Version>& if_version);
+
 // A file on its way into a segment of its own. Not thread-safe: one call at a
 // time. Destroying it before Finish() removes what was written.
 class Upload {
@@ -199,6 +236,19 @@ class StorePath {
   // Queues a deletion. Errors besides those of every change:
   //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED.
   virtual void Delete(DeleteRequest request, CommitDone done) = 0;
+
+  // Queues a change of an appender's content. A call that is repeated with its
+  // request_id is answered with the file as the first one left it. Errors
+  // besides those of every change:
+  //   NOT_FOUND            FILE_NOT_FOUND, FILE_DELETED.
+  //   FAILED_PRECONDITION  NOT_AN_APPENDER.
+  //   OUT_OF_RANGE         RANGE_PAST_END: kModify behind the end.
+  //   ABORTED              CONDITION_FAILED. Nothing was changed.
+  //   INVALID_ARGUMENT     TOO_LARGE.
+  //   UNAVAILABLE          CONTENT_NOT_HERE: the content is at other members.
+  //   UNAVAILABLE, DATA_LOSS  as of OpenFile::Read(): bytes that stay could not
+  //                        be read.
+  virtual void Update(UpdateRequest request, CommitDone done) = 0;
 
   // Begins a large file, or one whose size is not known. Blocks: call it on
   // io(). `size_bytes`, if known, is checked against the free space at once.

@@ -102,18 +102,26 @@ void ChangeSet::DoomDedicated(uint64_t number, const JournalPosition& after) {
   change_.doomed.emplace_back(number, doomed);
 }
 
+void ChangeSet::Count(const FileRecord& record, int sign) {
+  AddLive(record.record.segment, sign * record.record_bytes());
+  (record.deleted ? change_.tombstones : change_.files) += sign;
+  for (const Extent& holder : record.Holders()) {
+    if (holder.in_record()) {
+      AddLive(holder.segment, sign * holder.record_bytes());
+    } else {
+      change_.dedicated_bytes += sign * holder.content_bytes;
+      change_.dedicated_segments += sign;
+    }
+  }
+}
+
 void ChangeSet::Replace(const FileRecord& before, const FileRecord& after,
                         const JournalPosition& at) {
-  AddLive(before.record.segment, -before.record_bytes());
-  (before.deleted ? change_.tombstones : change_.files) -= 1;
-  if (before.content_inline) return;
-  uint64_t last = 0;
-  for (const Extent& extent : before.extents) {
-    change_.dedicated_bytes -= extent.length;
-    if (extent.segment == last) continue;
-    last = extent.segment;
-    change_.dedicated_segments -= 1;
-    if (!Refers(after, extent.segment)) DoomDedicated(extent.segment, at);
+  Count(before, -1);
+  for (const Extent& holder : before.Holders()) {
+    if (!holder.in_record() && !Refers(after, holder.segment)) {
+      DoomDedicated(holder.segment, at);
+    }
   }
 }
 
@@ -140,8 +148,8 @@ void ChangeSet::MoveLog(uint32_t origin, uint64_t sequence) {
   change_.applied.emplace_back(origin, sequence);
 }
 
-void ChangeSet::AddToLog(const disk::v1::FileChange& change,
-                         uint32_t operation) {
+void ChangeSet::AddToLog(const disk::v1::FileChange& change, uint32_t operation,
+                         const FileRecord* record) {
   MoveLog(change.log_origin(), change.log_sequence());
   LogItem item;
   item.origin = change.log_origin();
@@ -149,6 +157,11 @@ void ChangeSet::AddToLog(const disk::v1::FileChange& change,
   item.operation = operation;
   item.version_clock = change.version_clock();
   item.version_node = change.version_node();
+  if (record != nullptr && record->kind == FileKind::kAppender) {
+    // It will be another file by the time somebody asks.
+    item.size_bytes = static_cast<uint64_t>(record->size_bytes);
+    item.crc32c = record->crc32c;
+  }
   item.name = change.name();
   const absl::StatusOr<Uuid> request_id = Uuid::FromBytes(change.request_id());
   if (request_id.ok()) {
@@ -203,7 +216,7 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
     if (change.set_aside_over()) EndSetAside(change.name());
     change_.version_clock =
         std::max(change_.version_clock, change.version_clock());
-    if (logged) AddToLog(change, change.operation());
+    if (logged) AddToLog(change, change.operation(), nullptr);
     return absl::OkStatus();
   }
   CAIRN_ASSIGN_OR_RETURN(
@@ -231,17 +244,7 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
        before.record < record.record);
   if (wins) {
     if (known) Replace(before, record, place.end());
-    AddLive(record.record.segment, record.record_bytes());
-    (record.deleted ? change_.tombstones : change_.files) += 1;
-    if (!record.content_inline) {
-      uint64_t last = 0;
-      for (const Extent& extent : record.extents) {
-        change_.dedicated_bytes += extent.length;
-        if (extent.segment == last) continue;
-        last = extent.segment;
-        change_.dedicated_segments += 1;
-      }
-    }
+    Count(record, 1);
     batch_.PutFile(name, record);
     const bool was_missing = known && before.content_missing;
     if (record.content_missing && !was_missing) batch_.PutMissing(name);
@@ -252,7 +255,14 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
                         std::string(name)});
     }
   }
-  if (logged) AddToLog(change, record.deleted ? kLogDelete : kLogPut);
+  if (logged) {
+    const bool changed = place.header.type == RecordType::kPieces;
+    AddToLog(change,
+             record.deleted ? kLogDelete
+             : changed      ? kLogChange
+                            : kLogPut,
+             &record);
+  }
   if (wins) files_.insert_or_assign(name, std::move(record));
   return absl::OkStatus();
 }
@@ -261,8 +271,7 @@ void ChangeSet::DropTombstone(const ExpiryKey& expiry,
                               const FileRecord& record) {
   batch_.DeleteFile(expiry.name);
   batch_.DeleteExpiry(expiry);
-  AddLive(record.record.segment, -record.record_bytes());
-  change_.tombstones -= 1;
+  Count(record, -1);
 }
 
 void ChangeSet::PostponeTombstone(const ExpiryKey& expiry,
@@ -280,8 +289,7 @@ void ChangeSet::LoseContent(absl::string_view name, const FileRecord& record) {
   without.content_missing = true;
   without.extents.clear();
   Replace(record, without, record.record);
-  AddLive(without.record.segment, without.record_bytes());
-  change_.files += 1;
+  Count(without, 1);
   batch_.PutFile(name, without);
   batch_.PutMissing(name);
 }

@@ -64,9 +64,10 @@ class ChangeSet {
   uint64_t NextSequence();
   Version NextVersion(absl::Time now);
 
-  // Applies a PUT, FILE, DELETE or PASSED. It wins over what is known of the
-  // name if it Replaces() that, or is of the same version and its place later.
-  // `change.name()` must stay valid and unchanged until Write() or Reset().
+  // Applies a PUT, FILE, PIECES, DELETE or PASSED. It wins over what is known
+  // of the name if it Replaces() that, or is of the same version and its place
+  // later. `change.name()` must stay valid and unchanged until Write() or
+  // Reset().
   //   DATA_LOSS  the record is none that this program writes.
   absl::Status Apply(const RecordPlace& place,
                      const disk::v1::FileChange& change);
@@ -97,11 +98,17 @@ class ChangeSet {
 
  private:
   void AddLive(uint64_t segment, int64_t bytes);
-  void AddToLog(const disk::v1::FileChange& change, uint32_t operation);
+
+  // `record` is what the change made; null if it left nothing.
+  void AddToLog(const disk::v1::FileChange& change, uint32_t operation,
+                const FileRecord* record);
   void MoveLog(uint32_t origin, uint64_t sequence);
   void SetAside(const disk::v1::FileChange& change);
   void EndSetAside(absl::string_view name);
   void DoomDedicated(uint64_t number, const JournalPosition& after);
+
+  // Adds what the record needs to what lives, or takes it away (`sign` -1).
+  void Count(const FileRecord& record, int sign);
   void Replace(const FileRecord& before, const FileRecord& after,
                const JournalPosition& at);
 

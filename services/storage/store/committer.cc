@@ -9,6 +9,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
+#include "lib/checksum/crc32c.h"
 #include "lib/fault/fault_point.h"
 
 namespace cairn {
@@ -48,11 +49,59 @@ absl::Status RequestIdReused() {
       "request_id was used before for another change; make a new one");
 }
 
+constexpr char kNeedsCutPayload[] = "cairn/needs_cut";
+
+absl::Status CutNeeded() {
+  // Not seen by callers: whoever submitted the update comes again.
+  absl::Status status = ErrorWithReason(
+      absl::StatusCode::kResourceExhausted, ErrorReason::kOverloaded,
+      "the file was changed all the time; come back later");
+  status.SetPayload(kNeedsCutPayload, absl::Cord("1"));
+  return status;
+}
+
+// What an operation of the log is, of a change of this node.
+uint32_t OperationOf(CommitRequest::Kind kind) {
+  switch (kind) {
+    case CommitRequest::Kind::kDelete:
+      return kLogDelete;
+    case CommitRequest::Kind::kUpdate:
+      return kLogChange;
+    default:
+      return kLogPut;
+  }
+}
+
 int64_t QueueBytes(const CommitRequest& request) {
   return static_cast<int64_t>(request.content.size()) + 256;
 }
 
 }  // namespace
+
+bool NeedsCut(const absl::Status& status) {
+  return status.GetPayload(kNeedsCutPayload).has_value();
+}
+
+absl::InlinedVector<uint32_t, 1> BlockCrcsOf(const absl::Cord& content) {
+  absl::InlinedVector<uint32_t, 1> crcs;
+  if (static_cast<int64_t>(content.size()) <= kBlockBytes) return crcs;
+  uint32_t crc = 0;
+  int64_t in_block = 0;
+  for (absl::string_view chunk : content.Chunks()) {
+    while (!chunk.empty()) {
+      const absl::string_view part = chunk.substr(0, kBlockBytes - in_block);
+      crc = ExtendCrc32c(crc, part);
+      in_block += static_cast<int64_t>(part.size());
+      chunk.remove_prefix(part.size());
+      if (in_block < kBlockBytes) continue;
+      crcs.push_back(crc);
+      crc = 0;
+      in_block = 0;
+    }
+  }
+  if (in_block > 0) crcs.push_back(crc);
+  return crcs;
+}
 
 Committer::Committer(CommitterParts parts)
     : parts_(std::move(parts)),
@@ -246,9 +295,10 @@ void Committer::CommitGroup(size_t begin, size_t end) {
       ++committed;
       // The content of a dedicated segment is synced only if it was asked for;
       // that of a replay may be in one.
-      const bool content_synced = request.durability == Durability::kSynced ||
-                                  (request.extent.length == 0 &&
-                                   outcome.kind != Outcome::Kind::kReplayed);
+      const bool content_synced =
+          request.durability == Durability::kSynced ||
+          (request.extent.length == 0 && !outcome.content_unsynced &&
+           outcome.kind != Outcome::Kind::kReplayed);
       outcome.committed.reached =
           synced && content_synced ? Durability::kSynced : Durability::kCached;
     }
@@ -270,6 +320,14 @@ void Committer::CommitGroup(size_t begin, size_t end) {
   before_answers.PassOrDie();
   if (result == GroupResult::kDone && parts_.logs_changed) {
     parts_.logs_changed();
+  }
+  if (parts_.merge_wanted) {
+    for (size_t i = begin; i < end; ++i) {
+      const Outcome& outcome = outcomes_[i - begin];
+      if (outcome.merge_wanted && outcome.kind == Outcome::Kind::kCommitted) {
+        parts_.merge_wanted(group_[i].request.name);
+      }
+    }
   }
   // Without a lock, and with everything else done: a callback may call back.
   for (size_t i = begin; i < end; ++i) {
@@ -388,6 +446,9 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
 void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
   const bool needs_room = request->kind == CommitRequest::Kind::kPut ||
                           request->kind == CommitRequest::Kind::kFinish ||
+                          request->kind == CommitRequest::Kind::kMerge ||
+                          (request->kind == CommitRequest::Kind::kUpdate &&
+                           !request->content.empty()) ||
                           request->replica_has_content;
   if (!request->request_id.is_nil() && AnswerFromRequestId(request, outcome)) {
     return;
@@ -411,6 +472,12 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
     case CommitRequest::Kind::kReplica:
       AdmitReplica(request, outcome);
       break;
+    case CommitRequest::Kind::kUpdate:
+      AdmitUpdate(request, outcome);
+      break;
+    case CommitRequest::Kind::kMerge:
+      AdmitMerge(request, outcome);
+      break;
   }
   if (outcome->kind == Outcome::Kind::kSkipped &&
       request->durability == Durability::kSynced) {
@@ -426,18 +493,17 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
 }
 
 bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
-  const bool is_delete = request->kind == CommitRequest::Kind::kDelete;
+  const uint32_t operation = OperationOf(request->kind);
   Committed earlier;
-  bool was_delete = false;
+  uint32_t earlier_operation = 0;
   const auto it = group_requests_.find(request->request_id);
   if (it != group_requests_.end()) {
     const size_t first = it->second;
     earlier = outcomes_[first].committed;
-    was_delete = group_[group_begin_ + first].request.kind ==
-                 CommitRequest::Kind::kDelete;
+    earlier_operation = OperationOf(group_[group_begin_ + first].request.kind);
   } else {
     const absl::StatusOr<Lookup> found = LookUpRequest(
-        request->request_id, /*may_block=*/true, &earlier, &was_delete);
+        request->request_id, /*may_block=*/true, &earlier, &earlier_operation);
     if (!found.ok()) {
       outcome->status = found.status();
       return true;
@@ -446,10 +512,10 @@ bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
   }
   // A put gets a new name each time it is tried; its content stays the same.
   const bool same =
-      is_delete == was_delete &&
-      (is_delete ? earlier.file.name == request->name
-                 : earlier.file.size_bytes == request->size_bytes &&
-                       earlier.file.crc32c == request->crc32c);
+      operation == earlier_operation &&
+      (operation != kLogPut ? earlier.file.name == request->name
+                            : earlier.file.size_bytes == request->size_bytes &&
+                                  earlier.file.crc32c == request->crc32c);
   if (!same) {
     outcome->status = RequestIdReused();
     return true;
@@ -470,9 +536,9 @@ absl::optional<absl::StatusOr<absl::optional<Committed>>>
 Committer::FindRequest(const Uuid& request_id, bool may_block) {
   using Result = absl::StatusOr<absl::optional<Committed>>;
   Committed committed;
-  bool was_delete;
+  uint32_t operation;
   const absl::StatusOr<Lookup> found =
-      LookUpRequest(request_id, may_block, &committed, &was_delete);
+      LookUpRequest(request_id, may_block, &committed, &operation);
   if (!found.ok()) return Result(found.status());
   switch (*found) {
     case Lookup::kWouldBlock:
@@ -488,7 +554,7 @@ Committer::FindRequest(const Uuid& request_id, bool may_block) {
 absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
                                                 bool may_block,
                                                 Committed* committed,
-                                                bool* was_delete) {
+                                                uint32_t* operation) {
   RequestItem request;
   CAIRN_ASSIGN_OR_RETURN(
       Lookup found, parts_.index->GetRequest(request_id, may_block, &request));
@@ -503,7 +569,7 @@ absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
       found, parts_.index->GetLog(request.log_origin, request.log_sequence,
                                   may_block, &log));
   if (found != Lookup::kFound) return found;
-  *was_delete = log.operation() == kLogDelete;
+  *operation = log.operation();
   FileRecord record;
   CAIRN_ASSIGN_OR_RETURN(found,
                          parts_.index->GetFile(log.name(), may_block, &record));
@@ -511,6 +577,11 @@ absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
   // Without one, its tombstone has expired and only the name is left.
   committed->file = record.ToFileInfo(log.name());
   committed->file.version = Version{log.version_clock(), log.version_node()};
+  if (committed->file.kind == FileKind::kAppender) {
+    // As it was then.
+    committed->file.size_bytes = static_cast<int64_t>(log.size_bytes());
+    committed->file.crc32c = log.crc32c();
+  }
   if (found == Lookup::kFound && record.content_missing) {
     committed->replicas = 0;
   }
@@ -615,11 +686,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
     change->set_size_bytes(request->size_bytes);
     change->set_crc32c(request->crc32c);
     if (request->extent.length > 0) {
-      disk::v1::Extent* extent = change->add_extents();
-      extent->set_segment(request->extent.segment);
-      extent->set_offset(request->extent.offset);
-      extent->set_length(request->extent.length);
-      extent->set_crc32c(request->extent.crc32c);
+      EncodeExtent(request->extent, change->add_extents());
     }
     const bool content_synced = request->durability == Durability::kSynced;
     outcome->status =
@@ -692,7 +759,12 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
     return;
   }
   // Deleted or changed since compaction read it.
-  if (!*known || !(existing.record == request->move_from)) return;
+  if (!*known || !existing.NeedsRecord(request->move_from)) return;
+  if (request->move_type == RecordType::kPieces ||
+      !(existing.record == request->move_from)) {
+    MovePieces(existing, request, outcome);
+    return;
+  }
   disk::v1::FileChange* change = NextChange();
   change->Swap(&request->move_change);
   // A rebuild may have forgotten them.
@@ -707,14 +779,8 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   // An older tombstone does no harm, an older file would come back.
   AddShadowed(existing, existing.deleted ? 0 : existing.record.segment, change);
   const bool has_content = request->move_type == RecordType::kPut;
-  uint8_t flags = kRecordMoved | kRecordContentSynced;
-  for (const Extent& extent : existing.extents) {
-    // It was committed CACHED, and the next sync of the journal may come before
-    // its own.
-    if (!has_content && parts_.state->IsUnsynced(extent.segment)) {
-      flags = kRecordMoved;
-    }
-  }
+  uint8_t flags = kRecordMoved;
+  if (DedicatedAreSynced(existing)) flags |= kRecordContentSynced;
   outcome->status =
       AddRecord(request->move_type, flags, *change,
                 has_content ? &request->content : nullptr,
@@ -727,6 +793,208 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   }
   request->move_change = *change;
   outcome->kind = Outcome::Kind::kCommitted;
+}
+
+bool Committer::DedicatedAreSynced(const FileRecord& record) const {
+  for (const Extent& extent : record.extents) {
+    // It was committed CACHED, and the next sync of the journal may come before
+    // its own.
+    if (!extent.in_record() && !extent.is_hole() &&
+        parts_.state->IsUnsynced(extent.segment)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+absl::Status Committer::AddPieces(const FileRecord& existing,
+                                  const FileRecord& after, uint8_t flags,
+                                  CommitRequest* request) {
+  disk::v1::FileChange* change = NextChange();
+  change->set_name(request->name);
+  FillPieces(after, change);
+  if (!request->request_id.is_nil()) {
+    change->set_request_id(request->request_id.bytes().data(), 16);
+  }
+  AddShadowed(existing, existing.record.segment, change);
+  bool has_own = false;
+  for (const Extent& extent : after.extents) {
+    has_own = has_own || extent.record_offset == kOwnRecord;
+  }
+  return AddRecord(RecordType::kPieces, flags, *change,
+                   has_own ? &request->content : nullptr,
+                   has_own ? request->crc32c : 0,
+                   has_own ? absl::MakeConstSpan(request->block_crcs)
+                           : absl::Span<const uint32_t>());
+}
+
+void Committer::MovePieces(const FileRecord& existing, CommitRequest* request,
+                           Outcome* outcome) {
+  FileRecord moved = existing;
+  for (Extent& extent : moved.extents) {
+    if (extent.segment == request->move_from.segment &&
+        extent.record_offset == request->move_from.offset) {
+      extent = OwnExtent(extent.offset - extent.content_offset, extent.length,
+                         extent.crc32c, extent.content_bytes);
+    }
+  }
+  uint8_t flags = kRecordMoved;
+  if (DedicatedAreSynced(existing)) flags |= kRecordContentSynced;
+  outcome->status = AddPieces(existing, moved, flags, request);
+  outcome->kind = outcome->status.ok() ? Outcome::Kind::kCommitted
+                                       : Outcome::Kind::kRefused;
+}
+
+absl::Status Committer::LayOut(const CommitRequest& request,
+                               FileRecord* after) const {
+  using Kind = UpdateRequest::Kind;
+  const int64_t size = after->size_bytes;
+  const bool appends =
+      request.update == Kind::kAppend ||
+      (request.update == Kind::kModify && request.offset == size);
+  if (request.update == Kind::kModify && request.offset > size) {
+    return ErrorWithReason(
+        absl::StatusCode::kOutOfRange, ErrorReason::kRangePastEnd,
+        absl::StrCat("file ", request.name, " ends at ", size,
+                     " and cannot be modified at ", request.offset),
+        {{"size_bytes", absl::StrCat(size)}});
+  }
+  const int64_t end =
+      request.update == Kind::kTruncate
+          ? request.offset
+          : (appends ? size : request.offset) + request.size_bytes;
+  if (end > kFileBytesMax) {
+    return ErrorWithReason(
+        absl::StatusCode::kInvalidArgument, ErrorReason::kTooLarge,
+        absl::StrCat("file ", request.name, " would have ", end, " bytes"),
+        {{"limit_bytes", absl::StrCat(kFileBytesMax)}});
+  }
+  bool spliced = false;
+  if (appends) {
+    // What was prepared for a cut has other bytes around the content.
+    if (!request.splice.from.empty()) return CutNeeded();
+    if (request.size_bytes > 0) {
+      after->extents.push_back(
+          OwnExtent(0, request.size_bytes, request.crc32c, request.size_bytes));
+    }
+    after->size_bytes = end;
+  } else if (request.update == Kind::kModify) {
+    if (request.size_bytes > 0) {
+      if (request.splice.from.empty() ||
+          !ApplySplice(request.splice, &after->extents)) {
+        return CutNeeded();
+      }
+      spliced = true;
+    }
+    after->size_bytes = std::max(size, end);
+  } else {
+    if (end > size) {
+      after->extents.push_back(ZeroExtent(end - size));
+    } else if (!CutBetweenPieces(end, &after->extents)) {
+      if (request.splice.from.empty() ||
+          !ApplySplice(request.splice, &after->extents)) {
+        return CutNeeded();
+      }
+    }
+    spliced = end < size;
+    after->size_bytes = end;
+  }
+  if (after->extents.size() > kPiecesMax) {
+    return ErrorWithReason(
+        absl::StatusCode::kResourceExhausted, ErrorReason::kOverloaded,
+        absl::StrCat("file ", request.name, " has ", kPiecesMax,
+                     " pieces that are still to be merged; come back later"));
+  }
+  if (spliced) {
+    after->crc32c = CrcOf(after->extents);
+  } else if (after->size_bytes > size) {
+    const Extent& added = after->extents.back();
+    after->crc32c = CombineCrc32c(after->crc32c, added.crc32c,
+                                  static_cast<uint64_t>(added.length));
+  }
+  return absl::OkStatus();
+}
+
+void Committer::AdmitUpdate(CommitRequest* request, Outcome* outcome) {
+  FileRecord existing;
+  const absl::StatusOr<bool> known =
+      changes_.FindFile(request->name, &existing);
+  if (!known.ok()) {
+    outcome->status = known.status();
+    return;
+  }
+  if (!*known || existing.deleted) {
+    outcome->status = NotFound(
+        *known ? ErrorReason::kFileDeleted : ErrorReason::kFileNotFound,
+        request->name);
+    return;
+  }
+  outcome->status = CheckUpdate(existing.ToFileInfo(request->name),
+                                request->if_size_bytes, request->if_version);
+  if (!outcome->status.ok()) return;
+  if (existing.content_missing) {
+    outcome->status = ErrorWithReason(
+        absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
+        absl::StrCat("file ", request->name,
+                     ": the content is on its way here"));
+    return;
+  }
+  FileRecord after = existing;
+  outcome->status = LayOut(*request, &after);
+  if (!outcome->status.ok()) return;
+  after.version = changes_.NextVersion(parts_.clock->Now());
+  after.log_origin = parts_.state->log_origin();
+  after.log_sequence = changes_.NextSequence();
+  const bool synced = DedicatedAreSynced(after);
+  outcome->status =
+      AddPieces(existing, after, synced ? kRecordContentSynced : 0, request);
+  if (!outcome->status.ok()) return;
+  if (!synced) {
+    // With the journal, or this would be durable and what it is made of not.
+    if (request->durability == Durability::kSynced) {
+      sync_dedicated_needed_ = true;
+    } else {
+      outcome->content_unsynced = true;
+    }
+  }
+  outcome->kind = Outcome::Kind::kCommitted;
+  outcome->merge_wanted = PickMerge(after.extents).has_value();
+  outcome->committed.change = LogPosition{own_log_, after.log_sequence};
+  outcome->committed.file = after.ToFileInfo(request->name);
+}
+
+void Committer::AdmitMerge(CommitRequest* request, Outcome* outcome) {
+  outcome->kind = Outcome::Kind::kSkipped;
+  outcome->committed.replayed = true;
+  FileRecord existing;
+  const absl::StatusOr<bool> known =
+      changes_.FindFile(request->name, &existing);
+  if (!known.ok()) {
+    outcome->kind = Outcome::Kind::kRefused;
+    outcome->status = known.status();
+    return;
+  }
+  if (!*known || existing.deleted || existing.content_missing) return;
+  FileRecord merged = existing;
+  if (!ApplySplice(request->splice, &merged.extents)) return;
+  if (CrcOf(request->splice.from) != CrcOf(request->splice.to)) {
+    outcome->kind = Outcome::Kind::kRefused;
+    outcome->status = ErrorWithReason(
+        absl::StatusCode::kDataLoss, ErrorReason::kContentDamaged,
+        absl::StrCat("file ", request->name,
+                     ": its pieces are not what the index says"));
+    return;
+  }
+  uint8_t flags = kRecordMoved;
+  if (DedicatedAreSynced(merged)) flags |= kRecordContentSynced;
+  outcome->status = AddPieces(existing, merged, flags, request);
+  if (!outcome->status.ok()) {
+    outcome->kind = Outcome::Kind::kRefused;
+    return;
+  }
+  outcome->kind = Outcome::Kind::kCommitted;
+  outcome->committed.replayed = false;
+  outcome->committed.file = merged.ToFileInfo(request->name);
 }
 
 void Committer::AddPassed(const CommitRequest& request, Outcome* outcome) {
@@ -887,11 +1155,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     change->set_crc32c(replica.file.crc32c);
     uint8_t flags = 0;
     if (request->extent.length > 0) {
-      disk::v1::Extent* extent = change->add_extents();
-      extent->set_segment(request->extent.segment);
-      extent->set_offset(request->extent.offset);
-      extent->set_length(request->extent.length);
-      extent->set_crc32c(request->extent.crc32c);
+      EncodeExtent(request->extent, change->add_extents());
       if (request->durability == Durability::kSynced) {
         flags = kRecordContentSynced;
       }

@@ -27,6 +27,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "cairn/disk/v1/segment.pb.h"
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
@@ -41,6 +42,7 @@
 #include "services/storage/store/options.h"
 #include "services/storage/store/path_health.h"
 #include "services/storage/store/path_state.h"
+#include "services/storage/store/pieces.h"
 
 namespace cairn {
 namespace storage {
@@ -53,6 +55,8 @@ struct CommitRequest {
     kDelete,
     kMove,     // Compaction: a copy of a record that is in a segment now.
     kReplica,  // What another member took.
+    kUpdate,   // A change of an appender's content.
+    kMerge,    // Pieces of a content as one; nobody sees a difference.
   };
   Kind kind = Kind::kPut;
   Uuid request_id;
@@ -65,11 +69,12 @@ struct CommitRequest {
   uint32_t crc32c = 0;
   std::string attributes;  // kPut and kFinish.
 
-  // kPut, kMove of a kPut record, and kReplica with a small content.
+  // kPut, kMove of a record that has one, kReplica with a small content;
+  // kUpdate and kMerge: what becomes an own extent.
   absl::Cord content;
   absl::InlinedVector<uint32_t, 1> block_crcs;  // As BlockCrcCount() says.
 
-  // kFinish, and kReplica with a large content.
+  // kFinish, kReplica with a large content, kMerge into a segment of its own.
   Extent extent;               // length 0: not in a segment of its own.
   std::shared_ptr<File> file;  // Of that segment.
 
@@ -85,8 +90,27 @@ struct CommitRequest {
   uint32_t replica_log = 0;
   bool replica_has_content = false;
 
+  // kUpdate: what is to be done; `size_bytes` are written. One that begins or
+  // ends inside a piece needs a splice: without, or if it does not fit any
+  // more, the answer is one that NeedsCut().
+  UpdateRequest::Kind update = UpdateRequest::Kind::kAppend;
+  int64_t offset = 0;
+  absl::optional<int64_t> if_size_bytes;
+  absl::optional<Version> if_version;
+
+  // kUpdate (`from` is empty if there is none), kMerge. One that does not fit
+  // any more merges nothing, and is answered OK as replayed.
+  Splice splice;
+
   CommitDone done;
 };
+
+// Whether an update was answered so because it has to cut a piece: nothing was
+// changed, and with a splice of what the file is now it can be tried again.
+bool NeedsCut(const absl::Status& status);
+
+// CRCs of the blocks of `content`, as many as BlockCrcCount() says.
+absl::InlinedVector<uint32_t, 1> BlockCrcsOf(const absl::Cord& content);
 
 // What the committer works with. All borrowed; `observer` may be null.
 struct CommitterParts {
@@ -104,6 +128,10 @@ struct CommitterParts {
 
   // Called on the committer's thread when logs have grown.
   std::function<void()> logs_changed;
+
+  // Called on the committer's thread with the name of a file of which pieces
+  // can be merged. Must not block.
+  std::function<void(const std::string&)> merge_wanted;
 
   // What the last checkpoint said.
   std::function<absl::Status()> checkpoint_status;
@@ -167,6 +195,10 @@ class Committer {
     Kind kind = Kind::kRefused;
     absl::Status status;  // kRefused.
     Committed committed;  // The others, without `reached`.
+
+    // It refers to a dedicated segment that is not known to be durable.
+    bool content_unsynced = false;
+    bool merge_wanted = false;
   };
 
   struct WaitingTask {
@@ -192,6 +224,25 @@ class Committer {
   void AdmitDelete(CommitRequest* request, Outcome* outcome);
   void AdmitMove(CommitRequest* request, Outcome* outcome);
   void AdmitReplica(CommitRequest* request, Outcome* outcome);
+  void AdmitUpdate(CommitRequest* request, Outcome* outcome);
+  void AdmitMerge(CommitRequest* request, Outcome* outcome);
+
+  // A record that holds a piece is written again, with all that is known of the
+  // file.
+  void MovePieces(const FileRecord& existing, CommitRequest* request,
+                  Outcome* outcome);
+
+  // Puts the pieces of the content that an update makes into `after`, which is
+  // the file before it, with size and CRC.
+  absl::Status LayOut(const CommitRequest& request, FileRecord* after) const;
+
+  // A record of kPieces in place of that of `existing`; what `after` says of
+  // the record itself does not count.
+  absl::Status AddPieces(const FileRecord& existing, const FileRecord& after,
+                         uint8_t flags, CommitRequest* request);
+
+  // Whether all of the content that is in dedicated segments is durable.
+  bool DedicatedAreSynced(const FileRecord& record) const;
 
   // A record that says only that the change has its place in the log; or that
   // one that was set aside has nothing left to do.
@@ -207,7 +258,8 @@ class Committer {
   // True if `request` was answered from an earlier change.
   bool AnswerFromRequestId(CommitRequest* request, Outcome* outcome);
   absl::StatusOr<Lookup> LookUpRequest(const Uuid& request_id, bool may_block,
-                                       Committed* committed, bool* was_delete);
+                                       Committed* committed,
+                                       uint32_t* operation);
 
   disk::v1::FileChange* NextChange();
 

@@ -196,6 +196,7 @@ absl::StatusOr<bool> Compactor::IsLive(const RecordScanner& scanner,
   const RecordPrefix& record = scanner.record();
   if (record.header.type != RecordType::kPut &&
       record.header.type != RecordType::kFile &&
+      record.header.type != RecordType::kPieces &&
       record.header.type != RecordType::kDelete) {
     return false;
   }
@@ -208,7 +209,7 @@ absl::StatusOr<bool> Compactor::IsLive(const RecordScanner& scanner,
   CAIRN_ASSIGN_OR_RETURN(
       const Lookup found,
       parts_.index->GetFile(change->name(), /*may_block=*/true, &known));
-  return found == Lookup::kFound && known.record == scanner.position();
+  return found == Lookup::kFound && known.NeedsRecord(scanner.position());
 }
 
 absl::StatusOr<bool> Compactor::HoldsLive(uint64_t number,

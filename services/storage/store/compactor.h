@@ -1,8 +1,9 @@
 // Gives back the room of dead records in shared segments that are not written
 // to any more.
 //
-//   scan a segment ─▶ copy what is the newest of its name, through the
-//   committer ─▶ nothing lives there ─▶ doomed ─▶ removed after a checkpoint
+//   scan a segment ─▶ copy what is the newest of its name, or a piece of its
+//   content, through the committer ─▶ nothing lives there ─▶ doomed ─▶ removed
+//   after a checkpoint
 //
 // A crash at any step leaves the old record, the new one, or both, and both say
 // the same. A record whose content does not match its CRCs stays where it is,
@@ -88,7 +89,8 @@ class Compactor {
                               JobProgress* so_far, Progress* progress)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(compact_mu_);
 
-  // Whether the record is the newest of its name. Fills `change`.
+  // Whether the record is the newest of its name, or holds a piece of its
+  // content. Fills `change`.
   absl::StatusOr<bool> IsLive(const RecordScanner& scanner,
                               disk::v1::FileChange* change);
   absl::StatusOr<bool> HoldsLive(uint64_t number, const SharedSegment& segment,

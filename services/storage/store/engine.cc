@@ -11,13 +11,13 @@
 #include "lib/base/executor.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
-#include "lib/checksum/crc32c.h"
 #include "services/storage/core/replica_store.h"
 #include "services/storage/store/background.h"
 #include "services/storage/store/change_set.h"
 #include "services/storage/store/checkpoint.h"
 #include "services/storage/store/committer.h"
 #include "services/storage/store/compactor.h"
+#include "services/storage/store/content_cut.h"
 #include "services/storage/store/index.h"
 #include "services/storage/store/journal.h"
 #include "services/storage/store/log_cutter.h"
@@ -25,6 +25,7 @@
 #include "services/storage/store/path_health.h"
 #include "services/storage/store/path_layout.h"
 #include "services/storage/store/path_state.h"
+#include "services/storage/store/piece_merger.h"
 #include "services/storage/store/recovery.h"
 #include "services/storage/store/segment_set.h"
 #include "services/storage/store/suspect_mark.h"
@@ -38,6 +39,9 @@ constexpr int64_t kSmallFileBytesLimit = kRecordContentBytesMax;
 
 // How often a file may be compacted away under a reader before it gives up.
 constexpr int kOpenRetries = 8;
+
+// How often an update is prepared anew, since what it cuts was changed.
+constexpr int kUpdateRetries = 64;
 
 absl::Status CheckOptions(const StorePathOptions& options) {
   const auto invalid = [](absl::string_view field, absl::string_view rule) {
@@ -168,10 +172,8 @@ class EngineImpl : public Engine, public ReplicaStore {
           {{"limit_bytes", absl::StrCat(options_.small_file_bytes_max)}}));
       return;
     }
-    if (request.size_bytes > kBlockBytes) {
-      // On the caller's thread: the committer has enough to do.
-      request.block_crcs = BlockCrcs(put.content);
-    }
+    // On the caller's thread: the committer has enough to do.
+    request.block_crcs = BlockCrcsOf(put.content);
     request.request_id = put.request_id;
     request.name = std::move(put.name);
     request.durability = put.durability;
@@ -200,19 +202,29 @@ class EngineImpl : public Engine, public ReplicaStore {
     committer_->Submit(std::move(request));
   }
 
+  void Update(UpdateRequest update, CommitDone done) override {
+    const absl::Status wanted = health_.CheckWanted();
+    if (!wanted.ok()) {
+      done(wanted);
+      return;
+    }
+    if (static_cast<int64_t>(update.content.size()) > UpdateBytesMax()) {
+      done(ErrorWithReason(
+          absl::StatusCode::kInvalidArgument, ErrorReason::kTooLarge,
+          absl::StrCat("a change of ", update.content.size(),
+                       " bytes is too large; do it in several"),
+          {{"limit_bytes", absl::StrCat(UpdateBytesMax())}}));
+      return;
+    }
+    SubmitUpdate(std::move(update), absl::nullopt, kUpdateRetries,
+                 std::move(done));
+  }
+
   absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override {
     CAIRN_RETURN_IF_ERROR(Writable(size_bytes.value_or(0)));
-    UploadParts parts;
-    parts.segments = &segments_;
-    parts.state = &state_;
-    parts.health = &health_;
-    parts.committer = committer_.get();
-    parts.clock = clock_;
-    parts.observer = observer_;
-    parts.dedicated_bytes = &dedicated_bytes_;
-    parts.small_file_bytes_max = options_.small_file_bytes_max;
-    return std::unique_ptr<Upload>(std::make_unique<SegmentUpload>(parts));
+    return std::unique_ptr<Upload>(
+        std::make_unique<SegmentUpload>(PartsOfUploads()));
   }
 
   absl::StatusOr<FileInfo> Stat(absl::string_view name) override {
@@ -224,11 +236,16 @@ class EngineImpl : public Engine, public ReplicaStore {
   }
   absl::StatusOr<std::unique_ptr<OpenFile>> Open(
       absl::string_view name) override {
-    return *OpenForReading(name, /*may_block=*/true);
+    CAIRN_ASSIGN_OR_RETURN(std::unique_ptr<SegmentOpenFile> file,
+                           *OpenForReading(name, /*may_block=*/true));
+    return std::unique_ptr<OpenFile>(std::move(file));
   }
   absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> TryOpen(
       absl::string_view name) override {
-    return OpenForReading(name, /*may_block=*/false);
+    absl::optional<absl::StatusOr<std::unique_ptr<SegmentOpenFile>>> file =
+        OpenForReading(name, /*may_block=*/false);
+    if (!file.has_value()) return absl::nullopt;
+    return absl::StatusOr<std::unique_ptr<OpenFile>>(*std::move(file));
   }
 
   absl::StatusOr<absl::optional<Committed>> FindRequest(
@@ -295,6 +312,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     if (stopped_.exchange(true)) return;
     if (committer_ == nullptr) return;  // Open() has failed.
     compactor_->Stop();
+    merger_->Stop();
     background_->Stop();
     committer_->Stop();
     const absl::Status closed = CleanEnd();
@@ -445,9 +463,7 @@ class EngineImpl : public Engine, public ReplicaStore {
                                           " bytes needs StartUpload()")));
         return;
       }
-      if (request.size_bytes > kBlockBytes) {
-        request.block_crcs = BlockCrcs(request.content);
-      }
+      request.block_crcs = BlockCrcsOf(request.content);
       request.replica_has_content = true;
     }
     change.content.reset();
@@ -554,6 +570,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     const CompactorNumbers compactor = compactor_->Numbers();
     numbers.compacted_segments = compactor.segments;
     numbers.compacted_bytes = compactor.copied_bytes;
+    numbers.piece_merges = merger_->merges();
     numbers.replayed_records = replayed_records_;
     numbers.io_queue_entries = static_cast<int64_t>(io_.queued());
     const StateTotals totals = state_.Totals();
@@ -576,26 +593,6 @@ class EngineImpl : public Engine, public ReplicaStore {
     return ErrorWithReason(
         absl::StatusCode::kUnavailable, ErrorReason::kShuttingDown,
         absl::StrCat("store path ", options_.directory, " is closing"));
-  }
-
-  static absl::InlinedVector<uint32_t, 1> BlockCrcs(const absl::Cord& content) {
-    absl::InlinedVector<uint32_t, 1> crcs;
-    uint32_t crc = 0;
-    int64_t in_block = 0;
-    for (absl::string_view chunk : content.Chunks()) {
-      while (!chunk.empty()) {
-        const absl::string_view part = chunk.substr(0, kBlockBytes - in_block);
-        crc = ExtendCrc32c(crc, part);
-        in_block += static_cast<int64_t>(part.size());
-        chunk.remove_prefix(part.size());
-        if (in_block < kBlockBytes) continue;
-        crcs.push_back(crc);
-        crc = 0;
-        in_block = 0;
-      }
-    }
-    if (in_block > 0) crcs.push_back(crc);
-    return crcs;
   }
 
   absl::Status LoadState(const Uuid& incarnation,
@@ -675,6 +672,9 @@ class EngineImpl : public Engine, public ReplicaStore {
     commit.observer = observer_;
     commit.checkpoint_wanted = [this] { background_->WantCheckpoint(); };
     commit.logs_changed = [this] { TellLogs(); };
+    commit.merge_wanted = [this](const std::string& name) {
+      merger_->Want(name);
+    };
     commit.checkpoint_status = [this] { return checkpointer_->last_status(); };
     commit.sync_dedicated = [this] { return checkpointer_->SyncDedicated(); };
     committer_ = std::make_unique<Committer>(std::move(commit));
@@ -701,6 +701,15 @@ class EngineImpl : public Engine, public ReplicaStore {
     compact.committer = committer_.get();
     compact.clock = clock_;
     compactor_ = std::make_unique<Compactor>(compact);
+
+    PieceMergerParts merge;
+    merge.committer = committer_.get();
+    merge.io = &io_;
+    merge.upload = PartsOfUploads();
+    merge.open = [this](absl::string_view name) {
+      return *OpenForReading(name, /*may_block=*/true);
+    };
+    merger_.emplace(std::move(merge));
 
     committer_->Start();
     background_->Start();
@@ -790,9 +799,99 @@ class EngineImpl : public Engine, public ReplicaStore {
     return absl::StatusOr<FileInfo>(record.ToFileInfo(name));
   }
 
-  absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> OpenForReading(
-      absl::string_view name, bool may_block) {
-    using Result = absl::StatusOr<std::unique_ptr<OpenFile>>;
+  UploadParts PartsOfUploads() {
+    UploadParts parts;
+    parts.segments = &segments_;
+    parts.state = &state_;
+    parts.health = &health_;
+    parts.committer = committer_.get();
+    parts.clock = clock_;
+    parts.observer = observer_;
+    parts.dedicated_bytes = &dedicated_bytes_;
+    parts.small_file_bytes_max = options_.small_file_bytes_max;
+    return parts;
+  }
+
+  // With what is written anew around it an update must fit into a record.
+  int64_t UpdateBytesMax() const {
+    return std::min(options_.small_file_bytes_max,
+                    kRecordContentBytesMax - 2 * kBlockBytes);
+  }
+
+  // Hands the update to the committer, with how it cuts the content if that is
+  // known. Comes back with that, up to `retries` times, if it is needed.
+  void SubmitUpdate(UpdateRequest update, absl::optional<ContentCut> cut,
+                    int retries, CommitDone done) {
+    CommitRequest request;
+    request.kind = CommitRequest::Kind::kUpdate;
+    request.request_id = update.request_id;
+    request.name = update.name;
+    request.durability = update.durability;
+    request.update = update.kind;
+    request.offset = update.offset;
+    request.size_bytes = static_cast<int64_t>(update.content.size());
+    request.if_size_bytes = update.if_size_bytes;
+    request.if_version = update.if_version;
+    if (cut.has_value()) {
+      request.splice = std::move(cut->splice);
+      request.content = std::move(cut->content);
+      request.crc32c = cut->crc32c;
+    } else {
+      request.content = update.content;
+      request.crc32c = update.crc32c;
+    }
+    request.block_crcs = BlockCrcsOf(request.content);
+    if (update.kind == UpdateRequest::Kind::kAppend || retries == 0) {
+      request.done = std::move(done);
+    } else {
+      request.done = [this, retries, update = std::move(update),
+                      done = std::move(done)](
+                         absl::StatusOr<Committed> committed) mutable {
+        if (!NeedsCut(committed.status())) {
+          done(std::move(committed));
+          return;
+        }
+        PrepareUpdate(std::move(update), retries - 1, std::move(done));
+      };
+    }
+    committer_->Submit(std::move(request));
+  }
+
+  void PrepareUpdate(UpdateRequest update, int retries, CommitDone done) {
+    struct Task {
+      UpdateRequest update;
+      CommitDone done;
+    };
+    auto task =
+        std::make_shared<Task>(Task{std::move(update), std::move(done)});
+    const bool queued = io_.TrySubmit([this, retries, task] {
+      absl::StatusOr<absl::optional<ContentCut>> cut = CutFor(task->update);
+      if (!cut.ok()) {
+        task->done(cut.status());
+        return;
+      }
+      SubmitUpdate(std::move(task->update), *std::move(cut), retries,
+                   std::move(task->done));
+    });
+    if (!queued) {
+      task->done(ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                                 ErrorReason::kOverloaded,
+                                 "the disk's queue is full"));
+    }
+  }
+
+  absl::StatusOr<absl::optional<ContentCut>> CutFor(
+      const UpdateRequest& update) {
+    CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<SegmentOpenFile> file,
+                           *OpenForReading(update.name, /*may_block=*/true));
+    return update.kind == UpdateRequest::Kind::kModify
+               ? CutForModify(file.get(), update.offset, update.content)
+               : CutForTruncate(file.get(), update.offset);
+  }
+
+  absl::optional<absl::StatusOr<std::unique_ptr<SegmentOpenFile>>>
+  OpenForReading(absl::string_view name, bool may_block) {
+    using Result = absl::StatusOr<std::unique_ptr<SegmentOpenFile>>;
     absl::Status last;
     FileInfo damaged;
     for (int i = 0; i < kOpenRetries; ++i) {
@@ -809,6 +908,10 @@ class EngineImpl : public Engine, public ReplicaStore {
       absl::InlinedVector<std::shared_ptr<File>, 1> files;
       last = absl::OkStatus();
       for (const Extent& extent : record.extents) {
+        if (extent.is_hole()) {
+          files.push_back(nullptr);
+          continue;
+        }
         std::shared_ptr<File> file = segments_.FindOpen(extent.segment);
         if (file == nullptr) {
           if (!may_block) return absl::nullopt;
@@ -864,6 +967,7 @@ class EngineImpl : public Engine, public ReplicaStore {
   std::unique_ptr<Committer> committer_;
   std::unique_ptr<Background> background_;
   std::unique_ptr<Compactor> compactor_;
+  absl::optional<PieceMerger> merger_;
 
   const std::shared_ptr<ReadCounters> reads_ = std::make_shared<ReadCounters>();
   std::atomic<uint64_t> dedicated_bytes_{0};

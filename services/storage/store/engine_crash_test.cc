@@ -79,6 +79,9 @@ void LiveRandomly(uint64_t seed) {
   driver.PutLarge(300000, Durability::kSynced);
   driver.WaitForAnswers();
   ASSERT_NO_FATAL_FAILURE(driver.Verify());
+  driver.End(Ending::kCleanStop);
+  // Nothing is merged in a path that was just opened.
+  ASSERT_THAT(driver.Open(), IsOk());
   const EngineNumbers before = driver.engine()->Numbers();
   driver.End(Ending::kCleanStop);
   ASSERT_THAT(driver.Rebuild(), IsOk());
@@ -119,6 +122,11 @@ void RunScript(CrashDriver* driver) {
       });
     }
     for (int k = 0; k < 9; ++k) step([&] { driver->Delete(durability); });
+    step([&] { driver->CreateAppender(i % 2 * 400000, durability); });
+    for (int k = 0; k < 12; ++k) {
+      step([&] { driver->UpdateAppender(durability); });
+    }
+    if (i == 2) step([&] { driver->DeleteAppender(durability); });
     step([&] { driver->Compact(0.1); });
   }
 }

@@ -1,5 +1,6 @@
-// A store path against a std::map: any order of puts, uploads, deletes,
-// compactions, kills, power cuts and rebuilds leaves what the map says. Every
+// A store path against a std::map: any order of puts, uploads, deletes, changes
+// of appenders, compactions, kills, power cuts and rebuilds leaves what the map
+// says. Every
 // change is synced here; what unsynced ones may do is in the crash tests.
 
 #include <map>
@@ -15,12 +16,14 @@
 #include "gtest/gtest.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
+#include "lib/checksum/crc32c.h"
 #include "lib/testing/crashable_file_system.h"
 #include "lib/testing/fake_clock.h"
 #include "lib/testing/seed_run.h"
 #include "lib/testing/status_matchers.h"
 #include "services/storage/store/engine.h"
 #include "services/storage/store/index.h"
+#include "services/storage/store/index_delta.h"
 #include "services/storage/store/path_layout.h"
 #include "services/storage/store/test_path.h"
 
@@ -41,8 +44,10 @@ class Model {
 
   void Step() {
     const uint64_t kind = random_() % 100;
-    if (kind < 55) {
+    if (kind < 30) {
       Put();
+    } else if (kind < 68) {
+      Update();
     } else if (kind < 80) {
       Delete();
     } else if (kind < 86) {
@@ -69,8 +74,11 @@ class Model {
       const auto stat = path_->Stat(name);
       ASSERT_THAT(stat, IsOk());
       EXPECT_TRUE(stat->version == file.version);
-      EXPECT_THAT(ReadFile(path_.get(), name),
-                  IsOkAndHolds(TestContent(file.seed, file.size)));
+      EXPECT_EQ(stat->size_bytes, static_cast<int64_t>(file.content.size()));
+      EXPECT_EQ(stat->crc32c, Crc32c(file.content));
+      const auto content = ReadFile(path_.get(), name);
+      ASSERT_THAT(content, IsOk());
+      ASSERT_TRUE(*content == file.content);
     }
     const StorePathStatus status = path_->Status();
     EXPECT_EQ(status.files, files);
@@ -86,6 +94,8 @@ class Model {
   void CheckCounts() {
     // Tombstones that were dropped are still in the segments, so a rebuild
     // finds them and drops them again; no segment is this dead.
+    // Nothing is merged in a path that was just opened.
+    Open();
     ASSERT_THAT(path_->Compact(/*dead_share_min=*/2, nullptr), IsOk());
     const StorePathStatus before = path_->Status();
     const EngineNumbers numbers = path_->Numbers();
@@ -111,15 +121,15 @@ class Model {
 
  private:
   struct ModelFile {
-    uint64_t seed = 0;
-    size_t size = 0;
+    std::string content;
+    bool appender = false;
     bool deleted = false;
     Version version;
   };
 
   // One change of the log.
   struct Logged {
-    bool deleted = false;
+    uint32_t operation = 0;
     std::string name;
     Version version;
   };
@@ -149,7 +159,7 @@ class Model {
         last = number;
         ASSERT_LT(at, log_.size()) << entry.ShortDebugString();
         const Logged& expected = log_[at++];
-        EXPECT_EQ(entry.operation(), expected.deleted ? 2u : 1u);
+        EXPECT_EQ(entry.operation(), expected.operation);
         EXPECT_EQ(entry.name(), expected.name);
         EXPECT_EQ(entry.version_clock(), expected.version.clock);
         EXPECT_EQ(entry.version_node(), expected.version.node);
@@ -171,32 +181,76 @@ class Model {
   void Put() {
     const std::string name = absl::StrCat("f", files_.size());
     ModelFile file;
-    file.seed = random_();
-    switch (random_() % 4) {
-      case 0:
-        file.size = random_() % 20;
-        break;
-      case 1:
-        file.size = random_() % 5000;
-        break;
-      case 2:
-        file.size = random_() % 500000;
-        break;
-      case 3:
-        file.size = random_() % 900000;
-        break;
-    }
-    const std::string content = TestContent(file.seed, file.size);
-    const auto put = random_() % 2 == 0 ? PutFile(path_.get(), name, content)
-                                        : UploadFile(path_.get(), name, content,
-                                                     Durability::kSynced);
+    file.content = DrawContent(900000);
+    file.appender = random_() % 3 == 0;
+    const std::string& content = file.content;
+    const auto put =
+        file.appender ? CreateAppender(path_.get(), name, content)
+        : random_() % 2 == 0
+            ? PutFile(path_.get(), name, content)
+            : UploadFile(path_.get(), name, content, Durability::kSynced);
     ASSERT_THAT(put, IsOk());
     EXPECT_EQ(put->reached, Durability::kSynced);
     EXPECT_TRUE(last_version_ < put->file.version);
     last_version_ = file.version = put->file.version;
-    files_[name] = file;
-    log_.push_back({/*deleted=*/false, name, file.version});
+    log_.push_back({kLogPut, name, file.version});
+    files_[name] = std::move(file);
     ++changes_;
+  }
+
+  std::string DrawContent(uint64_t size_max) {
+    const uint64_t limits[] = {20, 5000, 300000, size_max};
+    return TestContent(random_(), random_() % limits[random_() % 4]);
+  }
+
+  // One of the appenders is changed a few times.
+  void Update() {
+    std::vector<std::pair<const std::string, ModelFile>*> appenders;
+    for (auto& entry : files_) {
+      if (entry.second.appender && !entry.second.deleted) {
+        appenders.push_back(&entry);
+      }
+    }
+    if (appenders.empty()) return Put();
+    auto& [name, file] = *appenders[random_() % appenders.size()];
+    for (uint64_t changes = random_() % 12; changes > 0; --changes) {
+      std::string after = file.content;
+      UpdateRequest request;
+      switch (random_() % 4) {
+        case 0:
+        case 1: {
+          const std::string data = DrawContent(400000);
+          request = Append(name, data);
+          after += data;
+          break;
+        }
+        case 2: {
+          const std::string data = DrawContent(400000);
+          const size_t offset = random_() % (after.size() + 1);
+          request = Modify(name, static_cast<int64_t>(offset), data);
+          after.replace(offset, data.size(), data);
+          break;
+        }
+        case 3: {
+          const size_t size = random_() % 3 == 0
+                                  ? random_() % 1000000
+                                  : random_() % (after.size() + 1);
+          request = Truncate(name, static_cast<int64_t>(size));
+          after.resize(size, '\0');
+          break;
+        }
+      }
+      const auto updated = UpdateFile(path_.get(), std::move(request));
+      ASSERT_THAT(updated, IsOk());
+      EXPECT_EQ(updated->reached, Durability::kSynced);
+      EXPECT_EQ(updated->file.size_bytes, static_cast<int64_t>(after.size()));
+      EXPECT_EQ(updated->file.crc32c, Crc32c(after));
+      EXPECT_TRUE(last_version_ < updated->file.version);
+      last_version_ = file.version = updated->file.version;
+      file.content = std::move(after);
+      log_.push_back({kLogChange, name, file.version});
+      ++changes_;
+    }
   }
 
   void Delete() {
@@ -212,7 +266,7 @@ class Model {
     EXPECT_TRUE(last_version_ < deleted->file.version);
     last_version_ = deleted->file.version;
     it->second.deleted = true;
-    log_.push_back({/*deleted=*/true, it->first, last_version_});
+    log_.push_back({kLogDelete, it->first, last_version_});
     ++changes_;
   }
 

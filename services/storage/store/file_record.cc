@@ -1,7 +1,11 @@
 #include "services/storage/store/file_record.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
+#include "lib/checksum/crc32c.h"
 
 namespace cairn {
 namespace storage {
@@ -25,36 +29,165 @@ absl::StatusOr<FileKind> DecodeKind(uint32_t kind) {
   }
 }
 
+// Whether a run is one that a reader can check: all of a content, or whole
+// blocks of it.
+bool IsSound(const Extent& extent) {
+  if (extent.length <= 0 || extent.length > kFileBytesMax) return false;
+  if (extent.is_hole()) return true;
+  if (extent.content_bytes <= 0 || extent.content_bytes > kFileBytesMax ||
+      extent.content_offset < 0 || extent.content_offset > kFileBytesMax) {
+    return false;
+  }
+  const int64_t from = extent.offset - extent.content_offset;
+  const int64_t left = extent.content_bytes - from;
+  if (from < 0 || from % kBlockBytes != 0 || extent.length > left ||
+      (extent.length != left && extent.length % kBlockBytes != 0)) {
+    return false;
+  }
+  return !extent.in_record() ||
+         (extent.record_offset >= kSegmentHeaderBytes &&
+          extent.content_offset - extent.record_offset >= kRecordHeaderBytes &&
+          extent.content_bytes <= kRecordContentBytesMax);
+}
+
 // The sum of the extents must be the file, or readers would run past them.
+// `record` says where what is its own lies.
 absl::Status DecodeExtents(
     const google::protobuf::RepeatedPtrField<disk::v1::Extent>& from,
-    int64_t size_bytes, absl::InlinedVector<Extent, 1>* extents) {
+    FileRecord* record) {
   int64_t sum = 0;
-  for (const disk::v1::Extent& extent : from) {
-    const int64_t length = static_cast<int64_t>(extent.length());
-    const int64_t offset = static_cast<int64_t>(extent.offset());
-    if (length <= 0 || offset < 0 || length > kFileBytesMax - sum ||
-        offset > kFileBytesMax) {
+  for (const disk::v1::Extent& encoded : from) {
+    Extent extent;
+    extent.segment = encoded.segment();
+    extent.offset = static_cast<int64_t>(encoded.offset());
+    extent.length = static_cast<int64_t>(encoded.length());
+    extent.crc32c = encoded.crc32c();
+    extent.record_offset = static_cast<int64_t>(encoded.record_offset());
+    if (extent.offset < 0 || extent.offset > kFileBytesMax) {
       return Damaged("file record: extent");
     }
-    sum += length;
-    extents->push_back(
-        Extent{extent.segment(), offset, length, extent.crc32c()});
+    if (encoded.own()) {
+      extent.segment = record->record.segment;
+      extent.record_offset = record->record.offset;
+      extent.content_offset =
+          record->record.offset + record->record_prefix_bytes;
+      extent.content_bytes = record->record_content_bytes;
+      extent.offset += extent.content_offset;
+    } else if (encoded.content_bytes() == 0) {
+      extent.content_offset = extent.offset;
+      extent.content_bytes = extent.length;
+    } else {
+      extent.content_offset = static_cast<int64_t>(encoded.content_offset());
+      extent.content_bytes = static_cast<int64_t>(encoded.content_bytes());
+    }
+    if (!IsSound(extent) || extent.length > kFileBytesMax - sum) {
+      return Damaged("file record: extent");
+    }
+    sum += extent.length;
+    record->extents.push_back(extent);
   }
-  if (sum != size_bytes) return Damaged("file record: sum of extents");
+  if (sum != record->size_bytes) return Damaged("file record: sum of extents");
   return absl::OkStatus();
 }
 
 void AddInlineExtent(FileRecord* record) {
   record->content_inline = true;
+  record->record_content_bytes = record->size_bytes;
   if (record->size_bytes == 0) return;
-  record->extents.push_back(
-      Extent{record->record.segment,
-             record->record.offset + record->record_prefix_bytes,
-             record->size_bytes, record->crc32c});
+  Extent extent =
+      OwnExtent(0, record->size_bytes, record->crc32c, record->size_bytes);
+  extent.segment = record->record.segment;
+  extent.record_offset = record->record.offset;
+  extent.content_offset = record->record.offset + record->record_prefix_bytes;
+  extent.offset = extent.content_offset;
+  record->extents.push_back(extent);
 }
 
 }  // namespace
+
+Extent DedicatedExtent(uint64_t segment, int64_t bytes, uint32_t crc32c) {
+  Extent extent;
+  extent.segment = segment;
+  extent.offset = kSegmentHeaderBytes;
+  extent.length = bytes;
+  extent.crc32c = crc32c;
+  extent.content_offset = extent.offset;
+  extent.content_bytes = bytes;
+  return extent;
+}
+
+Extent OwnExtent(int64_t offset, int64_t length, uint32_t crc32c,
+                 int64_t content_bytes) {
+  Extent extent;
+  extent.offset = offset;
+  extent.length = length;
+  extent.crc32c = crc32c;
+  extent.record_offset = kOwnRecord;
+  extent.content_bytes = content_bytes;
+  return extent;
+}
+
+Extent ZeroExtent(int64_t length) {
+  Extent extent;
+  extent.length = length;
+  extent.content_bytes = length;
+  // Of one zero byte, then of twice as many again and again.
+  uint32_t power_crc = Crc32c(absl::string_view("\0", 1));
+  int64_t power = 1;
+  for (int64_t left = length; left > 0; left /= 2) {
+    if (left % 2 != 0) {
+      extent.crc32c =
+          CombineCrc32c(extent.crc32c, power_crc, static_cast<uint64_t>(power));
+    }
+    power_crc =
+        CombineCrc32c(power_crc, power_crc, static_cast<uint64_t>(power));
+    power *= 2;
+  }
+  return extent;
+}
+
+uint32_t CrcOf(absl::Span<const Extent> extents) {
+  uint32_t crc = 0;
+  for (const Extent& extent : extents) {
+    crc =
+        CombineCrc32c(crc, extent.crc32c, static_cast<uint64_t>(extent.length));
+  }
+  return crc;
+}
+
+bool FileRecord::NeedsRecord(const JournalPosition& at) const {
+  if (record == at) return true;
+  for (const Extent& extent : extents) {
+    if (extent.segment == at.segment && extent.record_offset == at.offset) {
+      return true;
+    }
+  }
+  return false;
+}
+
+absl::InlinedVector<Extent, 1> FileRecord::Holders() const {
+  absl::InlinedVector<Extent, 1> holders;
+  if (content_inline) return holders;
+  // Two runs may be of one content only if neither is all of it.
+  absl::InlinedVector<std::pair<uint64_t, int64_t>, 4> parted;
+  for (const Extent& extent : extents) {
+    if (extent.is_hole() ||
+        (extent.in_record() &&
+         record == JournalPosition{extent.segment, extent.record_offset})) {
+      continue;
+    }
+    if (!extent.is_whole()) {
+      const std::pair<uint64_t, int64_t> holder(extent.segment,
+                                                extent.record_offset);
+      if (std::find(parted.begin(), parted.end(), holder) != parted.end()) {
+        continue;
+      }
+      parted.push_back(holder);
+    }
+    holders.push_back(extent);
+  }
+  return holders;
+}
 
 FileInfo FileRecord::ToFileInfo(absl::string_view name) const {
   FileInfo info;
@@ -94,7 +227,10 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
     AddInlineExtent(&record);
     return record;
   }
-  if (header.content_bytes != 0) return Damaged("file record: has content");
+  if (header.content_bytes != 0 && header.type != RecordType::kPieces) {
+    return Damaged("file record: has content");
+  }
+  record.record_content_bytes = header.content_bytes;
   record.size_bytes = static_cast<int64_t>(change.size_bytes());
   record.crc32c = change.crc32c();
   if (record.size_bytes < 0 || record.size_bytes > kFileBytesMax) {
@@ -108,9 +244,47 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
     record.content_missing = true;
     return record;
   }
-  CAIRN_RETURN_IF_ERROR(
-      DecodeExtents(change.extents(), record.size_bytes, &record.extents));
+  CAIRN_RETURN_IF_ERROR(DecodeExtents(change.extents(), &record));
   return record;
+}
+
+void EncodeExtent(const Extent& extent, disk::v1::Extent* to) {
+  to->Clear();
+  to->set_segment(extent.segment);
+  to->set_offset(extent.offset);
+  to->set_length(extent.length);
+  to->set_crc32c(extent.crc32c);
+  if (extent.record_offset == kOwnRecord) {
+    to->set_own(true);
+    return;
+  }
+  to->set_record_offset(extent.record_offset);
+  if (extent.is_whole()) return;
+  to->set_content_offset(extent.content_offset);
+  to->set_content_bytes(extent.content_bytes);
+}
+
+void FillPieces(const FileRecord& record, disk::v1::FileChange* change) {
+  change->set_version_clock(record.version.clock);
+  change->set_version_node(record.version.node);
+  if (record.origin_node != record.version.node) {
+    change->set_origin_node(record.origin_node);
+  }
+  if (record.kind != FileKind::kNormal) {
+    change->set_kind(static_cast<uint32_t>(record.kind));
+  }
+  change->set_create_unix_seconds(record.create_unix_seconds);
+  change->set_log_origin(record.log_origin);
+  change->set_log_sequence(record.log_sequence);
+  change->set_size_bytes(record.size_bytes);
+  change->set_crc32c(record.crc32c);
+  change->set_attributes(record.attributes);
+  change->set_content_missing(record.content_missing);
+  change->clear_extents();
+  if (record.content_missing) return;
+  for (const Extent& extent : record.extents) {
+    EncodeExtent(extent, change->add_extents());
+  }
 }
 
 void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
@@ -138,12 +312,9 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
     entry->add_shadowed_segments(segment);
   }
   if (record.content_inline) return;
+  entry->set_record_content_bytes(record.record_content_bytes);
   for (const Extent& extent : record.extents) {
-    disk::v1::Extent* to = entry->add_extents();
-    to->set_segment(extent.segment);
-    to->set_offset(extent.offset);
-    to->set_length(extent.length);
-    to->set_crc32c(extent.crc32c);
+    EncodeExtent(extent, entry->add_extents());
   }
 }
 
@@ -169,13 +340,13 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   record.log_origin = entry.log_origin();
   record.log_sequence = entry.log_sequence();
   record.attributes = entry.attributes();
+  record.record_content_bytes = entry.record_content_bytes();
   if (record.deleted || record.content_missing) return record;
-  if (entry.extents_size() == 0) {
+  if (entry.extents_size() == 0 && record.record_content_bytes == 0) {
     AddInlineExtent(&record);
     return record;
   }
-  CAIRN_RETURN_IF_ERROR(
-      DecodeExtents(entry.extents(), record.size_bytes, &record.extents));
+  CAIRN_RETURN_IF_ERROR(DecodeExtents(entry.extents(), &record));
   return record;
 }
 

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "cairn/disk/v1/index.pb.h"
 #include "cairn/disk/v1/segment.pb.h"
 #include "services/storage/core/store_path.h"
@@ -22,18 +23,50 @@ namespace storage {
 // No file is larger; the same limit as in file IDs.
 inline constexpr int64_t kFileBytesMax = (int64_t{1} << 56) - 1;
 
-// A run of content in a segment. Never empty.
+// Extent::record_offset of a run that is from a record about to be written.
+inline constexpr int64_t kOwnRecord = -1;
+
+// A run of content. Never empty. It is from the content of a record or of a
+// dedicated segment, and all of it or whole blocks of it:
+//
+//   | record prefix | block | block | block | bl |      one content
+//   ^ record_offset ^ content_offset ^ offset    ^ offset + length
+//
+// or there is no segment, and it is of zero bytes.
 struct Extent {
   uint64_t segment = 0;
   int64_t offset = 0;
   int64_t length = 0;
-  uint32_t crc32c = 0;
+  uint32_t crc32c = 0;        // Of the run.
+  int64_t record_offset = 0;  // 0: it is in a dedicated segment, or in none.
+  int64_t content_offset = 0;
+  int64_t content_bytes = 0;
+
+  bool is_hole() const { return segment == 0 && record_offset == 0; }
+  bool in_record() const { return record_offset != 0; }
+  bool is_whole() const { return length == content_bytes; }
+
+  // Bytes of the record that holds it, padding included.
+  int64_t record_bytes() const {
+    return RecordBytes(content_offset - record_offset, content_bytes);
+  }
 
   friend bool operator==(const Extent& a, const Extent& b) {
     return a.segment == b.segment && a.offset == b.offset &&
            a.length == b.length && a.crc32c == b.crc32c;
   }
 };
+
+// All of the content of a dedicated segment.
+Extent DedicatedExtent(uint64_t segment, int64_t bytes, uint32_t crc32c);
+
+// All of the content of a record that is about to be written, or whole blocks
+// of it from `offset` on.
+Extent OwnExtent(int64_t offset, int64_t length, uint32_t crc32c,
+                 int64_t content_bytes);
+
+// `length` zero bytes.
+Extent ZeroExtent(int64_t length);
 
 // A file, or the tombstone of one. The name is the key and not in here.
 struct FileRecord {
@@ -55,22 +88,34 @@ struct FileRecord {
   uint64_t log_sequence = 0;
 
   // Segments besides that of `record` that may hold older records of the name.
+  // Those that hold pieces of the content are among them.
   absl::InlinedVector<uint64_t, 1> shadowed_segments;
 
   // The newest record of the name in the journal.
   JournalPosition record;
   int64_t record_prefix_bytes = 0;
 
-  // The content is in that record. Then `extents` has one extent (or none, if
-  // the file is empty) that follows from it.
+  int64_t record_content_bytes = 0;
+
+  // The content is all of that record's. Then `extents` has one extent (or
+  // none, if the file is empty) that follows from it.
   bool content_inline = false;
 
+  // The content, in order.
   absl::InlinedVector<Extent, 1> extents;
 
   // Bytes of the newest record, padding included.
   int64_t record_bytes() const {
-    return RecordBytes(record_prefix_bytes, content_inline ? size_bytes : 0);
+    return RecordBytes(record_prefix_bytes, record_content_bytes);
   }
+
+  // Whether the record at `at` is the newest of the name or holds a piece of
+  // the content.
+  bool NeedsRecord(const JournalPosition& at) const;
+
+  // Of each record but the newest, and of each dedicated segment, that holds a
+  // piece of the content, one extent.
+  absl::InlinedVector<Extent, 1> Holders() const;
 
   FileInfo ToFileInfo(absl::string_view name) const;
 };
@@ -80,6 +125,16 @@ struct FileRecord {
 absl::StatusOr<FileRecord> FileRecordFromChange(
     const disk::v1::FileChange& change, const RecordHeader& header,
     const JournalPosition& at, int64_t prefix_bytes);
+
+// What a record of kPieces says of a file besides its name, `extents` among it:
+// the version and its place in the log, too, so that a copy needs no more.
+void FillPieces(const FileRecord& record, disk::v1::FileChange* change);
+
+// Overwrites `to`.
+void EncodeExtent(const Extent& extent, disk::v1::Extent* to);
+
+// Of `extents`, in order; of all of them that is the CRC-32C of the file.
+uint32_t CrcOf(absl::Span<const Extent> extents);
 
 // Overwrites `entry`.
 void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry);

@@ -96,6 +96,8 @@ void FillLogEntry(const LogItem& item, absl::string_view name,
   entry->set_name(name.data(), name.size());
   entry->set_version_clock(item.version_clock);
   entry->set_version_node(item.version_node);
+  entry->set_size_bytes(item.size_bytes);
+  entry->set_crc32c(item.crc32c);
   if (item.request_id.is_nil()) {
     entry->clear_request_id();
   } else {

@@ -48,6 +48,7 @@ class Arena {
 // LogItem.operation, and that of LogEntry on disk.
 inline constexpr uint32_t kLogPut = 1;
 inline constexpr uint32_t kLogDelete = 2;
+inline constexpr uint32_t kLogChange = 3;
 
 // A change of the log. The name's owner is the delta, or whoever calls.
 struct LogItem {
@@ -58,6 +59,10 @@ struct LogItem {
   uint32_t operation = 0;
   absl::string_view name;
   Uuid request_id;  // Nil for none.
+
+  // Of an appender: the file then.
+  uint64_t size_bytes = 0;
+  uint32_t crc32c = 0;
 };
 
 struct RequestItem {

@@ -106,7 +106,10 @@ absl::Status Journal::Append(absl::Span<const absl::string_view> parts,
   if (!written.ok()) {
     // Cut off at once: what follows must not run into half a record.
     if (absl::IsResourceExhausted(written)) {
-      CAIRN_RETURN_IF_ERROR(file->Truncate(at.offset));
+      const absl::Status cut = file->Truncate(at.offset);
+      // Whole records of the group may be there, and nobody may be told that
+      // there are none.
+      if (!cut.ok()) return absl::UnavailableError(cut.message());
     }
     return written;
   }

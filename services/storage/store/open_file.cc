@@ -23,6 +23,19 @@ absl::Cord CordOf(std::unique_ptr<char[]> buffer, int64_t skip,
       view, [owned = std::move(buffer)](absl::string_view) {});
 }
 
+// Many references to the same bytes.
+absl::Cord Zeros(int64_t length) {
+  static const std::string* const block = new std::string(kBlockBytes, '\0');
+  absl::Cord zeros;
+  while (length > 0) {
+    const auto size = static_cast<size_t>(std::min(length, kBlockBytes));
+    zeros.Append(absl::MakeCordFromExternal(
+        absl::string_view(block->data(), size), [] {}));
+    length -= static_cast<int64_t>(size);
+  }
+  return zeros;
+}
+
 uint32_t Load32(const char* p) {
   uint32_t value = 0;
   for (int i = 3; i >= 0; --i) value = value << 8 | static_cast<uint8_t>(p[i]);
@@ -35,9 +48,7 @@ SegmentOpenFile::SegmentOpenFile(
     absl::string_view name, const FileRecord& record,
     absl::InlinedVector<std::shared_ptr<File>, 1> files,
     std::shared_ptr<ReadCounters> counters)
-    : info_(record.ToFileInfo(name)),
-      content_inline_(record.content_inline),
-      counters_(std::move(counters)) {
+    : info_(record.ToFileInfo(name)), counters_(std::move(counters)) {
   CAIRN_CHECK(files.size() == record.extents.size());
   int64_t begin = 0;
   for (size_t i = 0; i < files.size(); ++i) {
@@ -106,6 +117,7 @@ absl::optional<absl::StatusOr<absl::Cord>> SegmentOpenFile::ReadRange(
 absl::optional<absl::StatusOr<absl::Cord>> SegmentOpenFile::ReadPiece(
     Piece* piece, int64_t offset, int64_t length, bool may_block) {
   const Extent& extent = piece->extent;
+  if (extent.is_hole()) return absl::StatusOr<absl::Cord>(Zeros(length));
   if (extent.length > kBlockBytes) {
     MutexLock lock(&mu_);
     const absl::optional<absl::Status> loaded = LoadBlockCrcs(piece, may_block);
@@ -163,40 +175,73 @@ absl::optional<absl::Status> SegmentOpenFile::LoadBlockCrcs(Piece* piece,
                                                             bool may_block) {
   if (!piece->block_crcs.empty()) return absl::OkStatus();
   const Extent& extent = piece->extent;
+  // The run is of these blocks of the content.
+  const int64_t first = (extent.offset - extent.content_offset) / kBlockBytes;
   const int64_t blocks = BlockCrcCount(extent.length);
-  if (!content_inline_) {
-    std::string bytes(TrailerBytes(extent.length), '\0');
+  if (!extent.in_record()) {
+    std::string bytes(TrailerBytes(extent.content_bytes), '\0');
     absl::optional<absl::Status> fetched =
-        Fetch(*piece, extent.offset + extent.length, bytes.data(),
-              static_cast<int64_t>(bytes.size()), may_block);
+        Fetch(*piece, extent.content_offset + extent.content_bytes,
+              bytes.data(), static_cast<int64_t>(bytes.size()), may_block);
     if (!fetched.has_value() || !fetched->ok()) return fetched;
     absl::StatusOr<Trailer> trailer =
-        DecodeTrailer(extent.segment, extent.length, bytes);
+        DecodeTrailer(extent.segment, extent.content_bytes, bytes);
     if (!trailer.ok()) return Damaged(*piece, trailer.status().message());
-    if (trailer->content_crc != extent.crc32c) {
+    if (extent.is_whole() && trailer->content_crc != extent.crc32c) {
       return Damaged(*piece, "CRC of another content");
     }
-    piece->block_crcs = std::move(trailer->block_crcs);
+    const auto begin = trailer->block_crcs.begin() + first;
+    piece->block_crcs.assign(begin, begin + blocks);
     return absl::OkStatus();
   }
-  // They stand before the content. The CRC of the whole that follows from them
+  // They stand before the content. The CRC of the run that follows from them
   // must be the one in the index, so a wrong one does not pass.
+  const int64_t table =
+      extent.content_offset - 4 * BlockCrcCount(extent.content_bytes);
   std::string bytes(4 * blocks, '\0');
   absl::optional<absl::Status> fetched =
-      Fetch(*piece, extent.offset - 4 * blocks, bytes.data(),
+      Fetch(*piece, table + 4 * first, bytes.data(),
             static_cast<int64_t>(bytes.size()), may_block);
   if (!fetched.has_value() || !fetched->ok()) return fetched;
   std::vector<uint32_t> crcs;
-  uint32_t whole = 0;
+  uint32_t run = 0;
   for (int64_t i = 0; i < blocks; ++i) {
     crcs.push_back(Load32(bytes.data() + 4 * i));
-    whole =
-        CombineCrc32c(whole, crcs.back(),
-                      std::min(kBlockBytes, extent.length - i * kBlockBytes));
+    run = CombineCrc32c(run, crcs.back(),
+                        std::min(kBlockBytes, extent.length - i * kBlockBytes));
   }
-  if (whole != extent.crc32c) return Damaged(*piece, "block CRCs");
+  if (run != extent.crc32c) return Damaged(*piece, "block CRCs");
   piece->block_crcs = std::move(crcs);
   return absl::OkStatus();
+}
+
+absl::StatusOr<Extent> SegmentOpenFile::Part(size_t i, int64_t from,
+                                             int64_t to) {
+  Piece* const piece = &pieces_[i];
+  Extent part = piece->extent;
+  CAIRN_CHECK(from >= 0 && from < to && to <= part.length);
+  if (from == 0 && to == part.length) return part;
+  if (part.is_hole()) return ZeroExtent(to - from);
+  CAIRN_CHECK(from % kBlockBytes == 0 &&
+              (to == part.length || to % kBlockBytes == 0));
+  part.offset += from;
+  part.length = to - from;
+  part.crc32c = 0;
+  absl::Status loaded;
+  {
+    MutexLock lock(&mu_);
+    loaded = *LoadBlockCrcs(piece, /*may_block=*/true);
+    for (int64_t at = from; loaded.ok() && at < to; at += kBlockBytes) {
+      part.crc32c =
+          CombineCrc32c(part.crc32c, piece->block_crcs[at / kBlockBytes],
+                        std::min(kBlockBytes, to - at));
+    }
+  }
+  if (!loaded.ok()) {
+    counters_->TellDamaged(info_);
+    return loaded;
+  }
+  return part;
 }
 
 absl::Status SegmentOpenFile::Damaged(const Piece& piece,

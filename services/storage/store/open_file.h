@@ -52,7 +52,7 @@ class ReadCounters {
 // Thread-safe.
 class SegmentOpenFile : public OpenFile {
  public:
-  // `files[i]` is the segment of `record.extents[i]`.
+  // `files[i]` is the segment of `record.extents[i]`; null if it has none.
   SegmentOpenFile(absl::string_view name, const FileRecord& record,
                   absl::InlinedVector<std::shared_ptr<File>, 1> files,
                   std::shared_ptr<ReadCounters> counters);
@@ -64,12 +64,22 @@ class SegmentOpenFile : public OpenFile {
   absl::optional<uint32_t> CheckedCrc(int64_t offset, int64_t length) override
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Where the content is, in order.
+  size_t extents() const { return pieces_.size(); }
+  const Extent& extent(size_t i) const { return pieces_[i].extent; }
+
+  // The bytes [from, to) of extent `i` as an extent of its own: whole blocks,
+  // or up to its end. Their CRC comes from those of the blocks. Blocks. Errors
+  // as of Read().
+  absl::StatusOr<Extent> Part(size_t i, int64_t from, int64_t to)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
  private:
   struct Piece {
     Extent extent;
     int64_t begin = 0;  // Where it stands in the file.
     std::shared_ptr<File> file;
-    std::vector<uint32_t> block_crcs;  // Empty until they are loaded.
+    std::vector<uint32_t> block_crcs;  // Of the run; empty until loaded.
   };
 
   // nullopt if it would have to wait and may not.
@@ -93,7 +103,6 @@ class SegmentOpenFile : public OpenFile {
   absl::Status Damaged(const Piece& piece, absl::string_view what);
 
   const FileInfo info_;
-  const bool content_inline_;
   const std::shared_ptr<ReadCounters> counters_;
 
   // Fixed after construction but for block_crcs, which `mu_` guards until they

@@ -160,6 +160,7 @@ class Rebuild {
     const RecordPrefix& record = scanner.record();
     if (record.header.type != RecordType::kPut &&
         record.header.type != RecordType::kFile &&
+        record.header.type != RecordType::kPieces &&
         record.header.type != RecordType::kDelete) {
       return absl::OkStatus();
     }
@@ -196,8 +197,8 @@ class Rebuild {
     return index_->Flush();
   }
 
-  // Marks files whose dedicated segment is missing or cut off, which other
-  // members may have, and drops segments that no file names.
+  // Marks files of which a segment is missing or cut off, which other members
+  // may have, and drops dedicated segments that no file names.
   absl::Status CheckDedicated() {
     CAIRN_RETURN_IF_ERROR(Flush());
     std::vector<std::pair<std::string, FileRecord>> missing;
@@ -205,16 +206,20 @@ class Rebuild {
     CAIRN_RETURN_IF_ERROR(index_->ForEachFile(
         [&](absl::string_view name, const FileRecord& record) {
           if (record.content_inline) return true;
-          for (const Extent& extent : record.extents) {
-            unnamed_.erase(extent.segment);
+          bool all_whole = true;
+          for (const Extent& holder : record.Holders()) {
+            if (holder.in_record()) {
+              all_whole = all_whole && state_.HasSharedSegment(holder.segment);
+              continue;
+            }
+            unnamed_.erase(holder.segment);
             const absl::StatusOr<bool> whole =
-                DedicatedIsWhole(&segments_, extent, DedicatedCheck::kShape);
+                DedicatedIsWhole(&segments_, holder, DedicatedCheck::kShape);
             failed.Update(whole.status());
             if (!failed.ok()) return false;
-            if (*whole) continue;
-            missing.emplace_back(std::string(name), record);
-            break;
+            all_whole = all_whole && *whole;
           }
+          if (!all_whole) missing.emplace_back(std::string(name), record);
           return true;
         }));
     CAIRN_RETURN_IF_ERROR(failed);

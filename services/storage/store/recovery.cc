@@ -245,6 +245,7 @@ class Recovery {
       case RecordType::kFile:
       case RecordType::kDelete:
       case RecordType::kPassed:
+      case RecordType::kPieces:
         return ApplyChange(scanner);
       case RecordType::kLogs:
         return ApplyLogs(scanner);
@@ -267,7 +268,8 @@ class Recovery {
       ReportDamage(scanner.position(), "record meta");
       return absl::OkStatus();
     }
-    if (record.header.type == RecordType::kFile) {
+    if (record.header.type == RecordType::kFile ||
+        record.header.type == RecordType::kPieces) {
       CAIRN_ASSIGN_OR_RETURN(const bool whole,
                              TakeDedicated(change, record.header.flags));
       if (!whole) {
@@ -297,14 +299,19 @@ class Recovery {
     return absl::OkStatus();
   }
 
-  // Whether the content of a FILE record can be relied on.
+  // Whether what a FILE or PIECES record names in dedicated segments can be
+  // relied on. What it names in the journal stands before it there.
   absl::StatusOr<bool> TakeDedicated(const disk::v1::FileChange& change,
                                      uint8_t flags) {
     const bool durable = (flags & kRecordContentSynced) != 0;
     for (const disk::v1::Extent& from : change.extents()) {
+      if (from.segment() == 0 || from.record_offset() != 0) continue;
       if (!durable && !CacheIsWhole()) {
-        const Extent extent{from.segment(), static_cast<int64_t>(from.offset()),
-                            static_cast<int64_t>(from.length()), from.crc32c()};
+        Extent extent = DedicatedExtent(
+            from.segment(), static_cast<int64_t>(from.length()), from.crc32c());
+        if (from.content_bytes() != 0) {
+          extent.content_bytes = static_cast<int64_t>(from.content_bytes());
+        }
         CAIRN_ASSIGN_OR_RETURN(
             const bool whole,
             DedicatedIsWhole(segments_, extent, DedicatedCheck::kContent));

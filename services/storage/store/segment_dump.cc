@@ -39,6 +39,8 @@ const char* TypeName(RecordType type) {
       return "PASSED";
     case RecordType::kLogs:
       return "LOGS";
+    case RecordType::kPieces:
+      return "PIECES";
   }
   return "?";
 }
@@ -56,7 +58,8 @@ std::string MetaText(const RecordPrefix& record) {
     case RecordType::kPut:
     case RecordType::kFile:
     case RecordType::kDelete:
-    case RecordType::kPassed: {
+    case RecordType::kPassed:
+    case RecordType::kPieces: {
       disk::v1::FileChange change;
       if (!change.ParseFromArray(record.meta.data(),
                                  static_cast<int>(record.meta.size()))) {

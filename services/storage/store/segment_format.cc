@@ -198,7 +198,7 @@ absl::StatusOr<RecordPrefix> DecodeRecordPrefix(const JournalPosition& at,
   }
   const uint8_t type = static_cast<uint8_t>(p[kRecordTypeAt]);
   if (type < static_cast<uint8_t>(RecordType::kPut) ||
-      type > static_cast<uint8_t>(RecordType::kLogs) ||
+      type > static_cast<uint8_t>(RecordType::kPieces) ||
       p[kRecordReservedAt] != 0 || p[kRecordReservedAt + 1] != 0) {
     return Damaged("record header: type");
   }

@@ -72,12 +72,15 @@ enum class RecordType : uint8_t {
   kSealed = 6,    // The segment ends here and another one follows; no meta.
   kPassed = 7,    // A change of the log that left nothing; meta is FileChange.
   kLogs = 8,      // How far logs are applied; meta is LogPositions.
+  kPieces = 9,    // A file whose content is in pieces, of which the record's
+                  // own content may be one; meta is FileChange.
 };
 
 // Compaction copied the record; it changes nothing but where things are.
 inline constexpr uint8_t kRecordMoved = 1;
 
-// The content that a kFile record names was durable before it was written.
+// What a kFile or kPieces record names in dedicated segments was durable before
+// it was written.
 inline constexpr uint8_t kRecordContentSynced = 2;
 
 struct RecordHeader {

@@ -47,8 +47,9 @@ absl::StatusOr<bool> DedicatedIsWhole(SegmentSet* segments,
   if (absl::IsNotFound(file.status())) return false;
   CAIRN_RETURN_IF_ERROR(file.status());
   CAIRN_ASSIGN_OR_RETURN(const int64_t size, (*file)->Size());
-  if (extent.offset != kSegmentHeaderBytes ||
-      size < DedicatedFileBytes(extent.length)) {
+  const int64_t content_bytes = extent.content_bytes;
+  if (extent.content_offset != kSegmentHeaderBytes ||
+      size < DedicatedFileBytes(content_bytes)) {
     return false;
   }
   std::string bytes(kSegmentHeaderBytes, '\0');
@@ -57,26 +58,27 @@ absl::StatusOr<bool> DedicatedIsWhole(SegmentSet* segments,
   const absl::StatusOr<SegmentHeader> header =
       DecodeSegmentHeader(absl::string_view(bytes.data(), read));
   if (!header.ok() || header->number != extent.segment) return false;
-  bytes.resize(TrailerBytes(extent.length));
-  CAIRN_ASSIGN_OR_RETURN(read, (*file)->ReadAt(extent.offset + extent.length,
-                                               bytes.data(), bytes.size()));
+  bytes.resize(TrailerBytes(content_bytes));
+  CAIRN_ASSIGN_OR_RETURN(
+      read, (*file)->ReadAt(kSegmentHeaderBytes + content_bytes, bytes.data(),
+                            bytes.size()));
   const absl::StatusOr<Trailer> trailer = DecodeTrailer(
-      extent.segment, extent.length, absl::string_view(bytes.data(), read));
+      extent.segment, content_bytes, absl::string_view(bytes.data(), read));
   if (!trailer.ok()) return false;
-  if (trailer->content_crc != extent.crc32c) return false;
+  if (extent.is_whole() && trailer->content_crc != extent.crc32c) return false;
   if (check == DedicatedCheck::kShape) return true;
   uint32_t crc = 0;
   bytes.resize(kReadBytes);
-  for (int64_t at = 0; at < extent.length;) {
+  for (int64_t at = 0; at < content_bytes;) {
     const int64_t want = std::min<int64_t>(static_cast<int64_t>(bytes.size()),
-                                           extent.length - at);
+                                           content_bytes - at);
     CAIRN_ASSIGN_OR_RETURN(
-        read, (*file)->ReadAt(extent.offset + at, bytes.data(), want));
+        read, (*file)->ReadAt(kSegmentHeaderBytes + at, bytes.data(), want));
     if (static_cast<int64_t>(read) != want) return false;
     crc = ExtendCrc32c(crc, absl::string_view(bytes.data(), read));
     at += want;
   }
-  return crc == extent.crc32c;
+  return crc == trailer->content_crc;
 }
 
 }  // namespace storage

@@ -30,7 +30,8 @@ enum class DedicatedCheck {
   kContent,  // The same, and the CRC of all content.
 };
 
-// Whether the dedicated segment of `extent` is there and whole.
+// Whether the dedicated segment of `extent`, which may be of a part of it, is
+// there and whole.
 //   UNAVAILABLE  the disk refused.
 absl::StatusOr<bool> DedicatedIsWhole(SegmentSet* segments,
                                       const Extent& extent,

@@ -63,15 +63,14 @@ std::string TestContent(uint64_t seed, size_t size) {
   return content;
 }
 
-absl::StatusOr<Committed> PutFile(StorePath* path, absl::string_view name,
-                                  absl::string_view content,
-                                  Durability durability,
-                                  const Uuid& request_id) {
-  if (static_cast<int64_t>(content.size()) > path->small_file_bytes_max()) {
-    return UploadFile(path, name, content, durability, request_id);
-  }
+namespace {
+
+absl::StatusOr<Committed> PutAs(StorePath* path, absl::string_view name,
+                                absl::string_view content, FileKind kind,
+                                Durability durability, const Uuid& request_id) {
   Waiter waiter;
   PutRequest put;
+  put.kind = kind;
   put.request_id = request_id;
   put.name = std::string(name);
   put.content = absl::Cord(content);
@@ -83,10 +82,10 @@ absl::StatusOr<Committed> PutFile(StorePath* path, absl::string_view name,
   return waiter.Wait();
 }
 
-absl::StatusOr<Committed> UploadFile(StorePath* path, absl::string_view name,
-                                     absl::string_view content,
-                                     Durability durability,
-                                     const Uuid& request_id) {
+absl::StatusOr<Committed> UploadAs(StorePath* path, absl::string_view name,
+                                   absl::string_view content, FileKind kind,
+                                   Durability durability,
+                                   const Uuid& request_id) {
   constexpr size_t kChunk = 100'000;  // No multiple of a block.
   CAIRN_ASSIGN_OR_RETURN(
       const std::unique_ptr<Upload> upload,
@@ -96,6 +95,7 @@ absl::StatusOr<Committed> UploadFile(StorePath* path, absl::string_view name,
         upload->Write(absl::Cord(content.substr(at, kChunk))));
   }
   Upload::FinishRequest finish;
+  finish.kind = kind;
   finish.request_id = request_id;
   finish.name = std::string(name);
   finish.create_unix_seconds = kCreateSeconds;
@@ -104,6 +104,69 @@ absl::StatusOr<Committed> UploadFile(StorePath* path, absl::string_view name,
   Waiter waiter;
   upload->Finish(std::move(finish), waiter.Done());
   return waiter.Wait();
+}
+
+}  // namespace
+
+absl::StatusOr<Committed> PutFile(StorePath* path, absl::string_view name,
+                                  absl::string_view content,
+                                  Durability durability,
+                                  const Uuid& request_id) {
+  if (static_cast<int64_t>(content.size()) > path->small_file_bytes_max()) {
+    return UploadFile(path, name, content, durability, request_id);
+  }
+  return PutAs(path, name, content, FileKind::kNormal, durability, request_id);
+}
+
+absl::StatusOr<Committed> UploadFile(StorePath* path, absl::string_view name,
+                                     absl::string_view content,
+                                     Durability durability,
+                                     const Uuid& request_id) {
+  return UploadAs(path, name, content, FileKind::kNormal, durability,
+                  request_id);
+}
+
+absl::StatusOr<Committed> CreateAppender(StorePath* path,
+                                         absl::string_view name,
+                                         absl::string_view content,
+                                         Durability durability,
+                                         const Uuid& request_id) {
+  const bool small =
+      static_cast<int64_t>(content.size()) <= path->small_file_bytes_max();
+  return small ? PutAs(path, name, content, FileKind::kAppender, durability,
+                       request_id)
+               : UploadAs(path, name, content, FileKind::kAppender, durability,
+                          request_id);
+}
+
+absl::StatusOr<Committed> UpdateFile(StorePath* path, UpdateRequest request) {
+  Waiter waiter;
+  request.crc32c = Crc32c(request.content);
+  path->Update(std::move(request), waiter.Done());
+  return waiter.Wait();
+}
+
+UpdateRequest Append(absl::string_view name, absl::string_view content) {
+  UpdateRequest request;
+  request.kind = UpdateRequest::Kind::kAppend;
+  request.name = std::string(name);
+  request.content = absl::Cord(content);
+  return request;
+}
+
+UpdateRequest Modify(absl::string_view name, int64_t offset,
+                     absl::string_view content) {
+  UpdateRequest request = Append(name, content);
+  request.kind = UpdateRequest::Kind::kModify;
+  request.offset = offset;
+  return request;
+}
+
+UpdateRequest Truncate(absl::string_view name, int64_t size_bytes) {
+  UpdateRequest request = Append(name, "");
+  request.kind = UpdateRequest::Kind::kTruncate;
+  request.offset = size_bytes;
+  return request;
 }
 
 absl::StatusOr<Committed> DeleteFile(StorePath* path, absl::string_view name,

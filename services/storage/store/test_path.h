@@ -45,6 +45,20 @@ absl::StatusOr<Committed> DeleteFile(
     Durability durability = Durability::kSynced,
     const Uuid& request_id = Uuid());
 
+// As PutFile() and UploadFile(), of an appender.
+absl::StatusOr<Committed> CreateAppender(
+    StorePath* path, absl::string_view name, absl::string_view content,
+    Durability durability = Durability::kSynced,
+    const Uuid& request_id = Uuid());
+
+// Fills in the checksum, and waits.
+absl::StatusOr<Committed> UpdateFile(StorePath* path, UpdateRequest request);
+
+UpdateRequest Append(absl::string_view name, absl::string_view content);
+UpdateRequest Modify(absl::string_view name, int64_t offset,
+                     absl::string_view content);
+UpdateRequest Truncate(absl::string_view name, int64_t size_bytes);
+
 // The whole content.
 absl::StatusOr<std::string> ReadFile(StorePath* path, absl::string_view name);
 

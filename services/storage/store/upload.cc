@@ -214,6 +214,14 @@ void SegmentUpload::FinishReplica(ReplicatedChange change, CommitDone done) {
          CommitRequest::Kind::kReplica, std::move(done));
 }
 
+void SegmentUpload::FinishMerge(CommitRequest request, CommitDone done) {
+  CAIRN_CHECK(number_ != 0);
+  request.durability = Durability::kSynced;
+  request.splice.to.push_back(DedicatedExtent(number_, size_bytes_, crc32c()));
+  Submit(std::move(request), CommitRequest::Kind::kMerge,
+         CommitRequest::Kind::kMerge, std::move(done));
+}
+
 void SegmentUpload::Submit(CommitRequest request, CommitRequest::Kind small,
                            CommitRequest::Kind large, CommitDone done) {
   CAIRN_CHECK(!handed_over_);
@@ -243,8 +251,7 @@ void SegmentUpload::Submit(CommitRequest request, CommitRequest::Kind small,
     return;
   }
   request.kind = large;
-  request.extent =
-      Extent{number_, kSegmentHeaderBytes, size_bytes_, request.crc32c};
+  request.extent = DedicatedExtent(number_, size_bytes_, request.crc32c);
   request.file = std::move(file_);
   request.done = [parts = parts_, number = number_, done = std::move(done)](
                      absl::StatusOr<Committed> committed) mutable {

@@ -49,6 +49,10 @@ class SegmentUpload : public Upload {
   void Finish(FinishRequest request, CommitDone done) override;
   void FinishReplica(ReplicatedChange change, CommitDone done) override;
 
+  // Ends it as one piece in place of those of `request.splice.from`, durably;
+  // `request` is a kMerge without the new piece. Blocks.
+  void FinishMerge(CommitRequest request, CommitDone done);
+
  private:
   // Adds what was written to `request`, whose durability is set, and hands it
   // over; as a record of kind `small` if there is no segment, else `large`.

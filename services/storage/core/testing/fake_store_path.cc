@@ -1,5 +1,6 @@
 #include "services/storage/core/testing/fake_store_path.h"
 
+#include "absl/strings/str_cat.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
@@ -248,6 +249,60 @@ void FakeStorePath::Delete(DeleteRequest request, CommitDone done) {
     }
   }
   Answer(std::move(outcome), std::move(done));
+}
+
+void FakeStorePath::Update(UpdateRequest request, CommitDone done) {
+  absl::StatusOr<Committed> outcome = absl::InternalError("not run");
+  {
+    MutexLock lock(&mu_);
+    outcome = UpdateLocked(request);
+  }
+  Answer(std::move(outcome), std::move(done));
+}
+
+absl::StatusOr<Committed> FakeStorePath::UpdateLocked(
+    const UpdateRequest& request) {
+  if (stopped_) return Stopping();
+  CAIRN_RETURN_IF_ERROR(refusal_);
+  const auto earlier = requests_.find(request.request_id);
+  if (!request.request_id.is_nil() && earlier != requests_.end()) {
+    Committed replayed = earlier->second;
+    replayed.replayed = true;
+    return replayed;
+  }
+  CAIRN_RETURN_IF_ERROR(FindLocked(request.name).status());
+  StoredFile& file = stored_.at(request.name);
+  CAIRN_RETURN_IF_ERROR(
+      CheckUpdate(file.info, request.if_size_bytes, request.if_version));
+  std::string content = *file.content;
+  const std::string data(request.content);
+  switch (request.kind) {
+    case UpdateRequest::Kind::kAppend:
+      content += data;
+      break;
+    case UpdateRequest::Kind::kModify:
+      if (request.offset > file.info.size_bytes) {
+        return ErrorWithReason(
+            absl::StatusCode::kOutOfRange, ErrorReason::kRangePastEnd,
+            "modified behind the end",
+            {{"size_bytes", absl::StrCat(file.info.size_bytes)}});
+      }
+      content.replace(static_cast<size_t>(request.offset), data.size(), data);
+      break;
+    case UpdateRequest::Kind::kTruncate:
+      content.resize(static_cast<size_t>(request.offset), '\0');
+      break;
+  }
+  file.info.size_bytes = static_cast<int64_t>(content.size());
+  file.info.crc32c = Crc32c(content);
+  file.info.version.clock = ++sequence_;
+  file.content = std::make_shared<const std::string>(std::move(content));
+  Committed committed;
+  committed.file = file.info;
+  committed.reached = request.durability;
+  committed.change = {log_, sequence_};
+  if (!request.request_id.is_nil()) requests_[request.request_id] = committed;
+  return committed;
 }
 
 absl::StatusOr<std::unique_ptr<Upload>> FakeStorePath::StartUpload(

@@ -146,11 +146,18 @@ void CrashDriver::Verify() {
     if (file.now != kAbsent)
       newest = std::max(newest, file.create_unix_seconds);
   }
+  int64_t present = expected_.CountPresent();
+  int64_t deleted = expected_.CountDeleted();
+  for (ExpectedAppender& file : appenders_) {
+    const Presence presence = VerifyAppender(&file);
+    present += presence == kPresent;
+    deleted += presence == kDeleted;
+  }
   // Nothing is there that nobody put.
   const EngineNumbers numbers = engine_->Numbers();
-  EXPECT_EQ(numbers.files, expected_.CountPresent());
-  EXPECT_EQ(numbers.tombstones, expected_.CountDeleted());
-  EXPECT_EQ(engine_->Status().files, expected_.CountPresent());
+  EXPECT_EQ(numbers.files, present);
+  EXPECT_EQ(numbers.tombstones, deleted);
+  EXPECT_EQ(engine_->Status().files, present);
   EXPECT_GE(engine_->newest_create_unix_seconds(), newest);
 }
 
@@ -187,25 +194,42 @@ ExpectedFile CrashDriver::NewFile(int64_t size) {
     file.attributes = EncodeAttributes(
         {{"of", file.name}, {"long", std::string(Random(1024), 'x')}});
   }
-  if (Random(4) != 0) {
-    std::string bytes(16, '\0');
-    for (char& c : bytes) c = static_cast<char>(rng_());
-    file.request_id = *Uuid::FromBytes(bytes);
-  }
+  file.request_id = DrawRequestId();
   return file;
+}
+
+Uuid CrashDriver::DrawRequestId() {
+  if (Random(4) == 0) return Uuid();
+  std::string bytes(16, '\0');
+  for (char& c : bytes) c = static_cast<char>(rng_());
+  return *Uuid::FromBytes(bytes);
 }
 
 CommitDone CrashDriver::Await(ExpectedFile* file, bool is_delete,
                               Durability durability) {
+  Answer answer;
+  answer.file = file;
+  answer.is_delete = is_delete;
+  return AnswerTo(std::move(answer), durability);
+}
+
+CommitDone CrashDriver::AwaitChange(ExpectedAppender* file,
+                                    ExpectedAppender::Change* change,
+                                    Durability durability) {
+  Answer answer;
+  answer.appender = file;
+  answer.change = change;
+  return AnswerTo(std::move(answer), durability);
+}
+
+CommitDone CrashDriver::AnswerTo(Answer to, Durability durability) {
   Answer* answer;
   {
     MutexLock lock(&mu_);
-    answers_.push_back(std::make_unique<Answer>());
+    answers_.push_back(std::make_unique<Answer>(std::move(to)));
     answer = answers_.back().get();
     ++unanswered_;
   }
-  answer->file = file;
-  answer->is_delete = is_delete;
   return [this, answer, durability](absl::StatusOr<Committed> outcome) {
     if (outcome.ok() && durability == Durability::kSynced) {
       EXPECT_TRUE(outcome->reached == Durability::kSynced);
@@ -234,7 +258,9 @@ void CrashDriver::WaitForAnswers() {
 
 void CrashDriver::TakeAnswer(const Answer& answer) {
   (answer.outcome->ok() ? acknowledged_ : refused_) += 1;
-  if (answer.is_delete) {
+  if (answer.appender != nullptr) {
+    answer.appender->End(answer.change, *answer.outcome);
+  } else if (answer.is_delete) {
     expected_.EndDelete(answer.file, *answer.outcome);
   } else {
     expected_.EndPut(answer.file, *answer.outcome);
@@ -346,6 +372,216 @@ void CrashDriver::Retry() {
   if (first.now != kAbsent) second->request_id = Uuid();
 }
 
+ExpectedAppender* CrashDriver::PickAppender() {
+  std::vector<ExpectedAppender*> present;
+  for (ExpectedAppender& file : appenders_) {
+    if (file.is_present()) present.push_back(&file);
+  }
+  return present.empty() ? nullptr : present[Random(present.size())];
+}
+
+void CrashDriver::SubmitChange(ExpectedAppender* file,
+                               ExpectedAppender::Change change,
+                               Durability durability) {
+  UpdateRequest request;
+  switch (change.kind) {
+    case ExpectedAppender::Kind::kAppend:
+      request.kind = UpdateRequest::Kind::kAppend;
+      break;
+    case ExpectedAppender::Kind::kModify:
+      request.kind = UpdateRequest::Kind::kModify;
+      break;
+    case ExpectedAppender::Kind::kTruncate:
+      request.kind = UpdateRequest::Kind::kTruncate;
+      break;
+    default:
+      CAIRN_CHECK_MSG(false, "not an update");
+  }
+  request.request_id = change.request_id;
+  request.name = file->name();
+  request.offset = change.offset;
+  request.content = absl::Cord(change.data);
+  request.crc32c = Crc32c(change.data);
+  request.durability = durability;
+  ExpectedAppender::Change* const begun = file->Begin(std::move(change));
+  engine_->Update(std::move(request), AwaitChange(file, begun, durability));
+}
+
+void CrashDriver::CreateAppender(int64_t size, Durability durability) {
+  const uint64_t number = next_name_++;
+  appenders_.emplace_back(absl::StrCat("0a/00/appender-", number));
+  ExpectedAppender* const file = &appenders_.back();
+  ExpectedAppender::Change change;
+  change.data = MakeContent(number, size);
+  change.request_id = DrawRequestId();
+  const std::string content = change.data;
+  const Uuid request_id = change.request_id;
+  ExpectedAppender::Change* const begun = file->Begin(std::move(change));
+  CommitDone done = AwaitChange(file, begun, durability);
+  if (size <= options_.small_file_bytes_max && Random(2) == 0) {
+    PutRequest put;
+    put.request_id = request_id;
+    put.name = file->name();
+    put.content = absl::Cord(content);
+    put.crc32c = Crc32c(content);
+    put.kind = FileKind::kAppender;
+    put.create_unix_seconds = absl::ToUnixSeconds(clock_.Now());
+    put.origin_node = options_.node_number;
+    put.durability = durability;
+    engine_->Put(std::move(put), std::move(done));
+    WaitForAnswers();
+    return;
+  }
+  auto upload = engine_->StartUpload(size);
+  absl::Status written = upload.status();
+  if (written.ok()) written = (*upload)->Write(absl::Cord(content));
+  if (!written.ok()) {
+    // Nothing is committed before Finish(), whatever the disk does.
+    done(absl::IsAborted(written)
+             ? ErrorWithReason(absl::StatusCode::kUnavailable,
+                               ErrorReason::kShuttingDown, "given up")
+             : written);
+    WaitForAnswers();
+    return;
+  }
+  Upload::FinishRequest finish;
+  finish.request_id = request_id;
+  finish.name = file->name();
+  finish.kind = FileKind::kAppender;
+  finish.create_unix_seconds = absl::ToUnixSeconds(clock_.Now());
+  finish.origin_node = options_.node_number;
+  finish.durability = durability;
+  (*upload)->Finish(std::move(finish), std::move(done));
+  WaitForAnswers();
+}
+
+void CrashDriver::UpdateAppender(Durability durability) {
+  WaitForAnswers();
+  ExpectedAppender* const file = PickAppender();
+  if (file == nullptr) return;
+  using Kind = ExpectedAppender::Kind;
+  const auto size = static_cast<int64_t>(file->content().size());
+  // A change changes something, so that states can be told apart.
+  const int64_t data_bytes =
+      8 +
+      DrawSize(std::min<int64_t>(options_.small_file_bytes_max - 8, 300 << 10));
+  ExpectedAppender::Change change;
+  change.data = MakeContent(next_name_++, data_bytes);
+  change.request_id = DrawRequestId();
+  switch (Random(4)) {
+    default: {
+      const int burst = burst_max_ == 1 ? 1 : 1 + static_cast<int>(Random(10));
+      for (int i = 0; i < burst; ++i) {
+        ExpectedAppender::Change append;
+        append.kind = Kind::kAppend;
+        append.data = MakeContent(next_name_++, 8 + DrawSize(3000));
+        append.request_id = DrawRequestId();
+        SubmitChange(file, std::move(append), durability);
+      }
+      break;
+    }
+    case 0:
+      change.kind = Kind::kModify;
+      change.offset =
+          static_cast<int64_t>(Random(static_cast<uint64_t>(size) + 1));
+      SubmitChange(file, std::move(change), durability);
+      break;
+    case 1:
+      change.kind = Kind::kTruncate;
+      change.data.clear();
+      change.offset = size + 1 + static_cast<int64_t>(Random(300000));
+      if (size > 0 && Random(4) != 0) {
+        change.offset =
+            static_cast<int64_t>(Random(static_cast<uint64_t>(size)));
+      }
+      SubmitChange(file, std::move(change), durability);
+      break;
+  }
+  WaitForAnswers();
+  const ExpectedAppender::Change* const last = file->last();
+  if (burst_max_ == 1 || Random(4) != 0 || last == nullptr ||
+      !file->is_present() || last->request_id.is_nil() ||
+      last->kind == Kind::kCreate) {
+    return;
+  }
+  // A client that did not get its answer calls again.
+  UpdateRequest again;
+  again.kind = last->kind == Kind::kAppend   ? UpdateRequest::Kind::kAppend
+               : last->kind == Kind::kModify ? UpdateRequest::Kind::kModify
+                                             : UpdateRequest::Kind::kTruncate;
+  again.request_id = last->request_id;
+  again.name = file->name();
+  again.offset = last->offset;
+  again.content = absl::Cord(last->data);
+  again.crc32c = Crc32c(last->data);
+  again.durability = DrawDurability();
+  Notification answered;
+  absl::StatusOr<Committed> outcome;
+  engine_->Update(std::move(again), [&](absl::StatusOr<Committed> committed) {
+    outcome = std::move(committed);
+    answered.Notify();
+  });
+  answered.WaitForNotification();
+  file->CheckRepeated(outcome);
+}
+
+void CrashDriver::DeleteAppender(Durability durability) {
+  WaitForAnswers();
+  ExpectedAppender* const file = PickAppender();
+  if (file == nullptr) return;
+  ExpectedAppender::Change change;
+  change.kind = ExpectedAppender::Kind::kDelete;
+  ExpectedAppender::Change* const begun = file->Begin(std::move(change));
+  DeleteRequest request;
+  request.name = file->name();
+  request.durability = durability;
+  engine_->Delete(std::move(request), AwaitChange(file, begun, durability));
+  WaitForAnswers();
+}
+
+Presence CrashDriver::VerifyAppender(ExpectedAppender* file) {
+  ExpectedAppender::Seen seen;
+  const absl::StatusOr<FileInfo> info = engine_->Stat(file->name());
+  if (!info.ok()) {
+    EXPECT_THAT(info, StatusIs(absl::StatusCode::kNotFound)) << file->name();
+    seen.presence = ReasonOf(info.status()) == ErrorReason::kFileDeleted
+                        ? kDeleted
+                        : kAbsent;
+    file->OnSeen(seen);
+    return seen.presence;
+  }
+  seen.presence = kPresent;
+  seen.info = *info;
+  EXPECT_TRUE(info->kind == FileKind::kAppender) << file->name();
+  const auto open = engine_->Open(file->name());
+  if (ReasonOf(open.status()) != ErrorReason::kContentNotHere) {
+    EXPECT_THAT(open, IsOk()) << file->name();
+    if (open.ok()) {
+      const auto content = (*open)->Read(0, info->size_bytes);
+      EXPECT_THAT(content, IsOk()) << file->name();
+      if (content.ok()) seen.content = std::string(*content);
+    }
+  }
+  file->OnSeen(seen);
+  const ExpectedAppender::Change* const last = file->last();
+  if (last == nullptr || last->request_id.is_nil() || !file->is_present()) {
+    return kPresent;
+  }
+  const auto replay =
+      engine_->FindRequest(last->request_id, Durability::kCached);
+  EXPECT_THAT(replay, IsOk());
+  if (!replay.ok()) return kPresent;
+  EXPECT_TRUE(replay->has_value())
+      << file->name() << " was changed by a request that is not known";
+  if (replay->has_value()) {
+    EXPECT_TRUE((*replay)->replayed);
+    EXPECT_EQ((*replay)->file.size_bytes, info->size_bytes);
+    EXPECT_EQ((*replay)->file.crc32c, info->crc32c);
+    EXPECT_TRUE((*replay)->file.version == info->version);
+  }
+  return kPresent;
+}
+
 void CrashDriver::Compact(double dead_share_min) {
   int64_t last = 0;
   const absl::Status status =
@@ -455,6 +691,17 @@ void CrashDriver::Work(int steps) {
       case 8:
         clock_.Advance(absl::Seconds(Random(20)));
         break;
+      case 9:
+        if (Random(3) == 0) {
+          DeleteAppender(DrawDurability());
+        } else {
+          CreateAppender(DrawSize(kUploadBytesMax), DrawDurability());
+        }
+        break;
+      case 10:
+      case 11:
+        UpdateAppender(DrawDurability());
+        break;
     }
     if (Random(4) == 0) JoinCompaction();
   }
@@ -499,6 +746,7 @@ void CrashDriver::EndWhileOpening(Ending ending) {
     fs_.KillProcess();
   }
   expected_.OnEnding(ending);
+  for (ExpectedAppender& file : appenders_) file.OnEnding(ending);
   // The wall clock may have been set meanwhile, either way.
   if (Random(4) == 0) {
     clock_.JumpTo(clock_.Now() + absl::Seconds(Random(7200)) -
@@ -517,6 +765,7 @@ absl::Status CrashDriver::Rebuild() {
     EXPECT_EQ(report->damaged_records, 0);
   }
   expected_.ForgetRequests();
+  for (ExpectedAppender& file : appenders_) file.ForgetRequests();
   return absl::OkStatus();
 }
 

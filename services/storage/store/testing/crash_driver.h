@@ -10,6 +10,7 @@
 #define CAIRN_SERVICES_STORAGE_STORE_TESTING_CRASH_DRIVER_H_
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <random>
 #include <string>
@@ -28,6 +29,7 @@
 #include "services/storage/core/store_path.h"
 #include "services/storage/store/engine.h"
 #include "services/storage/store/options.h"
+#include "services/storage/store/testing/expected_appenders.h"
 #include "services/storage/store/testing/expected_files.h"
 
 namespace cairn {
@@ -67,6 +69,12 @@ class CrashDriver {
   void PutLarge(int64_t size, Durability durability);
   void Delete(Durability durability);
   void Retry();
+  void CreateAppender(int64_t size, Durability durability);
+
+  // Some appends at once, or one other change of an appender. Waits for the
+  // answers.
+  void UpdateAppender(Durability durability);
+  void DeleteAppender(Durability durability);
   void Compact(double dead_share_min);
 
   // Waits until everything that was submitted is answered.
@@ -91,6 +99,8 @@ class CrashDriver {
   struct Answer {
     ExpectedFile* file = nullptr;
     bool is_delete = false;
+    ExpectedAppender* appender = nullptr;  // In place of `file`.
+    ExpectedAppender::Change* change = nullptr;
     absl::optional<absl::StatusOr<Committed>> outcome;
   };
   struct HeldFile {
@@ -100,6 +110,11 @@ class CrashDriver {
 
   ExpectedFile NewFile(int64_t size);
   CommitDone Await(ExpectedFile* file, bool is_delete, Durability durability)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  CommitDone AwaitChange(ExpectedAppender* file,
+                         ExpectedAppender::Change* change,
+                         Durability durability) ABSL_LOCKS_EXCLUDED(mu_);
+  CommitDone AnswerTo(Answer answer, Durability durability)
       ABSL_LOCKS_EXCLUDED(mu_);
   void SubmitPut(ExpectedFile* file, Durability durability);
   void SubmitUpload(ExpectedFile* file, Durability durability);
@@ -114,12 +129,20 @@ class CrashDriver {
   void JoinCompaction();
   void CheckLogHead();
   void VerifyFile(ExpectedFile* file);
+  void SubmitChange(ExpectedAppender* file, ExpectedAppender::Change change,
+                    Durability durability);
+  ExpectedAppender* PickAppender();
+  Uuid DrawRequestId();
+
+  // Returns what is there.
+  Presence VerifyAppender(ExpectedAppender* file);
 
   std::mt19937_64 rng_;
   CrashableFileSystem fs_;
   FakeClock clock_;
   StorePathOptions options_;
   ExpectedFiles expected_;
+  std::deque<ExpectedAppender> appenders_;
   int burst_max_;
   int boot_ = 1;
   bool clean_ = true;  // How the last process ended.
