@@ -61,6 +61,12 @@ constexpr NamedReason kNames[] = {
     {ErrorReason::kVersionMismatch, "VERSION_MISMATCH"},
     {ErrorReason::kNotAnAppender, "NOT_AN_APPENDER"},
     {ErrorReason::kConditionFailed, "CONDITION_FAILED"},
+    {ErrorReason::kUploadNotFound, "UPLOAD_NOT_FOUND"},
+    {ErrorReason::kUploadRangeBusy, "UPLOAD_RANGE_BUSY"},
+    {ErrorReason::kUploadContentDiffers, "UPLOAD_CONTENT_DIFFERS"},
+    {ErrorReason::kUploadIncomplete, "UPLOAD_INCOMPLETE"},
+    {ErrorReason::kTooManyUploads, "TOO_MANY_UPLOADS"},
+    {ErrorReason::kUploadElsewhere, "UPLOAD_ELSEWHERE"},
 };
 
 std::vector<std::string> PayloadOf(const absl::Status& status) {

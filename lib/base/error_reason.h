@@ -64,6 +64,12 @@ enum class ErrorReason : int {
   kVersionMismatch = 44,
   kNotAnAppender = 100,
   kConditionFailed = 101,
+  kUploadNotFound = 140,
+  kUploadRangeBusy = 141,
+  kUploadContentDiffers = 142,
+  kUploadIncomplete = 143,
+  kTooManyUploads = 144,
+  kUploadElsewhere = 145,
 };
 
 // `DISK_FULL` for kDiskFull. "UNSPECIFIED" for a number that is none.

@@ -310,6 +310,7 @@ class ReadThroughPath : public StorePath {
 
   StorePath* local() override { return path_.get(); }
   ReplicaStore* replica() override { return path_->replica(); }
+  UploadSessions* uploads() override { return path_->uploads(); }
 
   absl::StatusOr<FileInfo> Stat(absl::string_view name) override {
     absl::StatusOr<FileInfo> here = path_->Stat(name);

@@ -217,6 +217,7 @@ struct JobProgress {
 };
 
 class ReplicaStore;
+class UploadSessions;
 
 class StorePath {
  public:
@@ -228,6 +229,10 @@ class StorePath {
 
   // The same path, as the members that copy each other see it.
   virtual ReplicaStore* replica() = 0;
+
+  // Its uploads that outlive a call; null if it has none. Lives as long as the
+  // path.
+  virtual UploadSessions* uploads() { return nullptr; }
 
   // Queues a small file. The caller looks at writable() first; a burst that is
   // queued together is committed together.

@@ -133,6 +133,7 @@ void Background::RunOnce() {
   parts_.health->Refresh().IgnoreError();  // The last answer stays.
   parts_.health->RestoreBallast();
   ResumeIndex();
+  if (parts_.expire_uploads) parts_.expire_uploads();
   absl::Status done = RemoveDoomed();
   done.Update(DropTombstones());
   done.Update(log_cutter_.RunOnce());

@@ -4,6 +4,7 @@
 #ifndef CAIRN_SERVICES_STORAGE_STORE_BACKGROUND_H_
 #define CAIRN_SERVICES_STORAGE_STORE_BACKGROUND_H_
 
+#include <functional>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
@@ -35,6 +36,9 @@ struct BackgroundParts {
   Checkpointer* checkpointer = nullptr;
   Committer* committer = nullptr;
   Clock* clock = nullptr;
+
+  // Removes uploads that have expired. Called in each round; may block.
+  std::function<void()> expire_uploads;
 };
 
 class Background {

@@ -30,6 +30,7 @@
 #include "services/storage/store/segment_set.h"
 #include "services/storage/store/suspect_mark.h"
 #include "services/storage/store/upload.h"
+#include "services/storage/store/upload_sessions.h"
 
 namespace cairn {
 namespace storage {
@@ -70,6 +71,9 @@ absl::Status CheckOptions(const StorePathOptions& options) {
   }
   if (options.io_threads < 1 || options.io_queue_max < 1) {
     return invalid("io_threads, io_queue_max", "at least 1");
+  }
+  if (options.uploads_open_max < 0 || options.upload_bytes_open_max < 0) {
+    return invalid("uploads_open_max, upload_bytes_open_max", "at least 0");
   }
   if (options.memtable_bytes < (1 << 20)) {
     return invalid("memtable_bytes", "at least 1 MiB");
@@ -141,8 +145,19 @@ class EngineImpl : public Engine, public ReplicaStore {
         JournalPosition{checkpoint.journal_segment(),
                         static_cast<int64_t>(checkpoint.journal_offset())});
     CAIRN_RETURN_IF_ERROR(BeginEra(boot_id, recovered.may_have_lost_changes));
-    if (suspect) {
-      CAIRN_RETURN_IF_ERROR(RemoveSuspectMark(fs_, options_.directory));
+    MakeThreads();
+    absl::Status loaded = sessions_->Load(recovered.uploads, suspect);
+    if (loaded.ok() && suspect) {
+      loaded = RemoveSuspectMark(fs_, options_.directory);
+    }
+    if (!loaded.ok()) {
+      // Nothing was begun that Stop() would have to end.
+      merger_.reset();
+      background_ = nullptr;
+      compactor_ = nullptr;
+      sessions_ = nullptr;
+      committer_ = nullptr;
+      return loaded;
     }
     CAIRN_LOG(kInfo, "store",
               "opened path={} directory={} incarnation={} epoch={} files={} "
@@ -226,6 +241,8 @@ class EngineImpl : public Engine, public ReplicaStore {
     return std::unique_ptr<Upload>(
         std::make_unique<SegmentUpload>(PartsOfUploads()));
   }
+
+  UploadSessions* uploads() override { return sessions_.get(); }
 
   absl::StatusOr<FileInfo> Stat(absl::string_view name) override {
     return *StatFile(name, /*may_block=*/true);
@@ -311,6 +328,7 @@ class EngineImpl : public Engine, public ReplicaStore {
   void Stop() override {
     if (stopped_.exchange(true)) return;
     if (committer_ == nullptr) return;  // Open() has failed.
+    sessions_->Stop();
     compactor_->Stop();
     merger_->Stop();
     background_->Stop();
@@ -581,6 +599,8 @@ class EngineImpl : public Engine, public ReplicaStore {
     numbers.segments = totals.shared_segments + totals.dedicated_segments;
     numbers.open_segments = static_cast<int64_t>(segments_.open_count());
     numbers.uploads = totals.uploads;
+    numbers.open_uploads = sessions_->open();
+    numbers.open_upload_bytes = sessions_->open_bytes();
     numbers.checkpoint_lag_bytes =
         journal_.appended_bytes() - checkpointer_->begun_at_bytes();
     numbers.writable = Writable(0).ok();
@@ -661,7 +681,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     return absl::OkStatus();
   }
 
-  void StartThreads() {
+  void MakeThreads() {
     CommitterParts commit;
     commit.options = &options_;
     commit.index = index_.get();
@@ -679,6 +699,13 @@ class EngineImpl : public Engine, public ReplicaStore {
     commit.sync_dedicated = [this] { return checkpointer_->SyncDedicated(); };
     committer_ = std::make_unique<Committer>(std::move(commit));
 
+    SegmentUploadSessionsOptions upload;
+    upload.lifetime = options_.upload_lifetime;
+    upload.open_max = options_.uploads_open_max;
+    upload.open_bytes_max = options_.upload_bytes_open_max;
+    sessions_ =
+        std::make_unique<SegmentUploadSessions>(PartsOfUploads(), upload);
+
     BackgroundParts back;
     back.options = &options_;
     back.index = index_.get();
@@ -689,6 +716,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     back.checkpointer = &*checkpointer_;
     back.committer = committer_.get();
     back.clock = clock_;
+    back.expire_uploads = [this] { sessions_->Expire(); };
     background_ = std::make_unique<Background>(back);
 
     CompactorParts compact;
@@ -710,7 +738,9 @@ class EngineImpl : public Engine, public ReplicaStore {
       return *OpenForReading(name, /*may_block=*/true);
     };
     merger_.emplace(std::move(merge));
+  }
 
+  void StartThreads() {
     committer_->Start();
     background_->Start();
     if (!options_.read_only) compactor_->Start();
@@ -965,6 +995,7 @@ class EngineImpl : public Engine, public ReplicaStore {
   Journal journal_;
   absl::optional<Checkpointer> checkpointer_;
   std::unique_ptr<Committer> committer_;
+  std::unique_ptr<SegmentUploadSessions> sessions_;
   std::unique_ptr<Background> background_;
   std::unique_ptr<Compactor> compactor_;
   absl::optional<PieceMerger> merger_;

@@ -61,6 +61,8 @@ struct EngineNumbers {
   int64_t segments = 0;
   int64_t open_segments = 0;         // With a file descriptor in the cache.
   int64_t uploads = 0;               // Unfinished.
+  int64_t open_uploads = 0;          // In parts, that go on after a restart.
+  int64_t open_upload_bytes = 0;     // That those take, or have claimed.
   int64_t checkpoint_lag_bytes = 0;  // Journal that a restart would replay.
   bool writable = true;
 

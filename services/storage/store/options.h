@@ -86,6 +86,12 @@ struct StorePathOptions {
   absl::Duration log_retention = absl::Hours(24);
   absl::Duration log_retention_longest = absl::Hours(7 * 24);
 
+  // Uploads in parts: how long one is kept that nobody writes to, and how many
+  // may be open at once, and how many bytes they may take together.
+  absl::Duration upload_lifetime = absl::Hours(24);
+  int64_t uploads_open_max = 1000;
+  int64_t upload_bytes_open_max = int64_t{1} << 40;
+
   // Names the time since the machine was started: unsynced writes survive as
   // long as it stays the same. Empty: the system's.
   std::string boot_id;

@@ -229,6 +229,15 @@ class Rebuild {
       changes_->LoseContent(name, record);
       changes_->Write();
     }
+    // An upload that a crash interrupted while it was being finished goes on.
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<uint64_t> journals,
+                           segments_.ListUploadJournals());
+    for (const uint64_t number : journals) {
+      state_.ReserveSegments(number);
+      if (unnamed_.count(number) == 0 || report_.damaged_records > 0) continue;
+      CAIRN_RETURN_IF_ERROR(segments_.UnpublishUpload(number));
+      unnamed_.erase(number);
+    }
     for (const uint64_t number : unnamed_) {
       if (report_.damaged_records > 0) {
         CAIRN_LOG(kWarning, "store",

@@ -52,6 +52,7 @@ class Recovery {
     CAIRN_RETURN_IF_ERROR(FindWindow());
     CAIRN_RETURN_IF_ERROR(Replay());
     CAIRN_RETURN_IF_ERROR(CutTail());
+    CAIRN_RETURN_IF_ERROR(TakeBackUploads());
     CAIRN_RETURN_IF_ERROR(RemoveOrphans());
     if (result_.damaged_records > 0) MarkUnsure();
     // What is left of the journal was synced by now.
@@ -62,12 +63,53 @@ class Recovery {
   }
 
  private:
+  // Those that nobody can go on with.
   absl::Status RemoveUploads() {
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<uint64_t> journals,
+                           segments_->ListUploadJournals());
     CAIRN_ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers,
                            segments_->ListUploads());
+    for (const uint64_t number : journals) state_->ReserveSegments(number);
     for (const uint64_t number : numbers) {
       state_->ReserveSegments(number);
+      uploads_.insert(number);
+    }
+    for (const uint64_t number : numbers) {
+      if (std::binary_search(journals.begin(), journals.end(), number)) {
+        continue;
+      }
       CAIRN_RETURN_IF_ERROR(segments_->RemoveUpload(number));
+      uploads_.erase(number);
+    }
+    journals_ = journals;
+    return absl::OkStatus();
+  }
+
+  // A crash between the moment when a finished upload left uploads/ and its
+  // record leaves a segment that nothing names, and a journal: it goes back.
+  absl::Status TakeBackUploads() {
+    for (const uint64_t number : journals_) {
+      const absl::Status published = segments_->Open(number).status();
+      if (!published.ok() && !absl::IsNotFound(published)) return published;
+      bool goes_on = uploads_.count(number) != 0;
+      if (published.ok() && orphans_.count(number) == 0) {
+        // It is a file. What is left here is of a name that a power cut brought
+        // back.
+        goes_on = false;
+      } else if (published.ok() && result_.damaged_records > 0) {
+        goes_on = false;  // It may be a file: see RemoveOrphans().
+      } else if (published.ok() && !goes_on) {
+        CAIRN_RETURN_IF_ERROR(segments_->UnpublishUpload(number));
+        orphans_.erase(number);
+        goes_on = true;
+      }
+      if (goes_on) {
+        state_->AddUpload(number);
+        result_.uploads.push_back(number);
+      } else {
+        CAIRN_RETURN_IF_ERROR(segments_->RemoveUploadJournal(number));
+        CAIRN_RETURN_IF_ERROR(segments_->RemoveUpload(number));
+      }
     }
     return absl::OkStatus();
   }
@@ -454,6 +496,8 @@ class Recovery {
   bool active_sealed_ = false;
   uint64_t cut_off_ = 0;
   std::set<uint64_t> orphans_;
+  std::vector<uint64_t> journals_;  // Of uploads, ascending.
+  std::set<uint64_t> uploads_;      // Segments in uploads/ that have one.
 
   // As of the record that is looked at.
   std::string era_boot_id_;

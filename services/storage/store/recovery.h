@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "cairn/disk/v1/index.pb.h"
@@ -34,14 +35,17 @@ struct RecoveryResult {
 
   // Files left out, since their dedicated segment did not survive.
   uint64_t lost_files = 0;
+
+  // Segments in uploads/ that have a journal: they may go on.
+  std::vector<uint64_t> uploads;
 };
 
 // Replays from the checkpoint in `checkpoint`, which `state` was loaded from.
 // Cuts a torn tail off; names damage before it, skips it and goes on. Removes
-// unfinished uploads and what nothing refers to. `boot_id` is of now. With
-// `suspect` a sync has failed since the checkpoint: what reads back need not be
-// on the disk, so it is judged as after a power cut, and written again. Borrows
-// everything for the call.
+// what is left of uploads that cannot go on, and what nothing refers to.
+// `boot_id` is of now. With `suspect` a sync has failed since the checkpoint:
+// what reads back need not be on the disk, so it is judged as after a power
+// cut, and written again. Borrows everything for the call.
 //   UNAVAILABLE, RESOURCE_EXHAUSTED  the disk refused.
 absl::StatusOr<RecoveryResult> Recover(const ChangeSetOptions& options,
                                        const disk::v1::IndexState& checkpoint,

@@ -18,13 +18,15 @@ namespace {
 constexpr int kFolderShift = 10;
 
 constexpr absl::string_view kSuffix = ".seg";
+constexpr absl::string_view kJournalSuffix = ".upl";
 
 bool ParseHex(absl::string_view text, uint64_t* value) {
   return !text.empty() && absl::SimpleHexAtoi(text, value);
 }
 
-bool ParseFileName(absl::string_view name, uint64_t* number) {
-  return name.size() == 16 + kSuffix.size() && absl::EndsWith(name, kSuffix) &&
+bool ParseFileName(absl::string_view name, absl::string_view suffix,
+                   uint64_t* number) {
+  return name.size() == 16 + suffix.size() && absl::EndsWith(name, suffix) &&
          ParseHex(name.substr(0, 16), number);
 }
 
@@ -51,6 +53,11 @@ std::string SegmentSet::SegmentPath(uint64_t number) const {
 
 std::string SegmentSet::UploadPath(uint64_t number) const {
   return absl::StrCat(directory_, "/uploads/", SegmentFileName(number));
+}
+
+std::string SegmentSet::UploadJournalPath(uint64_t number) const {
+  return absl::StrFormat("%s/uploads/%016x%s", directory_, number,
+                         kJournalSuffix);
 }
 
 absl::Status SegmentSet::CreateFolders() {
@@ -108,11 +115,44 @@ absl::Status SegmentSet::PublishUpload(uint64_t number,
   if (sync) {
     // The new name first: a crash between the two leaves a name, or two.
     CAIRN_RETURN_IF_ERROR(SyncFolderOf(number));
-    CAIRN_RETURN_IF_ERROR(
-        fs_->SyncDirectory(absl::StrCat(directory_, "/uploads")));
+    CAIRN_RETURN_IF_ERROR(SyncUploads());
   }
   Remember(number, std::move(file));
   return absl::OkStatus();
+}
+
+absl::Status SegmentSet::UnpublishUpload(uint64_t number) {
+  CAIRN_RETURN_IF_ERROR(fs_->Rename(SegmentPath(number), UploadPath(number)));
+  {
+    std::shared_ptr<File> dropped;  // Closed without the lock.
+    MutexLock lock(&mu_);
+    const auto it = open_.find(number);
+    if (it != open_.end()) {
+      dropped = std::move(it->second.file);
+      open_.erase(it);
+    }
+  }
+  // The new name first: a crash between the two leaves a name, or two.
+  CAIRN_RETURN_IF_ERROR(SyncUploads());
+  return SyncFolderOf(number);
+}
+
+absl::StatusOr<std::shared_ptr<File>> SegmentSet::OpenUpload(uint64_t number) {
+  return fs_->Open(UploadPath(number), OpenMode::kReadWrite);
+}
+
+absl::StatusOr<std::shared_ptr<File>> SegmentSet::CreateUploadJournal(
+    uint64_t number) {
+  return fs_->Open(UploadJournalPath(number), OpenMode::kCreateNew);
+}
+
+absl::StatusOr<std::shared_ptr<File>> SegmentSet::OpenUploadJournal(
+    uint64_t number) {
+  return fs_->Open(UploadJournalPath(number), OpenMode::kReadWrite);
+}
+
+absl::Status SegmentSet::SyncUploads() {
+  return fs_->SyncDirectory(absl::StrCat(directory_, "/uploads"));
 }
 
 absl::Status SegmentSet::SyncFolderOf(uint64_t number) {
@@ -121,6 +161,11 @@ absl::Status SegmentSet::SyncFolderOf(uint64_t number) {
 
 absl::Status SegmentSet::RemoveUpload(uint64_t number) {
   const absl::Status removed = fs_->Remove(UploadPath(number));
+  return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
+}
+
+absl::Status SegmentSet::RemoveUploadJournal(uint64_t number) {
+  const absl::Status removed = fs_->Remove(UploadJournalPath(number));
   return absl::IsNotFound(removed) ? absl::OkStatus() : removed;
 }
 
@@ -190,7 +235,7 @@ absl::StatusOr<std::vector<uint64_t>> SegmentSet::List(uint64_t from) {
                            fs_->List(absl::StrCat(top, "/", folder)));
     for (const std::string& file : files) {
       uint64_t number;
-      if (!ParseFileName(file, &number) || number < from) continue;
+      if (!ParseFileName(file, kSuffix, &number) || number < from) continue;
       numbers.push_back(number);
     }
   }
@@ -199,12 +244,21 @@ absl::StatusOr<std::vector<uint64_t>> SegmentSet::List(uint64_t from) {
 }
 
 absl::StatusOr<std::vector<uint64_t>> SegmentSet::ListUploads() {
+  return ListInUploads(kSuffix);
+}
+
+absl::StatusOr<std::vector<uint64_t>> SegmentSet::ListUploadJournals() {
+  return ListInUploads(kJournalSuffix);
+}
+
+absl::StatusOr<std::vector<uint64_t>> SegmentSet::ListInUploads(
+    absl::string_view suffix) {
   CAIRN_ASSIGN_OR_RETURN(const std::vector<std::string> files,
                          fs_->List(absl::StrCat(directory_, "/uploads")));
   std::vector<uint64_t> numbers;
   for (const std::string& file : files) {
     uint64_t number;
-    if (ParseFileName(file, &number)) numbers.push_back(number);
+    if (ParseFileName(file, suffix, &number)) numbers.push_back(number);
   }
   return numbers;
 }

@@ -4,6 +4,9 @@
 //   shared     CreateShared ──▶ segments/00/…12.seg ──────────────▶ Remove
 //   dedicated  CreateUpload ──▶ uploads/…13.seg ──▶ PublishUpload ─▶ Remove
 //
+// An upload that goes on after a restart has a journal beside its segment,
+// uploads/…13.upl.
+//
 // A removed file stays readable for whoever holds it open.
 
 #ifndef CAIRN_SERVICES_STORAGE_STORE_SEGMENT_SET_H_
@@ -54,10 +57,23 @@ class SegmentSet {
   absl::Status PublishUpload(uint64_t number, std::shared_ptr<File> file,
                              bool sync);
 
+  // Moves the file back to uploads/, durably.
+  absl::Status UnpublishUpload(uint64_t number) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Opens a segment in uploads/, and the journal beside it.
+  absl::StatusOr<std::shared_ptr<File>> OpenUpload(uint64_t number);
+  absl::StatusOr<std::shared_ptr<File>> CreateUploadJournal(uint64_t number);
+  absl::StatusOr<std::shared_ptr<File>> OpenUploadJournal(uint64_t number);
+
+  // Makes the names of what is in uploads/ durable.
+  absl::Status SyncUploads();
+
   // Makes the names of published segments durable.
   absl::Status SyncFolderOf(uint64_t number);
 
+  // OK if it is not there.
   absl::Status RemoveUpload(uint64_t number);
+  absl::Status RemoveUploadJournal(uint64_t number);
 
   // Opens a segment, or takes it from the cache. For reading and, after a
   // restart, for writing.
@@ -73,8 +89,9 @@ class SegmentSet {
   // the folders where those can be.
   absl::StatusOr<std::vector<uint64_t>> List(uint64_t from);
 
-  // Numbers of what is in uploads/, ascending.
+  // Numbers of the segments in uploads/, and of the journals there, ascending.
   absl::StatusOr<std::vector<uint64_t>> ListUploads();
+  absl::StatusOr<std::vector<uint64_t>> ListUploadJournals();
 
   // For messages and tools.
   std::string SegmentPath(uint64_t number) const;
@@ -89,6 +106,8 @@ class SegmentSet {
 
   std::string FolderOf(uint64_t number) const;
   std::string UploadPath(uint64_t number) const;
+  std::string UploadJournalPath(uint64_t number) const;
+  absl::StatusOr<std::vector<uint64_t>> ListInUploads(absl::string_view suffix);
   absl::Status EnsureFolder(uint64_t number) ABSL_LOCKS_EXCLUDED(mu_);
   void Remember(uint64_t number, std::shared_ptr<File> file)
       ABSL_LOCKS_EXCLUDED(mu_);

@@ -6,6 +6,7 @@
 #include "lib/base/mutex.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "services/storage/core/upload_sessions.h"
 
 namespace cairn {
 namespace storage {
@@ -178,6 +179,37 @@ absl::StatusOr<Committed> DeleteFile(StorePath* path, absl::string_view name,
   request.name = std::string(name);
   request.durability = durability;
   path->Delete(std::move(request), waiter.Done());
+  return waiter.Wait();
+}
+
+absl::Status WriteUploadPart(StorePath* path, const Uuid& upload_id,
+                             int64_t offset, absl::string_view content) {
+  CAIRN_ASSIGN_OR_RETURN(
+      const std::unique_ptr<UploadPart> part,
+      path->uploads()->OpenPart(upload_id, offset,
+                                static_cast<int64_t>(content.size())));
+  constexpr size_t kPiece = 100000;
+  for (size_t at = 0; at < content.size(); at += kPiece) {
+    CAIRN_RETURN_IF_ERROR(part->Write(absl::Cord(content.substr(at, kPiece))));
+  }
+  return part->End();
+}
+
+absl::StatusOr<Committed> FinishUploadSession(StorePath* path,
+                                              const Uuid& upload_id,
+                                              absl::string_view name,
+                                              const Uuid& request_id,
+                                              Durability durability) {
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<CompleteUpload> complete,
+                         path->uploads()->OpenFinish(upload_id, absl::nullopt));
+  Upload::FinishRequest finish;
+  finish.request_id = request_id;
+  finish.name = std::string(name);
+  finish.create_unix_seconds = kCreateSeconds;
+  finish.origin_node = 7;
+  finish.durability = durability;
+  Waiter waiter;
+  complete->Commit(std::move(finish), waiter.Done());
   return waiter.Wait();
 }
 

@@ -9,6 +9,7 @@
 #include <random>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/string_view.h"
@@ -58,6 +59,16 @@ UpdateRequest Append(absl::string_view name, absl::string_view content);
 UpdateRequest Modify(absl::string_view name, int64_t offset,
                      absl::string_view content);
 UpdateRequest Truncate(absl::string_view name, int64_t size_bytes);
+
+// Sends `content` as one part of an upload, in pieces, and ends it.
+absl::Status WriteUploadPart(StorePath* path, const Uuid& upload_id,
+                             int64_t offset, absl::string_view content);
+
+// Makes a file of an upload, and waits.
+absl::StatusOr<Committed> FinishUploadSession(
+    StorePath* path, const Uuid& upload_id, absl::string_view name,
+    const Uuid& request_id = Uuid(),
+    Durability durability = Durability::kSynced);
 
 // The whole content.
 absl::StatusOr<std::string> ReadFile(StorePath* path, absl::string_view name);
