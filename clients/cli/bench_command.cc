@@ -85,6 +85,7 @@ absl::StatusOr<LoadOptions> OptionsOf(const BenchFlags& flags,
   CAIRN_ASSIGN_OR_RETURN(options.durability, ParseDurability(flags.durability));
   options.group = flags.group;
   options.extension = flags.extension;
+  options.attributes = flags.attributes;
   CAIRN_ASSIGN_OR_RETURN(options.sizes, SizeDistribution::Parse(flags.size));
   options.seed = flags.seed;
   options.shuffled = flags.order == "random";

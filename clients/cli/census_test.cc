@@ -103,6 +103,10 @@ class FakeQueries : public NodeQueries {
   }
 
   // ---- Of no use here.
+  absl::StatusOr<storage::v1::GetCapabilitiesResponse> GetCapabilities(
+      const std::string&, absl::Duration) override {
+    return absl::UnimplementedError("");
+  }
   absl::StatusOr<tracker::v1::ListGroupsResponse> ListGroups(
       const std::string&, absl::Duration) override {
     return absl::UnimplementedError("");

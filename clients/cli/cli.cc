@@ -9,6 +9,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/completion.h"
 #include "clients/cli/session.h"
+#include "lib/attributes/attributes.h"
 
 namespace cairn {
 namespace cli {
@@ -53,6 +54,7 @@ class Commands {
   void AddPut();
   void AddGet();
   void AddStat();
+  void AddAttributes();
   void AddRm();
   void AddVerify();
   void AddDecode();
@@ -76,6 +78,10 @@ class Commands {
   PutFlags put_;
   GetFlags get_;
   StatFlags stat_;
+  AttributesGetFlags attributes_get_;
+  AttributesChangeFlags attributes_set_;
+  AttributesChangeFlags attributes_merge_;
+  AttributesChangeFlags attributes_remove_;
   RmFlags rm_;
   VerifyFlags verify_;
   DecodeFlags decode_;
@@ -99,6 +105,7 @@ Commands::Commands(CLI::App* app) : app_(app) {
   AddPut();
   AddGet();
   AddStat();
+  AddAttributes();
   AddRm();
   AddVerify();
   AddDecode();
@@ -224,6 +231,13 @@ void Commands::AddPut() {
   put->add_option("--request-id", put_.request_id,
                   "A UUID that makes this put repeatable: the same again "
                   "stores nothing and prints the same ID.");
+  put->add_option("--attribute", put_.attributes,
+                  "KEY=VALUE, said of each file. Repeat for several.")
+      ->take_all()
+      ->allow_extra_args(false);
+  put->add_flag("--describe", put_.describe,
+                "Say of each file its name (file-name) and, by its extension, "
+                "its type (content-type).");
 }
 
 void Commands::AddGet() {
@@ -238,6 +252,9 @@ void Commands::AddGet() {
   get->add_option("--range", get_.range,
                   "Bytes to read: A-B (both inclusive), A-, or -N for the "
                   "last N.");
+  get->add_flag("-O,--original-name", get_.original_name,
+                "Name each file as it was when it was stored (attribute "
+                "file-name), made safe. Replaces nothing.");
   AddJobs(get, &get_.jobs);
 }
 
@@ -246,6 +263,57 @@ void Commands::AddStat() {
       Add("stat", "Show what the cluster knows of files.",
           [this](Session* session) { return RunStat(stat_, session); });
   stat->add_option("ID", stat_.file_ids, "File IDs.")->required();
+  stat->add_flag("--offline", stat_.offline,
+                 "Only what the IDs say by themselves, without any server, as "
+                 "decode does.");
+}
+
+void Commands::AddAttributes() {
+  CLI::App* const family =
+      AddFamily("attributes", "What users say of files: keys and values.");
+  CLI::App* const get =
+      AddTo(family, "get", "Print the attributes of files.",
+            [this](Session* session) {
+              return RunAttributesGet(attributes_get_, session);
+            });
+  get->add_option("ID", attributes_get_.file_ids, "File IDs.")->required();
+
+  const auto add_change = [this, family](const char* name, const char* help,
+                                         AttributesChangeFlags* flags) {
+    CLI::App* const command =
+        AddTo(family, name, help, [flags](Session* session) {
+          return RunAttributesChange(*flags, session);
+        });
+    command->add_option("ID", flags->file_id, "File ID.")->required();
+    command->add_option("--if-version", flags->if_version,
+                        "Only if the file has this version, as `cairn stat` "
+                        "prints it.");
+    command->add_option("--request-id", flags->request_id,
+                        "A UUID that makes this change repeatable: the same "
+                        "again changes nothing.");
+    AddDurability(command, &flags->durability);
+    return command;
+  };
+  attributes_set_.overwrite = true;
+  CLI::App* const set = add_change(
+      "set", "Give a file these attributes and no others.", &attributes_set_);
+  set->add_option("KEY=VALUE", attributes_set_.attributes,
+                  "All that it is to have.");
+  set->add_flag("--none", attributes_set_.none,
+                "It is to have no attributes at all.");
+  CLI::App* const merge =
+      add_change("merge", "Add attributes to those of a file, or change them.",
+                 &attributes_merge_);
+  merge->add_option("KEY=VALUE", attributes_merge_.attributes,
+                    "In place of what the keys had.");
+  merge
+      ->add_option("--remove", attributes_merge_.remove,
+                   "A key that it is to lose. Repeat for several.")
+      ->take_all()
+      ->allow_extra_args(false);
+  CLI::App* const remove =
+      add_change("remove", "Take attributes from a file.", &attributes_remove_);
+  remove->add_option("KEY", attributes_remove_.remove, "Keys.")->required();
 }
 
 void Commands::AddRm() {
@@ -433,6 +501,11 @@ void Commands::AddBench() {
   AddDurability(bench, &bench_.durability);
   bench->add_option("--group", bench_.group, "Group to store in.");
   bench->add_option("--ext", bench_.extension, "Extension of the files.");
+  bench
+      ->add_option("--attributes", bench_.attributes,
+                   "Attributes of each file that is put, with values of 32 "
+                   "bytes.")
+      ->check(CLI::Range(0, static_cast<int>(kAttributesMax)));
   bench->add_option("--order", bench_.order, "Of files: random, sequential.")
       ->check(CLI::IsMember({"random", "sequential"}))
       ->capture_default_str();
@@ -462,6 +535,8 @@ void Commands::AddOthers() {
   completion->add_option("SHELL", shell_, "bash, zsh or fish.")
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  Add("capabilities", "What the nodes can do, and within which limits.",
+      [](Session* session) { return RunCapabilities(session); });
   Add("version", "Print the version.",
       [](Session* session) { return RunVersion(session); });
 }

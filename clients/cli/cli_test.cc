@@ -77,6 +77,123 @@ TEST_F(CliTest, StdinGoesInAndStdoutComesOutUnchanged) {
   EXPECT_EQ(got.out, content);
 }
 
+// ---- Attributes.
+
+TEST_F(CliTest, AttributesGoInWithAFileAndAreShown) {
+  cli_.WriteFile("photo.JPG", "x");
+  const std::string id =
+      Id(Run({"put", cli_.Path("photo.JPG"), "--describe", "--attribute",
+              "camera=X100=V", "--attribute", "note="}));
+  EXPECT_EQ(Run({"attributes", "get", id}).out,
+            "camera=X100=V\ncontent-type=image/jpeg\nfile-name=photo.JPG\n"
+            "note=\n");
+  EXPECT_THAT(Run({"stat", id}).out, HasSubstr("camera=X100=V"));
+  const Json stat = Json::parse(Run({"stat", id, "--json"}).out);
+  EXPECT_EQ(stat["attributes"]["camera"], "X100=V");
+  EXPECT_EQ(stat["attributes"]["file-name"], "photo.JPG");
+  // What nobody said is not there.
+  const std::string plain = Id(Run({"put", cli_.Path("photo.JPG")}));
+  EXPECT_EQ(Run({"attributes", "get", plain}).out, "");
+  EXPECT_THAT(Json::parse(Run({"stat", plain, "--json"}).out)["attributes"],
+              IsEmpty());
+  // What the user says counts.
+  const std::string named = Id(Run({"put", cli_.Path("photo.JPG"), "--describe",
+                                    "--attribute", "file-name=other"}));
+  EXPECT_THAT(Run({"attributes", "get", named}).out,
+              HasSubstr("file-name=other\n"));
+}
+
+TEST_F(CliTest, AttributesAreSetMergedAndRemoved) {
+  const std::string id = Id(Run({"put", "-"}, "x"));
+  EXPECT_EQ(Run({"attributes", "set", id, "a=1", "b=2"}).exit, 0);
+  EXPECT_EQ(Run({"attributes", "get", id}).out, "a=1\nb=2\n");
+  const CliResult merged =
+      Run({"attributes", "merge", id, "b=3", "c=4", "--remove", "a", "--json"});
+  EXPECT_EQ(merged.exit, 0) << merged.err;
+  EXPECT_EQ(Run({"attributes", "get", id}).out, "b=3\nc=4\n");
+  const Json json = Json::parse(merged.out);
+  EXPECT_EQ(json["file_id"], id);
+  EXPECT_EQ(json["replayed"], false);
+  const Json got = Json::parse(Run({"attributes", "get", id, "--json"}).out);
+  EXPECT_EQ(got["version"], json["version"]);
+  EXPECT_EQ(got["attributes"]["c"], "4");
+
+  // Only what was seen is changed.
+  EXPECT_EQ(Run({"attributes", "remove", id, "b", "--if-version", "1.1"}).exit,
+            1);
+  const std::string version = json["version"];
+  EXPECT_EQ(
+      Run({"attributes", "remove", id, "b", "--if-version", version}).exit, 0);
+  EXPECT_EQ(Run({"attributes", "get", id}).out, "c=4\n");
+  EXPECT_EQ(Run({"attributes", "set", id, "--none"}).exit, 0);
+  EXPECT_EQ(Run({"attributes", "get", id}).out, "");
+}
+
+TEST_F(CliTest, AttributesThatAreNoneAreRefusedBeforeAnybodyIsAsked) {
+  const std::string id = Id(Run({"put", "-"}, "x"));
+  const int before = storage_.operations();
+  EXPECT_EQ(Run({"attributes", "set", id}).exit, 2);
+  EXPECT_EQ(Run({"attributes", "set", id, "a=1", "--none"}).exit, 2);
+  EXPECT_EQ(Run({"attributes", "merge", id}).exit, 2);
+  EXPECT_EQ(Run({"attributes", "merge", id, "a"}).exit, 2);
+  EXPECT_EQ(Run({"attributes", "merge", id, "a=1", "a=2"}).exit, 2);
+  EXPECT_EQ(Run({"attributes", "merge", id, "=1"}).exit, 2);
+  const CliResult large =
+      Run({"attributes", "merge", id, "a=" + std::string(1025, 'v')});
+  EXPECT_EQ(large.exit, 1);
+  EXPECT_THAT(large.err, HasSubstr("at most 1024"));
+  EXPECT_EQ(Run({"attributes", "merge", id, "a=1", "--remove", "a"}).exit, 2);
+  EXPECT_EQ(Run({"attributes", "remove", id, "a", "--if-version", "x"}).exit,
+            2);
+  EXPECT_EQ(storage_.operations(), before);
+}
+
+TEST_F(CliTest, ValuesThatAreNoTextDoNotReachTheTerminalAsTheyAre) {
+  const std::string id =
+      Id(Run({"put", "-", "--attribute", "a=\x1b[2J\xff"}, "x"));
+  EXPECT_EQ(Run({"attributes", "get", id}).out, "a=\\033[2J\\377\n");
+  const Json json = Json::parse(Run({"attributes", "get", id, "--json"}).out);
+  EXPECT_EQ(json["attributes_base64"]["a"], "G1sySv8=");
+}
+
+TEST_F(CliTest, AFileGetsItsOriginalNameBackMadeSafe) {
+  const std::string a =
+      Id(Run({"put", "-", "--attribute", "file-name=../../.a b.txt"}, "one"));
+  const std::string b = Id(Run({"put", "-"}, "two"));
+  const std::string c =
+      Id(Run({"put", "-", "--attribute", "file-name=a b.txt"}, "three"));
+  const CliResult got = Run({"get", "-O", a, b, c, "-o", cli_.Path("out")});
+  EXPECT_EQ(got.exit, 2) << "out is no folder yet";
+  const CliResult good = Run({"get", "-O", a, b, c, "-o", cli_.Path("out/")});
+  EXPECT_EQ(good.exit, 0) << good.err;
+  EXPECT_EQ(cli_.ReadFile("out/a b.txt"), "one");
+  EXPECT_THAT(cli_.FilesBelow("out"), SizeIs(3));
+  // It replaces nothing.
+  const CliResult again = Run({"get", "-O", c, "-o", cli_.Path("out")});
+  EXPECT_EQ(again.exit, 1);
+  EXPECT_THAT(again.err, HasSubstr("exists"));
+  EXPECT_EQ(cli_.ReadFile("out/a b.txt"), "one");
+}
+
+TEST_F(CliTest, CapabilitiesSayWhatANodeAllows) {
+  const CliResult text = Run({"capabilities"});
+  EXPECT_EQ(text.exit, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("64 of a file, key 64 B, value 1.0 KiB"));
+  const Json json = Json::parse(Run({"capabilities", "--json"}).out);
+  EXPECT_EQ(json["address"], storage_.address());
+  EXPECT_EQ(json["attributes_max"], 64);
+  EXPECT_THAT(json["features"], ElementsAre("attributes"));
+}
+
+TEST_F(CliTest, StatOfflineAsksNobody) {
+  const CliResult stat = cli_.Run({"stat", "--offline", kGoldenId, "--json"});
+  EXPECT_EQ(stat.exit, 0) << stat.err;
+  EXPECT_EQ(stat.out, cli_.Run({"decode", kGoldenId, "--json"}).out);
+  const Json json = Json::parse(stat.out);
+  EXPECT_EQ(json["kind"], "normal");
+  EXPECT_TRUE(json.contains("size_bytes"));
+}
+
 TEST_F(CliTest, RangesAreThoseOfHttp) {
   const std::string id = Id(Run({"put", "-"}, "0123456789"));
   EXPECT_EQ(Run({"get", id, "-o", "-", "--range", "2-4"}).out, "234");

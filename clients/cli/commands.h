@@ -24,8 +24,10 @@ struct PutFlags {
   bool has_extension = false;
   DurabilityFlags durability;
   std::string group;
-  int store_path = -1;     // Any.
-  std::string request_id;  // With one file only.
+  int store_path = -1;                  // Any.
+  std::string request_id;               // With one file only.
+  std::vector<std::string> attributes;  // KEY=VALUE.
+  bool describe = false;  // `file-name` and `content-type` of each file, too.
 };
 ExitCode RunPut(const PutFlags& flags, Session* session);
 
@@ -34,14 +36,35 @@ struct GetFlags {
   std::string output;    // File, folder or `-`.
   std::string manifest;  // Instead of file_ids.
   std::string range;
+  bool original_name = false;  // Below `output`, by the attribute `file-name`.
   int jobs = 16;
 };
 ExitCode RunGet(const GetFlags& flags, Session* session);
 
 struct StatFlags {
   std::vector<std::string> file_ids;
+  bool offline = false;  // As `decode`.
 };
 ExitCode RunStat(const StatFlags& flags, Session* session);
+
+struct AttributesGetFlags {
+  std::vector<std::string> file_ids;
+};
+ExitCode RunAttributesGet(const AttributesGetFlags& flags, Session* session);
+
+// What `set`, `merge` and `remove` have.
+struct AttributesChangeFlags {
+  bool overwrite = false;
+  std::string file_id;
+  std::vector<std::string> attributes;  // KEY=VALUE.
+  std::vector<std::string> remove;      // Keys.
+  bool none = false;                    // With `overwrite`: that is meant.
+  std::string if_version;               // As `stat` prints it; empty: any.
+  std::string request_id;
+  DurabilityFlags durability;
+};
+ExitCode RunAttributesChange(const AttributesChangeFlags& flags,
+                             Session* session);
 
 struct RmFlags {
   std::vector<std::string> file_ids;
@@ -143,6 +166,7 @@ struct BenchFlags {
   DurabilityFlags durability = {"cached"};
   std::string group;
   std::string extension;
+  int attributes = 0;              // Of each put.
   std::string order = "random";    // random, sequential
   std::string verify = "content";  // content, info
   std::string mix = "put=10,get=80,stat=5,delete=5";
@@ -152,6 +176,8 @@ struct BenchFlags {
   std::string compare;
 };
 ExitCode RunBench(const BenchFlags& flags, Session* session);
+
+ExitCode RunCapabilities(Session* session);
 
 ExitCode RunVersion(Session* session);
 

@@ -95,6 +95,9 @@ std::string NextStep(const absl::Status& status) {
              "memory and the network of both machines.";
     case ErrorReason::kSizeMismatch:
       return "The file changed while it was read. Try again.";
+    case ErrorReason::kVersionMismatch:
+      return "Somebody changed the file meanwhile; `cairn stat ID` says what "
+             "is there now.";
     case ErrorReason::kWriteFailed:
       return "A write failed on the node. Try again; `cairn status` names the "
              "disk.";

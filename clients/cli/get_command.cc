@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -22,6 +23,7 @@
 #include "clients/cli/manifest.h"
 #include "clients/cli/result_json.h"
 #include "clients/cli/window.h"
+#include "lib/attributes/well_known.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/executor.h"
@@ -92,6 +94,9 @@ class GetRun {
   absl::Status PlanByManifest();
   absl::Status PlanByIds();
   absl::Status ResolveRange();
+
+  // Gives each target the name that it was stored with.
+  void ResolveNames();
   void GetFiles();
   void GetToStdout();
   void Report(const Target& target, int64_t counted_bytes,
@@ -121,6 +126,7 @@ ExitCode GetRun::Run() {
   options_.timeout = session_->timeout();
   const absl::Status resolved = ResolveRange();
   if (!resolved.ok()) return session_->Fail(resolved, flags_.file_ids[0]);
+  if (flags_.original_name) ResolveNames();
 
   progress_ = session_->MakeProgress("reading");
   if (to_stdout()) {
@@ -142,6 +148,14 @@ absl::Status GetRun::Plan() {
   }
   if (!flags_.range.empty() && flags_.file_ids.size() != 1) {
     return UsageError("--range takes one file ID");
+  }
+  if (flags_.original_name) {
+    std::error_code error;
+    if (!flags_.manifest.empty() ||
+        (!flags_.output.empty() && !absl::EndsWith(flags_.output, "/") &&
+         !std::filesystem::is_directory(flags_.output, error))) {
+      return UsageError("-O takes file IDs, and at most a folder with -o");
+    }
   }
   return flags_.manifest.empty() ? PlanByIds() : PlanByManifest();
 }
@@ -189,6 +203,44 @@ absl::Status GetRun::ResolveRange() {
                          client_->Stat(flags_.file_ids[0]));
   options_.offset = std::max<int64_t>(0, info.size_bytes - *range->length);
   return absl::OkStatus();
+}
+
+void GetRun::ResolveNames() {
+  client::StatOptions options;
+  options.timeout = session_->timeout();
+  options.include_attributes = true;
+  std::set<std::string> taken;
+  std::vector<Target> resolved;
+  for (Target& target : targets_) {
+    absl::StatusOr<client::FileInfo> info =
+        client_->Stat(target.file_id, options);
+    if (info.ok()) {
+      const auto found = info->attributes.find(std::string(kFileNameAttribute));
+      std::string name;
+      if (found != info->attributes.end()) name = SafeFileName(found->second);
+      // Whoever stored it chose the name: it must not take the place of
+      // anything.
+      if (!name.empty()) target.path = JoinPath(flags_.output, name);
+      std::error_code error;
+      if (!taken.insert(target.path).second) {
+        target.path = JoinPath(flags_.output, BaseName(target.file_id));
+      }
+      if (std::filesystem::exists(target.path, error)) {
+        info = ErrorWithReason(absl::StatusCode::kAlreadyExists,
+                               ErrorReason::kInvalidField,
+                               absl::StrCat(target.path, " exists"));
+      }
+    }
+    if (info.ok()) {
+      resolved.push_back(std::move(target));
+    } else {
+      Json json;
+      json["file_id"] = target.file_id;
+      exit_ = Combine(exit_,
+                      session_->FailItem(info.status(), target.file_id, json));
+    }
+  }
+  targets_ = std::move(resolved);
 }
 
 void GetRun::GetFiles() {
@@ -360,8 +412,9 @@ ExitCode PrintGrpcurl(const GetFlags& flags, Session* session) {
           "--print-grpcurl knows no size: give --range its first byte"));
     }
   }
-  if (flags.file_ids.empty()) {
-    return session->Fail(UsageError("--print-grpcurl of get takes file IDs"));
+  if (flags.file_ids.empty() || flags.original_name) {
+    return session->Fail(
+        UsageError("--print-grpcurl of get takes file IDs, and no -O"));
   }
   for (const std::string& id : flags.file_ids) {
     session->Write(GrpcurlForGet(*session, id, range, flags.output));

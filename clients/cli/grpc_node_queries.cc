@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "cairn/storage/v1/file_service.grpc.pb.h"
 #include "cairn/storage/v1/node_service.grpc.pb.h"
 #include "cairn/tracker/v1/admin_service.grpc.pb.h"
 #include "cairn/tracker/v1/tracker_service.grpc.pb.h"
@@ -43,6 +44,19 @@ class GrpcNodeQueries : public NodeQueries {
                            ChannelTo(address));
     return Result(address,
                   storage::v1::NodeService::NewStub(channel)->GetState(
+                      &context, {}, &response),
+                  response);
+  }
+
+  absl::StatusOr<storage::v1::GetCapabilitiesResponse> GetCapabilities(
+      const std::string& address, absl::Duration timeout) override {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, timeout);
+    storage::v1::GetCapabilitiesResponse response;
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                           ChannelTo(address));
+    return Result(address,
+                  storage::v1::FileService::NewStub(channel)->GetCapabilities(
                       &context, {}, &response),
                   response);
   }

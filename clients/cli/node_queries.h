@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cairn/storage/v1/file_service.pb.h"
 #include "cairn/storage/v1/node_service.pb.h"
 #include "cairn/tracker/v1/admin_service.pb.h"
 #include "cairn/tracker/v1/tracker_service.pb.h"
@@ -31,6 +32,9 @@ class NodeQueries {
 
   // Of a storage node.
   virtual absl::StatusOr<storage::v1::GetStateResponse> GetState(
+      const std::string& address, absl::Duration timeout) = 0;
+
+  virtual absl::StatusOr<storage::v1::GetCapabilitiesResponse> GetCapabilities(
       const std::string& address, absl::Duration timeout) = 0;
 
   // Work on a store path of a storage node; returns the job at once.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "clients/cli/attribute_text.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/durability.h"
 #include "clients/cli/format.h"
@@ -65,6 +66,7 @@ absl::StatusOr<client::PutOptions> OptionsOf(const PutFlags& flags,
   if (!flags.request_id.empty()) {
     CAIRN_ASSIGN_OR_RETURN(options.request_id, Uuid::Parse(flags.request_id));
   }
+  CAIRN_ASSIGN_OR_RETURN(options.attributes, ParseAttributes(flags.attributes));
   return options;
 }
 
@@ -163,6 +165,9 @@ void PutRun::PutFiles() {
     client::PutOptions options = options_;
     options.extension =
         flags_.has_extension ? flags_.extension : ExtensionOf(file.path);
+    if (flags_.describe) {
+      DescribeFile(BaseName(file.path), options.extension, &options.attributes);
+    }
     // What the progress has counted of this file.
     const auto counted = std::make_shared<std::atomic<int64_t>>(0);
     options.progress = [this, counted](int64_t done, absl::optional<int64_t>) {
@@ -184,6 +189,7 @@ void PutRun::PutStdin() {
                     session_->environment().interrupt);
   client::PutOptions options = options_;
   options.extension = flags_.extension;
+  if (flags_.describe) DescribeFile("", options.extension, &options.attributes);
   std::atomic<int64_t> counted{0};
   options.progress = [this, &counted](int64_t done, absl::optional<int64_t>) {
     progress_->AddBytes(done - counted.exchange(done));

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "clients/cli/attribute_text.h"
 #include "clients/cli/durability.h"
 #include "clients/cli/grpcurl.h"
 #include "clients/cli/local_files.h"
@@ -74,6 +75,12 @@ absl::StatusOr<std::string> GrpcurlForPut(const PutFlags& flags,
   if (!extension.empty()) spec["extension"] = extension;
   spec["sizeBytes"] = absl::StrCat(content.size());
   spec["durability"] = DurabilityRequestJson(durability);
+  CAIRN_ASSIGN_OR_RETURN(Attributes attributes,
+                         ParseAttributes(flags.attributes));
+  if (flags.describe) DescribeFile(BaseName(path), extension, &attributes);
+  if (!attributes.empty()) {
+    spec["attributes"] = AttributesRequestJson(attributes);
+  }
 
   std::string lines = NodeForUpload(session, flags.group);
   Json first;

@@ -14,8 +14,12 @@ void AddFileInfo(const client::FileInfo& info, Json* json) {
   (*json)["kind"] = KindName(info.kind);
   (*json)["create_time"] = FormatUtc(info.create_time);
   // Text: the clock needs all 64 bits, and many JSON readers have 53.
-  (*json)["version"] = absl::StrCat(info.version_clock, ".", info.version_node);
+  (*json)["version"] = VersionText(info);
   (*json)["origin_node"] = info.origin_node;
+}
+
+std::string VersionText(const client::FileInfo& info) {
+  return absl::StrCat(info.version_clock, ".", info.version_node);
 }
 
 std::string KindName(client::FileKind kind) {

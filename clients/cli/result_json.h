@@ -15,6 +15,9 @@ namespace cli {
 void AddFileInfo(const client::FileInfo& info, Json* json);
 
 // "normal", "appender", "derived".
+// `clock.node`.
+std::string VersionText(const client::FileInfo& info);
+
 std::string KindName(client::FileKind kind);
 
 // "cached", "synced".

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "clients/cli/attribute_text.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/format.h"
 #include "clients/cli/grpcurl.h"
@@ -25,9 +26,11 @@ void PrintInfo(const client::FileInfo& info, Session* session) {
   table.AddRow({"crc32c", FormatCrc(info.crc32c)});
   table.AddRow({"kind", KindName(info.kind)});
   table.AddRow({"created", FormatUtc(info.create_time)});
-  table.AddRow(
-      {"version", absl::StrCat(info.version_clock, ".", info.version_node)});
+  table.AddRow({"version", VersionText(info)});
   table.AddRow({"origin", absl::StrCat("node ", info.origin_node)});
+  for (const auto& [key, value] : info.attributes) {
+    table.AddRow({"attribute", AttributeText(key, value)});
+  }
   session->Write(table.ToString());
 }
 
@@ -35,6 +38,7 @@ void PrintGrpcurl(const StatFlags& flags, Session* session) {
   for (const std::string& id : flags.file_ids) {
     Json request;
     request["fileId"] = id;
+    request["includeAttributes"] = true;
     session->Write(NodeForFile(*session, id));
     session->Print(GrpcurlCall(*session, kNodeWord,
                                "cairn.storage.v1.FileService/Stat", request));
@@ -44,6 +48,7 @@ void PrintGrpcurl(const StatFlags& flags, Session* session) {
 }  // namespace
 
 ExitCode RunStat(const StatFlags& flags, Session* session) {
+  if (flags.offline) return RunDecode({flags.file_ids}, session);
   if (session->flags().print_grpcurl) {
     PrintGrpcurl(flags, session);
     return kExitOk;
@@ -56,6 +61,7 @@ ExitCode RunStat(const StatFlags& flags, Session* session) {
   if (!client.ok()) return session->Fail(client.status());
   client::StatOptions options;
   options.timeout = session->timeout();
+  options.include_attributes = true;
   for (size_t i = 0; i < results.size() && window.Enter(); ++i) {
     (*client)->StatAsync(
         flags.file_ids[i], options,
@@ -76,6 +82,7 @@ ExitCode RunStat(const StatFlags& flags, Session* session) {
                                              flags.file_ids[i], json));
     } else if (session->json()) {
       AddFileInfo(*results[i], &json);
+      AddAttributes(results[i]->attributes, &json);
       session->PrintJson(json);
     } else {
       if (i > 0) session->Print("");

@@ -18,8 +18,16 @@ constexpr size_t kAnswerHeadBytes = 2048;
 
 // Field numbers of BatchItem.operation, of BatchAnswer.outcome, and of content
 // in both.
-constexpr uint32_t kItemField[] = {2, 3, 4, 5};
+constexpr uint32_t kItemField[] = {2, 3, 4, 5, 30};
+constexpr uint32_t kSetAttributesField = 30;
 constexpr uint32_t kContentField = 15;
+
+// Of PutOperation; and of GetOperation and StatOperation, which ask for them.
+constexpr uint32_t kAttributesField = 30;
+
+// AttributesMode.
+constexpr uint64_t kOverwrite = 1;
+constexpr uint64_t kMerge = 2;
 
 size_t DurabilitySize(const Durability& durability) {
   return VarintFieldSize(1, static_cast<uint64_t>(durability.level)) +
@@ -28,6 +36,15 @@ size_t DurabilitySize(const Durability& durability) {
          (durability.policy == ReplicaPolicy::kBestEffort
               ? 0
               : VarintFieldSize(3, static_cast<uint64_t>(durability.policy)));
+}
+
+size_t IncludeSize(const SmallRequest& r) {
+  return r.include_attributes ? VarintFieldSize(kAttributesField, 1) : 0;
+}
+
+size_t VersionSize(const SmallRequest& r) {
+  return VarintFieldSize(1, r.if_version_match->first) +
+         VarintFieldSize(2, r.if_version_match->second);
 }
 
 // Sizes and then bytes, in two functions that must name the same fields: the
@@ -40,6 +57,9 @@ size_t OperationSize(const SmallRequest& r) {
              (r.extension.empty() ? 0 : BytesFieldSize(3, r.extension.size())) +
              BytesFieldSize(4, DurabilitySize(r.durability)) +
              Fixed32FieldSize(5) +
+             (r.attributes.empty()
+                  ? 0
+                  : BytesFieldSize(kAttributesField, r.attributes.size())) +
              BytesFieldSize(kContentField, r.content_bytes());
     case SmallKind::kGet:
       return BytesFieldSize(1, r.file_id.size()) +
@@ -47,15 +67,28 @@ size_t OperationSize(const SmallRequest& r) {
                   ? 0
                   : VarintFieldSize(2, static_cast<uint64_t>(r.offset))) +
              (r.length ? VarintFieldSize(3, static_cast<uint64_t>(*r.length))
-                       : 0);
+                       : 0) +
+             IncludeSize(r);
     case SmallKind::kStat:
-      return BytesFieldSize(1, r.file_id.size());
+      return BytesFieldSize(1, r.file_id.size()) + IncludeSize(r);
     case SmallKind::kDelete:
       return (r.request_id.is_nil()
                   ? 0
                   : BytesFieldSize(1, r.request_id.bytes().size())) +
              BytesFieldSize(2, r.file_id.size()) +
              BytesFieldSize(3, DurabilitySize(r.durability));
+    case SmallKind::kSetAttributes: {
+      size_t size = BytesFieldSize(1, r.request_id.bytes().size()) +
+                    BytesFieldSize(2, r.file_id.size()) +
+                    BytesFieldSize(3, DurabilitySize(r.durability)) +
+                    VarintFieldSize(4, kMerge) +
+                    BytesFieldSize(5, r.attributes.size());
+      for (const std::string& key : r.remove) {
+        size += BytesFieldSize(6, key.size());
+      }
+      if (r.if_version_match) size += BytesFieldSize(7, VersionSize(r));
+      return size;
+    }
   }
   return 0;
 }
@@ -75,6 +108,9 @@ void AppendOperation(const SmallRequest& r, std::string* out) {
       if (!r.extension.empty()) AppendBytesField(3, r.extension, out);
       AppendDurabilityField(4, r.durability, out);
       AppendFixed32Field(5, r.crc32c, out);
+      if (!r.attributes.empty()) {
+        AppendBytesField(kAttributesField, r.attributes, out);
+      }
       AppendBytesHeader(kContentField, r.content_bytes(), out);
       break;
     case SmallKind::kGet:
@@ -83,9 +119,11 @@ void AppendOperation(const SmallRequest& r, std::string* out) {
         AppendVarintField(2, static_cast<uint64_t>(r.offset), out);
       }
       if (r.length) AppendVarintField(3, static_cast<uint64_t>(*r.length), out);
+      if (r.include_attributes) AppendVarintField(kAttributesField, 1, out);
       break;
     case SmallKind::kStat:
       AppendBytesField(1, r.file_id, out);
+      if (r.include_attributes) AppendVarintField(kAttributesField, 1, out);
       break;
     case SmallKind::kDelete:
       if (!r.request_id.is_nil()) {
@@ -93,6 +131,19 @@ void AppendOperation(const SmallRequest& r, std::string* out) {
       }
       AppendBytesField(2, r.file_id, out);
       AppendDurabilityField(3, r.durability, out);
+      break;
+    case SmallKind::kSetAttributes:
+      AppendBytesField(1, r.request_id.bytes(), out);
+      AppendBytesField(2, r.file_id, out);
+      AppendDurabilityField(3, r.durability, out);
+      AppendVarintField(4, r.overwrite ? kOverwrite : kMerge, out);
+      AppendBytesField(5, r.attributes, out);
+      for (const std::string& key : r.remove) AppendBytesField(6, key, out);
+      if (r.if_version_match) {
+        AppendBytesHeader(7, VersionSize(r), out);
+        AppendVarintField(1, r.if_version_match->first, out);
+        AppendVarintField(2, r.if_version_match->second, out);
+      }
       break;
   }
 }
@@ -233,6 +284,12 @@ bool ParseAnswer(absl::string_view head, size_t size, SmallAnswer* answer,
         if (!reader.ReadBytes(&bytes)) return false;
         answer->kind = SmallKind::kDelete;
         if (!ParseChange(bytes, /*has_info=*/false, answer)) return false;
+        has_outcome = true;
+        break;
+      case Tag(kSetAttributesField, WireType::kBytes):
+        if (!reader.ReadBytes(&bytes)) return false;
+        answer->kind = SmallKind::kSetAttributes;
+        if (!ParseChange(bytes, /*has_info=*/true, answer)) return false;
         has_outcome = true;
         break;
       default:

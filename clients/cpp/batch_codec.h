@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/string_view.h"
@@ -18,7 +20,7 @@
 namespace cairn {
 namespace client {
 
-enum class SmallKind : uint8_t { kPut, kGet, kStat, kDelete };
+enum class SmallKind : uint8_t { kPut, kGet, kStat, kDelete, kSetAttributes };
 
 // One operation as it goes out. Which fields count depends on `kind`.
 struct SmallRequest {
@@ -30,7 +32,18 @@ struct SmallRequest {
   int64_t offset = 0;
   absl::optional<int64_t> length;
 
-  // kPut, kDelete
+  // kGet, kStat
+  bool include_attributes = false;
+
+  // kPut, kSetAttributes: as lib/attributes lays them out.
+  std::string attributes;
+
+  // kSetAttributes
+  bool overwrite = false;
+  std::vector<std::string> remove;
+  absl::optional<std::pair<uint64_t, uint32_t>> if_version_match;
+
+  // kPut, kDelete, kSetAttributes
   Uuid request_id;
   Durability durability;
 

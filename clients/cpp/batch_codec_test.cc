@@ -4,11 +4,13 @@
 #include "clients/cpp/batch_codec.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cairn/storage/v1/batch_service.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "lib/attributes/attributes.h"
 
 namespace cairn {
 namespace client {
@@ -94,14 +96,48 @@ TEST(BatchMessageTest, ItemsOfAllKindsShareAMessage) {
   remove.kind = SmallKind::kDelete;
   remove.file_id = "d";
   remove.request_id = Uuid::Random();
+  SmallRequest set;
+  set.kind = SmallKind::kSetAttributes;
+  set.file_id = "a";
+  set.request_id = Uuid::Random();
+  set.attributes = EncodeAttributes({{"k", std::string(1000, 'v')}});
+  set.remove = {"x", "yy"};
+  set.if_version_match = std::make_pair(uint64_t{1} << 60, 9u);
+  SmallRequest overwrite = set;
+  overwrite.overwrite = true;
+  overwrite.attributes.clear();
+  overwrite.remove.clear();
+  overwrite.if_version_match.reset();
+  SmallRequest put = PutOf(std::string(30000, 'p'));
+  put.attributes = set.attributes;
+  get.include_attributes = true;
 
   BatchMessage message;
-  message.Add(1, PutOf(std::string(30000, 'p')));
+  message.Add(1, put);
   message.Add(2, get);
   message.Add(3, stat);
   message.Add(4, remove);
+  message.Add(5, set);
+  message.Add(6, overwrite);
   const pb::RunRequest request = Parsed(&message);
-  ASSERT_EQ(request.items_size(), 4);
+  ASSERT_EQ(request.items_size(), 6);
+  ASSERT_EQ(request.items(0).put().attributes().attributes_size(), 1);
+  EXPECT_EQ(request.items(0).put().attributes().attributes(0).key(), "k");
+  EXPECT_TRUE(request.items(1).get().include_attributes());
+  EXPECT_FALSE(request.items(2).stat().include_attributes());
+  const pb::SetAttributesOperation& change = request.items(4).set_attributes();
+  EXPECT_EQ(change.file_id(), "a");
+  EXPECT_EQ(change.request_id(), std::string(set.request_id.bytes()));
+  EXPECT_EQ(change.mode(), common::v1::ATTRIBUTES_MODE_MERGE);
+  EXPECT_EQ(change.attributes().SerializeAsString(), set.attributes);
+  ASSERT_EQ(change.remove_size(), 2);
+  EXPECT_EQ(change.remove(1), "yy");
+  EXPECT_EQ(change.if_version_match().clock(), uint64_t{1} << 60);
+  EXPECT_EQ(change.if_version_match().node(), 9);
+  EXPECT_EQ(change.durability().level(), common::v1::DURABILITY_LEVEL_SYNCED);
+  EXPECT_EQ(request.items(5).set_attributes().mode(),
+            common::v1::ATTRIBUTES_MODE_OVERWRITE);
+  EXPECT_FALSE(request.items(5).set_attributes().has_if_version_match());
   EXPECT_EQ(request.items(0).put().content().size(), 30000);
   EXPECT_EQ(request.items(1).get().file_id(), get.file_id);
   EXPECT_EQ(request.items(1).get().offset(), get.offset);

@@ -14,6 +14,7 @@
 #include "clients/cpp/small_calls.h"
 #include "clients/cpp/timer.h"
 #include "clients/cpp/transfers.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/executor.h"
 #include "lib/base/mutex.h"
@@ -90,6 +91,7 @@ absl::Status Validate(const PutOptions& options) {
   if (options.store_path && *options.store_path > kStorePathMax) {
     return Invalid("store_path must be 0 to 255");
   }
+  CAIRN_RETURN_IF_ERROR(CheckAttributes(options.attributes));
   return Validate(options.durability);
 }
 
@@ -359,12 +361,52 @@ class ClientImpl : public Client {
     SmallRequest request;
     request.kind = SmallKind::kStat;
     request.file_id = std::string(file_id);
+    request.include_attributes = options.include_attributes;
     small_calls_.Start(std::move(request), "",
                        options.timeout.value_or(options_.timeout),
                        [done = std::move(done)](absl::Status status,
                                                 SmallAnswer answer) mutable {
                          if (!status.ok()) return done(std::move(status));
                          done(std::move(answer.info));
+                       });
+  }
+
+  absl::StatusOr<SetAttributesResult> SetAttributes(
+      absl::string_view file_id, const AttributeChange& change,
+      const SetAttributesOptions& options) override {
+    Waiter<SetAttributesResult> waiter;
+    SetAttributesAsync(file_id, change, options, waiter.Callback());
+    return waiter.Wait();
+  }
+
+  void SetAttributesAsync(absl::string_view file_id,
+                          const AttributeChange& change,
+                          const SetAttributesOptions& options,
+                          Callback<SetAttributesResult> done) override {
+    absl::Status valid = Validate(options.durability);
+    if (valid.ok()) valid = CheckAttributeChange(change);
+    if (!valid.ok()) return done(valid);
+    SmallRequest request;
+    request.kind = SmallKind::kSetAttributes;
+    request.file_id = std::string(file_id);
+    request.durability = options.durability;
+    request.overwrite = change.overwrite;
+    request.attributes = EncodeAttributes(change.set);
+    request.remove = change.remove;
+    request.if_version_match = options.if_version_match;
+    request.request_id =
+        options.request_id.is_nil() ? NewRequestId() : options.request_id;
+    small_calls_.Start(std::move(request), "",
+                       options.timeout.value_or(options_.timeout),
+                       [done = std::move(done)](absl::Status status,
+                                                SmallAnswer answer) mutable {
+                         if (!status.ok()) return done(std::move(status));
+                         SetAttributesResult result;
+                         result.info = std::move(answer.info);
+                         result.level = answer.reached.level;
+                         result.replicas = answer.reached.replicas;
+                         result.replayed = answer.replayed;
+                         done(std::move(result));
                        });
   }
 
@@ -440,6 +482,7 @@ class ClientImpl : public Client {
         options.request_id.is_nil() ? NewRequestId() : options.request_id;
     request.durability = options.durability;
     request.extension = options.extension;
+    request.attributes = EncodeAttributes(options.attributes);
     request.store_path = options.store_path;
     small_calls_.Start(std::move(request), options.group,
                        options.timeout.value_or(options_.timeout),
@@ -457,6 +500,7 @@ class ClientImpl : public Client {
     request.file_id = std::string(file_id);
     request.offset = options.offset;
     request.length = options.length;
+    request.include_attributes = options.include_attributes;
     small_calls_.Start(std::move(request), "",
                        options.timeout.value_or(options_.timeout),
                        [done = std::move(done)](absl::Status status,

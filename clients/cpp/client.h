@@ -168,11 +168,26 @@ class Client {
                                          ContentSink* sink,
                                          const GetOptions& options = {}) = 0;
 
-  // Returns what is known of a file.
+  // Returns what is known of a file; with StatOptions::include_attributes its
+  // attributes, too.
   virtual absl::StatusOr<FileInfo> Stat(absl::string_view file_id,
                                         const StatOptions& options = {}) = 0;
   virtual void StatAsync(absl::string_view file_id, const StatOptions& options,
                          Callback<FileInfo> done) = 0;
+
+  // Changes the attributes of a file, whose content stays: it gets a new
+  // version. Of changes by several callers at the same time the last one
+  // counts, as a whole, if they went to several members; this client goes to
+  // the member that took the file, as long as that can be reached.
+  //   INVALID_ARGUMENT     TOO_LARGE: beyond a limit of lib/attributes.
+  //   FAILED_PRECONDITION  VERSION_MISMATCH: see SetAttributesOptions.
+  virtual absl::StatusOr<SetAttributesResult> SetAttributes(
+      absl::string_view file_id, const AttributeChange& change,
+      const SetAttributesOptions& options = {}) = 0;
+  virtual void SetAttributesAsync(absl::string_view file_id,
+                                  const AttributeChange& change,
+                                  const SetAttributesOptions& options,
+                                  Callback<SetAttributesResult> done) = 0;
 
   // Deletes a file.
   virtual absl::StatusOr<DeleteResult> Delete(

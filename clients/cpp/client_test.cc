@@ -117,6 +117,52 @@ TEST_P(SizesTest, WhatIsPutIsGot) {
               StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_P(SizesTest, AttributesGoWithTheFileAndComeWhenAskedFor) {
+  FakeStorage storage;
+  const std::unique_ptr<Client> client = ConnectTo(storage);
+  const Attributes attributes = {{"a", std::string("\0\xff", 2)}, {"b", ""}};
+  const absl::StatusOr<PutResult> put =
+      client->Put(Pattern(GetParam()), {.attributes = attributes});
+  ASSERT_THAT(put, IsOk());
+  const std::string id = put->info.file_id;
+  EXPECT_EQ(client->Stat(id)->attributes, Attributes());
+  EXPECT_EQ(client->Stat(id, {.include_attributes = true})->attributes,
+            attributes);
+  EXPECT_EQ(client->Get(id)->info.attributes, Attributes());
+  EXPECT_EQ(client->Get(id, {.include_attributes = true})->info.attributes,
+            attributes);
+
+  AttributeChange change;
+  change.set = {{"c", "3"}};
+  change.remove = {"a"};
+  const absl::StatusOr<SetAttributesResult> merged =
+      client->SetAttributes(id, change);
+  ASSERT_THAT(merged, IsOk());
+  EXPECT_EQ(merged->info.file_id, id);
+  EXPECT_GT(merged->info.version_clock, put->info.version_clock);
+  EXPECT_EQ(merged->replicas, 1);
+  EXPECT_EQ(client->Stat(id, {.include_attributes = true})->attributes,
+            (Attributes{{"b", ""}, {"c", "3"}}));
+  // What the caller has not seen is not overwritten.
+  change = AttributeChange();
+  change.overwrite = true;
+  EXPECT_EQ(ReasonOf(client
+                         ->SetAttributes(id, change,
+                                         {.if_version_match = std::make_pair(
+                                              put->info.version_clock,
+                                              put->info.version_node)})
+                         .status()),
+            ErrorReason::kVersionMismatch);
+  ASSERT_THAT(client->SetAttributes(
+                  id, change,
+                  {.if_version_match = std::make_pair(
+                       merged->info.version_clock, merged->info.version_node)}),
+              IsOk());
+  EXPECT_EQ(client->Stat(id, {.include_attributes = true})->attributes,
+            Attributes());
+  EXPECT_EQ(std::string(client->Get(id)->content), Pattern(GetParam()));
+}
+
 TEST_P(SizesTest, CordsFilesAndReadersAreStoredAlike) {
   FakeStorage storage;
   const std::unique_ptr<Client> client = ConnectTo(storage);
@@ -257,6 +303,34 @@ TEST(ClientTest, ALostAnswerToAChangeMakesNoSecondChange) {
       client->Delete(put->info.file_id);
   ASSERT_THAT(deleted, IsOk());
   EXPECT_TRUE(deleted->replayed);
+}
+
+TEST(ClientTest, ALostAnswerToAChangeOfAttributesMakesNoSecondChange) {
+  FakeStorage storage;
+  const std::unique_ptr<Client> client = ConnectTo(storage);
+  const std::string id = storage.Add("content");
+  AttributeChange change;
+  change.set = {{"a", "1"}};
+  storage.LoseAnswers(2);
+  const absl::StatusOr<SetAttributesResult> set =
+      client->SetAttributes(id, change);
+  ASSERT_THAT(set, IsOk());
+  EXPECT_TRUE(set->replayed);
+  EXPECT_EQ(storage.attribute_changes(), 1);
+}
+
+TEST(ClientTest, AttributesBeyondTheLimitsAreRefusedWithoutANode) {
+  FakeStorage storage;
+  const std::unique_ptr<Client> client = ConnectTo(storage);
+  const std::string id = storage.Add("content");
+  const Attributes bad = {{"k", std::string(kAttributeValueBytesMax + 1, 'v')}};
+  EXPECT_EQ(ReasonOf(client->Put("x", {.attributes = bad}).status()),
+            ErrorReason::kTooLarge);
+  AttributeChange change;
+  change.set = bad;
+  EXPECT_EQ(ReasonOf(client->SetAttributes(id, change).status()),
+            ErrorReason::kTooLarge);
+  EXPECT_EQ(storage.operations(), 0);
 }
 
 TEST(ClientTest, ARequestIdOfTheCallerMakesTwoPutsOne) {

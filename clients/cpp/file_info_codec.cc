@@ -1,6 +1,10 @@
 #include "clients/cpp/file_info_codec.h"
 
+#include <utility>
+
+#include "absl/status/statusor.h"
 #include "clients/cpp/wire_format.h"
+#include "lib/attributes/attributes.h"
 
 namespace cairn {
 namespace client {
@@ -88,6 +92,13 @@ bool ParseFileInfo(absl::string_view bytes, FileInfo* info) {
         if (!reader.ReadVarint(&value)) return false;
         info->origin_node = static_cast<uint32_t>(value);
         break;
+      case Tag(30, WireType::kBytes): {
+        if (!reader.ReadBytes(&text)) return false;
+        absl::StatusOr<Attributes> attributes = DecodeAttributes(text);
+        if (!attributes.ok()) return false;
+        info->attributes = *std::move(attributes);
+        break;
+      }
       default:
         if (!reader.Skip(tag)) return false;
     }

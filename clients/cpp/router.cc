@@ -116,7 +116,8 @@ absl::StatusOr<Router::UploadTarget> Router::ForUpload(
 }
 
 absl::StatusOr<std::shared_ptr<Node>> Router::ForFile(absl::string_view file_id,
-                                                      const Tried& tried) {
+                                                      const Tried& tried,
+                                                      bool origin_first) {
   const std::shared_ptr<const Routes> now = routes();
   if (now->only_one) {
     if (!tried.empty()) {
@@ -134,8 +135,14 @@ absl::StatusOr<std::shared_ptr<Node>> Router::ForFile(absl::string_view file_id,
   // Without fields (an imported ID) no member is its origin.
   const absl::StatusOr<FileIdFields> fields = DecodeFileName(parts.name);
   if (fields.ok()) query.origin_node = fields->node_number;
-  CAIRN_ASSIGN_OR_RETURN(const std::vector<const NodeModel*> order,
+  CAIRN_ASSIGN_OR_RETURN(std::vector<const NodeModel*> order,
                          placer_.ReadOrder(*now->model, query));
+  if (origin_first && fields.ok()) {
+    std::stable_partition(order.begin(), order.end(),
+                          [&fields](const NodeModel* member) {
+                            return member->number == fields->node_number;
+                          });
+  }
   const std::shared_ptr<Node>* fallback = nullptr;
   for (const NodeModel* member : order) {
     const std::shared_ptr<Node>& node =

@@ -55,12 +55,14 @@ class Router {
                                          const Tried& tried)
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  // The best member for a file, not in `tried`.
+  // The best member for a file, not in `tried`; with `origin_first` the one
+  // that took it, unless that seems gone.
   //   INVALID_ARGUMENT        INVALID_FILE_ID.
   //   NOT_FOUND, UNAVAILABLE  as Placer::ReadOrder(); UNAVAILABLE too if all
   //                           members are in `tried`.
   absl::StatusOr<std::shared_ptr<Node>> ForFile(absl::string_view file_id,
-                                                const Tried& tried)
+                                                const Tried& tried,
+                                                bool origin_first = false)
       ABSL_LOCKS_EXCLUDED(mu_);
 
   // Every node that there ever was and that was not shut down yet.

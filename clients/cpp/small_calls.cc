@@ -18,6 +18,7 @@ Intent IntentOf(SmallKind kind) {
     case SmallKind::kPut:
       return Intent::kCreate;
     case SmallKind::kDelete:
+    case SmallKind::kSetAttributes:
       return Intent::kChange;
     case SmallKind::kGet:
     case SmallKind::kStat:
@@ -105,8 +106,10 @@ void SmallCalls::Attempt(std::unique_ptr<Call> call) {
       call->request.store_path = target->store_path;
     }
   } else {
-    absl::StatusOr<std::shared_ptr<Node>> node =
-        router_->ForFile(call->request.file_id, call->retry.tried());
+    // Changes that meet at one member follow on each other.
+    absl::StatusOr<std::shared_ptr<Node>> node = router_->ForFile(
+        call->request.file_id, call->retry.tried(),
+        /*origin_first=*/call->request.kind == SmallKind::kSetAttributes);
     if (!node.ok()) return NoRoute(std::move(call), node.status());
     call->node = *std::move(node);
   }

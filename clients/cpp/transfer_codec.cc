@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "clients/cpp/wire_format.h"
+#include "lib/attributes/attributes.h"
 
 namespace cairn {
 namespace client {
@@ -69,6 +70,9 @@ absl::Cord EncodeUploadSpec(const std::string& request_id,
     AppendVarintField(5, static_cast<uint64_t>(*size_bytes), &spec);
   }
   AppendBytesField(6, durability, &spec);
+  if (!options.attributes.empty()) {
+    AppendBytesField(30, EncodeAttributes(options.attributes), &spec);
+  }
   std::string message;
   AppendBytesField(1, spec, &message);
   return absl::Cord(std::move(message));
@@ -127,7 +131,7 @@ bool ParseUploadResponse(const absl::Cord& message, PutResult* result) {
 
 absl::Cord EncodeDownloadRequest(absl::string_view file_id, int64_t offset,
                                  absl::optional<int64_t> length,
-                                 int32_t chunk_bytes) {
+                                 int32_t chunk_bytes, bool include_attributes) {
   std::string message;
   AppendBytesField(1, file_id, &message);
   if (offset != 0) {
@@ -137,6 +141,7 @@ absl::Cord EncodeDownloadRequest(absl::string_view file_id, int64_t offset,
   if (chunk_bytes != 0) {
     AppendVarintField(4, static_cast<uint64_t>(chunk_bytes), &message);
   }
+  if (include_attributes) AppendVarintField(30, 1, &message);
   return absl::Cord(std::move(message));
 }
 
@@ -156,7 +161,7 @@ bool ParseDownloadResponse(const absl::Cord& message, DownloadPart* part) {
                         &part->chunk.emplace());
     }
   }
-  // The first message: small.
+  // The first message: what is known of the file.
   const std::string bytes(message);
   WireReader reader(bytes);
   while (!reader.AtEnd()) {

@@ -37,7 +37,8 @@ bool ParseUploadResponse(const absl::Cord& message, PutResult* result);
 
 absl::Cord EncodeDownloadRequest(absl::string_view file_id, int64_t offset,
                                  absl::optional<int64_t> length,
-                                 int32_t chunk_bytes);
+                                 int32_t chunk_bytes,
+                                 bool include_attributes = false);
 
 // A DownloadResponse: one of the two is set. False if it is malformed.
 struct DownloadPart {

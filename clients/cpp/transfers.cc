@@ -277,10 +277,10 @@ absl::Status Transfers::DownloadOnce(const std::shared_ptr<Node>& node,
 
   absl::optional<int64_t> length = options.length;
   if (length) *length -= state->done_bytes;
-  call.Write(
-      EncodeDownloadRequest(state->file_id, options.offset + state->done_bytes,
-                            length, options_.chunk_bytes),
-      /*last=*/true);
+  call.Write(EncodeDownloadRequest(
+                 state->file_id, options.offset + state->done_bytes, length,
+                 options_.chunk_bytes, options.include_attributes),
+             /*last=*/true);
 
   absl::optional<absl::Cord> message = call.Read();
   if (!message) {

@@ -9,12 +9,14 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/cord.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/uuid.h"
 
 namespace cairn {
@@ -47,6 +49,10 @@ struct FileInfo {
   uint64_t version_clock = 0;
   uint32_t version_node = 0;
   uint32_t origin_node = 0;  // Number of the node that took the upload.
+
+  // What users say of it, where that was asked for. What is allowed, and keys
+  // that mean something: lib/attributes.
+  Attributes attributes = {};
 };
 
 // Called with the bytes that have gone over so far and, if it is known, the
@@ -75,6 +81,9 @@ struct PutOptions {
   // stores nothing and returns the first one's file. Nil: one is made.
   Uuid request_id = {};
 
+  // The file has these from its beginning on.
+  Attributes attributes = {};
+
   Progress progress = {};  // For files and readers only. May be empty.
 };
 
@@ -90,6 +99,7 @@ struct GetOptions {
   absl::optional<int64_t> length =
       {};  // Bytes; what lies past the end is left out.
   absl::optional<absl::Duration> timeout = {};  // As PutOptions::timeout.
+  bool include_attributes = false;              // In FileInfo.
   Progress progress = {};                       // Not for Get() into memory.
 };
 
@@ -100,6 +110,23 @@ struct GetResult {
 
 struct StatOptions {
   absl::optional<absl::Duration> timeout = {};
+  bool include_attributes = false;  // In FileInfo.
+};
+
+struct SetAttributesOptions {
+  // The file must have this version (FileInfo::version_clock and
+  // version_node), or the change fails with VERSION_MISMATCH; unset: any.
+  absl::optional<std::pair<uint64_t, uint32_t>> if_version_match = {};
+  Durability durability = {};
+  absl::optional<absl::Duration> timeout = {};
+  Uuid request_id = {};  // As PutOptions::request_id.
+};
+
+struct SetAttributesResult {
+  FileInfo info;  // With its new version; without attributes.
+  DurabilityLevel level = DurabilityLevel::kCached;
+  uint32_t replicas = 0;
+  bool replayed = false;
 };
 
 struct DeleteOptions {

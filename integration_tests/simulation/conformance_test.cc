@@ -236,7 +236,7 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
   };
   const Durability level =
       draw->Chance(0.5) ? Durability::kSynced : Durability::kCached;
-  switch (draw->Draw(12)) {
+  switch (draw->Draw(13)) {
     case 0:
     case 1:
     case 2: {  // A put, now and then of a name that is taken.
@@ -405,7 +405,35 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
       }
       return absl::StrCat("sync at ", to, ": ", Of(synced));
     }
-    case 10:
+    case 10: {
+      storage::SetAttributesRequest set;
+      set.name = some_name();
+      set.request_id = draw->DrawUuid();
+      set.durability = level;
+      set.change.overwrite = draw->Chance(0.2);
+      set.change.set[absl::StrCat("k", draw->Draw(3))] =
+          absl::StrCat(draw->Draw(1000));
+      if (!set.change.overwrite && draw->Chance(0.3)) {
+        set.change.remove = {"born"};
+      }
+      if (draw->Chance(0.3)) {
+        const auto known = here->replica()->Find(set.name);
+        CAIRN_CHECK_OK(known.status());
+        set.if_version_match = storage::Version{1, 1};
+        if (known->has_value() && draw->Chance(0.7)) {
+          set.if_version_match = (*known)->file.version;
+        }
+      }
+      const bool again = draw->Chance(0.2);
+      std::string text = absl::StrCat("attributes ", set.name, " at ", to, ":");
+      for (int i = 0; i < (again ? 2 : 1); ++i) {
+        absl::StrAppend(&text, " ", Of(pair, here->Await([&](CommitDone done) {
+          here->path()->SetAttributes(set, std::move(done));
+        })));
+      }
+      return text;
+    }
+    case 11:
       if (draw->Chance(0.5)) {
         here->KillAndOpen();
         return absl::StrCat("kill ", to);

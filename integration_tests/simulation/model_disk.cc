@@ -1,6 +1,8 @@
 #include "integration_tests/simulation/model_disk.h"
 
 #include <algorithm>
+#include <memory>
+#include <set>
 #include <utility>
 
 namespace cairn {
@@ -139,11 +141,13 @@ void ModelDisk::PowerCut() {
 void ModelDisk::LoseUnsynced() {
   DropUnsafe(std::min(synced_, records_.size()));
   // Bytes beside the journal survive or not, whatever the journal says.
+  std::set<std::shared_ptr<DiskContent>> lost;
   for (DiskRecord& record : records_) {
     if (record.content == nullptr || record.content->synced) continue;
-    if (loop_->Chance(0.5)) {
+    if (lost.count(record.content) != 0 || loop_->Chance(0.5)) {
       loop_->Trace("    the disk loses the content of ",
                    record.known->file.name);
+      lost.insert(record.content);
       record.content = nullptr;
       record.known->content_missing = true;
     } else {

@@ -306,6 +306,18 @@ absl::Status ModelPath::LayOut(const DiskState::File& existing,
   return absl::OkStatus();
 }
 
+void ModelPath::SetAttributes(storage::SetAttributesRequest set,
+                              CommitDone done) {
+  Request request;
+  request.kind = Request::Kind::kAttributes;
+  request.request_id = set.request_id;
+  request.file.name = set.name;
+  request.durability = set.durability;
+  request.attributes = std::move(set);
+  request.done = std::move(done);
+  Submit(std::move(request));
+}
+
 absl::StatusOr<std::unique_ptr<storage::Upload>> ModelPath::StartUpload(
     absl::optional<int64_t> /*size_bytes*/) {
   CAIRN_RETURN_IF_ERROR(Refusal());
@@ -511,6 +523,10 @@ absl::optional<ModelPath::Outcome> ModelPath::AnswerFromRequestId(
     return outcome;
   }
   outcome.committed = *std::move(earlier);
+  // What counts of it is here, wherever the content is.
+  if (request.kind == Request::Kind::kAttributes) {
+    outcome.committed.replicas = 1;
+  }
   if (request.durability == Durability::kSynced) sync_contents_ = true;
   return outcome;
 }
@@ -552,6 +568,10 @@ ModelPath::Outcome ModelPath::Admit(Request* request) {
       if (!outcome.status.ok()) return outcome;
       record.content = request->content;
       record.entry.kind = ChangeKind::kPut;
+    } else if (request->kind == Request::Kind::kAttributes) {
+      known.file = existing->known.file;
+      outcome.status = AdmitAttributes(request, *existing, &known, &record);
+      if (!outcome.status.ok()) return outcome;
     } else {
       known.file = existing->known.file;
       known.file.attributes.clear();
@@ -572,6 +592,36 @@ ModelPath::Outcome ModelPath::Admit(Request* request) {
   outcome.committed.change = known.change;
   outcome.changed = true;
   return outcome;
+}
+
+absl::Status ModelPath::AdmitAttributes(Request* request,
+                                        const DiskState::File& file,
+                                        KnownFile* known, DiskRecord* record) {
+  const storage::SetAttributesRequest& set = request->attributes;
+  if (set.if_version_match.has_value() &&
+      !(*set.if_version_match == file.known.file.version)) {
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition,
+                           ErrorReason::kVersionMismatch,
+                           "the file has another version");
+  }
+  CAIRN_ASSIGN_OR_RETURN(
+      known->file.attributes,
+      ApplyAttributeChange(file.known.file.attributes, set.change));
+  known->content_missing = file.known.content_missing;
+  record->content = file.content;
+  record->entry.kind = ChangeKind::kPut;
+  KeepContent(request, file.content);
+  return absl::OkStatus();
+}
+
+// What is answered depends on whether the content is synced.
+void ModelPath::KeepContent(Request* request,
+                            const std::shared_ptr<DiskContent>& content) {
+  request->content = content;
+  if (content != nullptr && !content->synced &&
+      request->durability == Durability::kSynced) {
+    sync_contents_ = true;
+  }
 }
 
 ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
@@ -642,6 +692,12 @@ ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
   known.file = replica.file;
   known.deleted = replica.kind == ChangeKind::kDelete;
   if (known.deleted) known.file.attributes.clear();
+  if (!known.deleted && replica.mode != Mode::kContent && !same &&
+      existing != nullptr && existing->content != nullptr &&
+      existing->known.file.size_bytes == known.file.size_bytes &&
+      existing->known.file.crc32c == known.file.crc32c) {
+    KeepContent(request, existing->content);
+  }
   known.content_missing = !known.deleted && request->content == nullptr;
   if (replica.mode == Mode::kContent) {
     known.change = existing->known.change;

@@ -110,6 +110,8 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   void Put(storage::PutRequest request, storage::CommitDone done) override;
   void Delete(storage::DeleteRequest request,
               storage::CommitDone done) override;
+  void SetAttributes(storage::SetAttributesRequest request,
+                     storage::CommitDone done) override;
   void Update(storage::UpdateRequest request,
               storage::CommitDone done) override;
   absl::StatusOr<std::unique_ptr<storage::Upload>> StartUpload(
@@ -165,7 +167,7 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   friend class ModelUpload;
 
   struct Request {
-    enum class Kind { kPut, kDelete, kReplica, kUpdate };
+    enum class Kind { kPut, kDelete, kReplica, kUpdate, kAttributes };
     Kind kind = Kind::kPut;
     Uuid request_id;
     storage::FileInfo file;                // Name alone for kDelete.
@@ -173,6 +175,7 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
     storage::Durability durability = storage::Durability::kSynced;
     storage::ReplicatedChange replica;
     storage::UpdateRequest update;
+    storage::SetAttributesRequest attributes;
     storage::CommitDone done;
   };
   struct Outcome {
@@ -189,6 +192,10 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   void EndGroup(bool sync);
   Outcome Admit(Request* request);
   Outcome AdmitReplica(Request* request);
+  absl::Status AdmitAttributes(Request* request, const DiskState::File& file,
+                               storage::KnownFile* known, DiskRecord* record);
+  void KeepContent(Request* request,
+                   const std::shared_ptr<DiskContent>& content);
 
   // What the update makes of the file; puts the new content into `request`.
   absl::Status LayOut(const DiskState::File& existing, Request* request,

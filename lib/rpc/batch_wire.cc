@@ -240,6 +240,10 @@ bool BatchRequestReader::Next(BatchItem* item) {
         ChangeOperation(BatchOperation::kDelete, item);
         ReadDelete(item);
         return true;
+      case pb::BatchItem::kSetAttributesFieldNumber:
+        ChangeOperation(BatchOperation::kSetAttributes, item);
+        ReadRawMessage(&reader_, &scratch_[4], &item->set_attributes);
+        return true;
       default:
         return false;
     }
@@ -404,6 +408,10 @@ void BatchRequestWriter::Add(const BatchItem& in) {
       WriteDurability(item.durability,
                       pb::DeleteOperation::kDurabilityFieldNumber, &operation);
       break;
+    case BatchOperation::kSetAttributes:
+      field = pb::BatchItem::kSetAttributesFieldNumber;
+      middle = item.set_attributes;
+      break;
   }
   const size_t operation_bytes =
       operation.size() + middle.size() + content_header.size() + content.size();
@@ -451,6 +459,11 @@ bool BatchResponseReader::Next(BatchAnswer* answer) {
       case pb::BatchAnswer::kDeleteFieldNumber:
         ChangeOperation(BatchOperation::kDelete, answer);
         ReadDelete(answer);
+        return true;
+      case pb::BatchAnswer::kSetAttributesFieldNumber:
+        // Laid out as the outcome of a put.
+        ChangeOperation(BatchOperation::kSetAttributes, answer);
+        ReadPut(answer);
         return true;
       default:
         return false;
@@ -557,12 +570,30 @@ void BatchResponseWriter::AddError(uint64_t item_id,
 void BatchResponseWriter::AddPut(uint64_t item_id, const BatchFileInfo& info,
                                  uint32_t reached_level,
                                  uint32_t reached_replicas, bool replayed) {
+  AddChange(item_id, pb::BatchAnswer::kPutFieldNumber, info, reached_level,
+            reached_replicas, replayed);
+}
+
+void BatchResponseWriter::AddSetAttributes(uint64_t item_id,
+                                           const BatchFileInfo& info,
+                                           uint32_t reached_level,
+                                           uint32_t reached_replicas,
+                                           bool replayed) {
+  AddChange(item_id, pb::BatchAnswer::kSetAttributesFieldNumber, info,
+            reached_level, reached_replicas, replayed);
+}
+
+// PutOutcome and SetAttributesOutcome are laid out alike.
+void BatchResponseWriter::AddChange(uint64_t item_id, uint32_t field,
+                                    const BatchFileInfo& info,
+                                    uint32_t reached_level,
+                                    uint32_t reached_replicas, bool replayed) {
   SmallMessage outcome;
   WriteInfo(info, pb::PutOutcome::kInfoFieldNumber, &outcome);
   WriteReached(reached_level, reached_replicas,
                pb::PutOutcome::kReachedFieldNumber, &outcome);
   outcome.VarintIfSet(pb::PutOutcome::kReplayedFieldNumber, replayed ? 1 : 0);
-  Add(item_id, pb::BatchAnswer::kPutFieldNumber, outcome.view(), absl::Cord());
+  Add(item_id, field, outcome.view(), absl::Cord());
 }
 
 void BatchResponseWriter::AddGet(uint64_t item_id, const BatchFileInfo& info,

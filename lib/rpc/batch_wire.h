@@ -35,7 +35,14 @@ inline constexpr int64_t kBatchContentBytesMax = 1 << 20;
 // Longer than any file ID, request_id or extension that is valid.
 inline constexpr size_t kBatchTextBytesMax = 150;
 
-enum class BatchOperation { kNone, kPut, kGet, kStat, kDelete };
+enum class BatchOperation {
+  kNone,
+  kPut,
+  kGet,
+  kStat,
+  kDelete,
+  kSetAttributes,
+};
 
 // cairn.common.v1.Durability; the numbers are those of the enums there.
 struct BatchDurability {
@@ -67,6 +74,10 @@ struct BatchItem {
   absl::optional<int64_t> length;
 
   bool include_attributes = false;  // Get, stat.
+
+  // Set attributes: the whole SetAttributesOperation. Rare, and small beside
+  // what a message may hold: generated code is good enough for it.
+  absl::string_view set_attributes;
 };
 
 // cairn.common.v1.FileInfo, as it is sent. The ID is `id_prefix` + `id_rest`,
@@ -91,8 +102,11 @@ struct BatchAnswer {
   BatchOperation operation = BatchOperation::kNone;
   absl::Status error;  // As FromRpcStatus().
 
-  BatchFileInfo info;          // Put, get, stat; the whole ID in `id_rest`.
-  uint32_t reached_level = 0;  // Put, delete: cairn.common.v1.DurabilityLevel.
+  // Put, get, stat, set attributes; the whole ID in `id_rest`.
+  BatchFileInfo info;
+
+  // Put, delete, set attributes: cairn.common.v1.DurabilityLevel.
+  uint32_t reached_level = 0;
   uint32_t reached_replicas = 0;
   bool replayed = false;
 
@@ -121,7 +135,7 @@ class BatchRequestReader {
   void ReadDelete(BatchItem* item);
 
   WireReader reader_;
-  std::string scratch_[4];
+  std::string scratch_[5];
 };
 
 // Puts a RunRequest together.
@@ -175,6 +189,9 @@ class BatchResponseWriter {
   void AddStat(uint64_t item_id, const BatchFileInfo& info);
   void AddDelete(uint64_t item_id, uint32_t reached_level,
                  uint32_t reached_replicas, bool replayed);
+  void AddSetAttributes(uint64_t item_id, const BatchFileInfo& info,
+                        uint32_t reached_level, uint32_t reached_replicas,
+                        bool replayed);
 
   size_t size() const { return out_.size(); }
   bool empty() const { return out_.empty(); }
@@ -184,6 +201,11 @@ class BatchResponseWriter {
   // An answer whose outcome is `outcome` followed by `content`.
   void Add(uint64_t item_id, uint32_t field, absl::string_view outcome,
            const absl::Cord& content);
+
+  // One that says what is known of a file and what was reached.
+  void AddChange(uint64_t item_id, uint32_t field, const BatchFileInfo& info,
+                 uint32_t reached_level, uint32_t reached_replicas,
+                 bool replayed);
 
   WireWriter out_;
 };

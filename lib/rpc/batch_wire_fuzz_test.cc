@@ -78,6 +78,15 @@ void CheckSame(const BatchItem& a, const cairn::storage::v1::BatchItem& b) {
       CAIRN_CHECK(a.request_id == b.delete_().request_id());
       CheckSame(a.durability, b.delete_().durability());
       return;
+    case BatchOperation::kSetAttributes: {
+      CAIRN_CHECK(b.has_set_attributes());
+      cairn::storage::v1::SetAttributesOperation read;
+      CAIRN_CHECK(read.ParseFromArray(
+          a.set_attributes.data(), static_cast<int>(a.set_attributes.size())));
+      CAIRN_CHECK(read.SerializeAsString() ==
+                  b.set_attributes().SerializeAsString());
+      return;
+    }
   }
 }
 
@@ -119,6 +128,11 @@ void CheckSame(const BatchAnswer& a, const cairn::storage::v1::BatchAnswer& b) {
       return;
     case BatchOperation::kDelete:
       CAIRN_CHECK(a.reached_replicas == b.delete_().reached().replicas());
+      return;
+    case BatchOperation::kSetAttributes:
+      CAIRN_CHECK(a.info.version_clock ==
+                  b.set_attributes().info().version().clock());
+      CAIRN_CHECK(a.replayed == b.set_attributes().replayed());
       return;
   }
 }

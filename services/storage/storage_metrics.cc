@@ -330,6 +330,9 @@ void BatchItemMetrics::ItemAnswered(rpc::BatchOperation operation,
     case rpc::BatchOperation::kDelete:
       method = &metrics_->batch_delete;
       break;
+    case rpc::BatchOperation::kSetAttributes:
+      method = &metrics_->batch_set_attributes;
+      break;
     case rpc::BatchOperation::kStat:
       break;
     case rpc::BatchOperation::kNone:

@@ -156,7 +156,9 @@ class Server : public StorageServer {
                api_metrics_.upload.in_flight() == 0 &&
                api_metrics_.download.in_flight() == 0 &&
                api_metrics_.stat.in_flight() == 0 &&
-               api_metrics_.remove.in_flight() == 0;
+               api_metrics_.remove.in_flight() == 0 &&
+               api_metrics_.get_attributes.in_flight() == 0 &&
+               api_metrics_.set_attributes.in_flight() == 0;
       });
     }
     if (links_ != nullptr) links_->Stop();
@@ -245,7 +247,12 @@ class Server : public StorageServer {
     context.clock = clock_;
     context.metrics = &api_metrics_;
     context.stopping = &stopping_;
-    file_service_ = std::make_unique<FileServiceImpl>(context);
+    file_service_ = std::make_unique<FileServiceImpl>(
+        context, kVersion,
+        std::vector<std::string>{v1::FileService::service_full_name(),
+                                 v1::BatchService::service_full_name(),
+                                 v1::NodeService::service_full_name(),
+                                 v1::SyncService::service_full_name()});
     batch_service_ = std::make_unique<BatchServiceImpl>(
         &node_, &budget_, &replica_gate_, clock_, batch_executor_.get(),
         &batch_metrics_, BatchServiceOptions());
@@ -451,7 +458,9 @@ class Server : public StorageServer {
     report.set_priority(config_.priority());
     report.set_calls_in_progress(static_cast<uint32_t>(
         api_metrics_.upload.in_flight() + api_metrics_.download.in_flight() +
-        api_metrics_.stat.in_flight() + api_metrics_.remove.in_flight()));
+        api_metrics_.stat.in_flight() + api_metrics_.remove.in_flight() +
+        api_metrics_.get_attributes.in_flight() +
+        api_metrics_.set_attributes.in_flight()));
     return report;
   }
 

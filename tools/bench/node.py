@@ -160,16 +160,18 @@ class Caller:
     """
 
     def bench(self, operation, size, in_flight, level="cached", seconds=None, count=None, files=None,
-              replicas=None, node=None):
+              replicas=None, node=None, attributes=0):
         """What `cairn bench` says of one operation, see docs/cli.md.
 
         `files` is of how many stored files the operation is to choose; `replicas`
         how many members are required to have it; `node` whom to call, instead of
-        all.
+        all; `attributes` how many each file is put with, of 32 bytes.
         """
         options = [f"--size={size}", f"--in-flight={in_flight}", f"--level={level}"]
         if replicas is not None:
             options += [f"--replicas={replicas}", "--required"]
+        if attributes:
+            options.append(f"--attributes={attributes}")
         if count is not None:
             options.append(f"--count={count}")
         elif seconds is not None:

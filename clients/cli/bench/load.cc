@@ -31,6 +31,9 @@ constexpr int64_t kGetInMemoryMax = 4 << 20;
 // A cluster that only fails is not asked for ever.
 constexpr int64_t kErrorsInRowMax = 1000;
 
+// Of the value of an attribute.
+constexpr size_t kAttributeBytes = 32;
+
 // Latencies are counted in as many histograms, so that threads seldom share.
 constexpr size_t kShards = 8;
 
@@ -198,6 +201,10 @@ Load::Load(client::Client* client, const Content& content,
       first_index_(files->size()) {
   put_options_.group = options.group;
   put_options_.extension = options.extension;
+  for (int i = 0; i < options.attributes; ++i) {
+    put_options_.attributes[absl::StrCat("attribute-", i)] =
+        std::string(kAttributeBytes, 'v');
+  }
   put_options_.durability = options.durability;
   put_options_.timeout = options.timeout;
   get_options_.timeout = options.timeout;

@@ -66,6 +66,7 @@ struct LoadOptions {
   client::Durability durability = {client::DurabilityLevel::kCached};
   std::string group;
   std::string extension;
+  int attributes = 0;      // Of what is put, with values of 32 bytes.
   SizeDistribution sizes;  // Of what is put.
   uint64_t seed = 1;
   bool shuffled = true;        // Files are used at random, not in order.

@@ -14,6 +14,7 @@
 #include "cairn/storage/v1/batch_service.grpc.pb.h"
 #include "cairn/storage/v1/file_service.grpc.pb.h"
 #include "cairn/storage/v1/node_service.grpc.pb.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/mutex.h"
@@ -49,7 +50,17 @@ class FakeStorage::State {
   struct File {
     std::string content;
     common::FileInfo info;
+    std::string attributes;  // As lib/attributes lays them out.
     bool deleted = false;
+
+    // What is known of it, as it was asked for.
+    common::FileInfo Info(bool with_attributes) const {
+      common::FileInfo known = info;
+      if (with_attributes && !attributes.empty()) {
+        CAIRN_CHECK(known.mutable_attributes()->ParseFromString(attributes));
+      }
+      return known;
+    }
   };
 
   // Takes one use of a fault.
@@ -65,8 +76,46 @@ class FakeStorage::State {
     return Use(&fail_times) ? fail_status : absl::OkStatus();
   }
 
+  // Both messages of a change of attributes have these fields.
+  template <typename Change>
+  absl::Status SetAttributes(const Change& change,
+                             const std::string& request_id,
+                             common::FileInfo* info, bool* replayed) {
+    File file;
+    const absl::Status found = Find(change.file_id(), &file);
+    if (!found.ok()) return found;
+    MutexLock lock(&mu);
+    File& stored = files[change.file_id()];
+    *info = stored.info;
+    *replayed = !request_id.empty() && requests.count(request_id) > 0;
+    if (*replayed) return absl::OkStatus();
+    if (change.has_if_version_match() &&
+        change.if_version_match().clock() != stored.info.version().clock()) {
+      return ErrorWithReason(absl::StatusCode::kFailedPrecondition,
+                             ErrorReason::kVersionMismatch,
+                             "the file has another version");
+    }
+    AttributeChange wanted;
+    wanted.overwrite = change.mode() == common::ATTRIBUTES_MODE_OVERWRITE;
+    auto set = DecodeAttributes(change.attributes().SerializeAsString());
+    if (!set.ok()) return set.status();
+    wanted.set = *std::move(set);
+    wanted.remove.assign(change.remove().begin(), change.remove().end());
+    const absl::Status valid = CheckAttributeChange(wanted);
+    if (!valid.ok()) return valid;
+    auto after = ApplyAttributeChange(stored.attributes, wanted);
+    if (!after.ok()) return after.status();
+    stored.attributes = *std::move(after);
+    stored.info.mutable_version()->set_clock(stored.info.version().clock() + 1);
+    *info = stored.info;
+    if (!request_id.empty()) requests[request_id] = change.file_id();
+    ++attribute_changes;
+    return absl::OkStatus();
+  }
+
   common::FileInfo Store(absl::string_view content, absl::string_view extension,
-                         const std::string& request_id, bool* replayed) {
+                         const std::string& request_id, bool* replayed,
+                         const common::Attributes& attributes = {}) {
     MutexLock lock(&mu);
     *replayed = false;
     if (!request_id.empty()) {
@@ -95,6 +144,9 @@ class FakeStorage::State {
     file.info.mutable_version()->set_clock(uint64_t{1767225600000} << 16);
     file.info.mutable_version()->set_node(options.node_number);
     file.info.set_origin_node(options.node_number);
+    auto normal = NormalizeAttributes(attributes.SerializeAsString());
+    CAIRN_CHECK_OK(normal.status());
+    file.attributes = *std::move(normal);
     const common::FileInfo info = file.info;
     if (!request_id.empty()) requests[request_id] = info.file_id();
     files[info.file_id()] = std::move(file);
@@ -165,6 +217,7 @@ class FakeStorage::State {
 
   int operations ABSL_GUARDED_BY(mu) = 0;
   int stores ABSL_GUARDED_BY(mu) = 0;
+  int attribute_changes ABSL_GUARDED_BY(mu) = 0;
   int downloads ABSL_GUARDED_BY(mu) = 0;
   int uploads ABSL_GUARDED_BY(mu) = 0;
   int batch_streams ABSL_GUARDED_BY(mu) = 0;
@@ -210,8 +263,47 @@ class FakeStorage::Files : public pb::FileService::Service {
     absl::Status status = state_->NextFailure();
     State::File file;
     if (status.ok()) status = state_->Find(request->file_id(), &file);
-    *response->mutable_info() = file.info;
+    *response->mutable_info() = file.Info(request->include_attributes());
     return rpc::ToGrpcStatus(status);
+  }
+
+  grpc::Status GetAttributes(grpc::ServerContext* context,
+                             const pb::GetAttributesRequest* request,
+                             pb::GetAttributesResponse* response) override {
+    absl::Status status = state_->NextFailure();
+    State::File file;
+    if (status.ok()) status = state_->Find(request->file_id(), &file);
+    *response->mutable_attributes() = file.Info(true).attributes();
+    *response->mutable_version() = file.info.version();
+    return rpc::ToGrpcStatus(status);
+  }
+
+  grpc::Status SetAttributes(grpc::ServerContext* context,
+                             const pb::SetAttributesRequest* request,
+                             pb::SetAttributesResponse* response) override {
+    absl::Status status = state_->NextFailure();
+    bool replayed = false;
+    if (status.ok()) {
+      status = state_->SetAttributes(*request, request->request_id(),
+                                     response->mutable_info(), &replayed);
+    }
+    response->set_replayed(replayed);
+    response->mutable_reached()->set_level(common::DURABILITY_LEVEL_SYNCED);
+    response->mutable_reached()->set_replicas(1);
+    return rpc::ToGrpcStatus(status);
+  }
+
+  grpc::Status GetCapabilities(grpc::ServerContext* context,
+                               const pb::GetCapabilitiesRequest* request,
+                               pb::GetCapabilitiesResponse* response) override {
+    response->set_version("a fake");
+    response->add_services(pb::FileService::service_full_name());
+    response->add_features("attributes");
+    response->set_attributes_max(kAttributesMax);
+    response->set_attribute_key_bytes_max(kAttributeKeyBytesMax);
+    response->set_attribute_value_bytes_max(kAttributeValueBytesMax);
+    response->set_chunk_bytes_max(2 << 20);
+    return grpc::Status::OK;
   }
 
   grpc::Status Delete(grpc::ServerContext* context,
@@ -283,7 +375,8 @@ class FakeStorage::Files : public pb::FileService::Service {
     }
     bool replayed;
     *response->mutable_info() =
-        state_->Store(content, spec.extension(), spec.request_id(), &replayed);
+        state_->Store(content, spec.extension(), spec.request_id(), &replayed,
+                      spec.attributes());
     response->set_replayed(replayed);
     response->mutable_reached()->set_level(
         spec.durability().level() == common::DURABILITY_LEVEL_CACHED
@@ -315,7 +408,7 @@ class FakeStorage::Files : public pb::FileService::Service {
     if (status.ok()) status = State::CheckRange(request.offset(), size);
     if (!status.ok()) return status;
     pb::DownloadResponse response;
-    *response.mutable_info() = file.info;
+    *response.mutable_info() = file.Info(request.include_attributes());
     writer->Write(response);
     const int64_t end =
         request.has_length()
@@ -400,7 +493,22 @@ class FakeStorage::Batches : public pb::BatchService::Service {
         case pb::BatchItem::kStat: {
           State::File file;
           status = state_->Find(item.stat().file_id(), &file);
-          *answer->mutable_stat()->mutable_info() = file.info;
+          *answer->mutable_stat()->mutable_info() =
+              file.Info(item.stat().include_attributes());
+          break;
+        }
+        case pb::BatchItem::kSetAttributes: {
+          const pb::SetAttributesOperation& set = item.set_attributes();
+          pb::SetAttributesOutcome* const outcome =
+              answer->mutable_set_attributes();
+          bool replayed = false;
+          status = state_->SetAttributes(
+              set, Uuid::FromBytes(set.request_id())->ToString(),
+              outcome->mutable_info(), &replayed);
+          outcome->set_replayed(replayed);
+          outcome->mutable_reached()->set_level(
+              common::DURABILITY_LEVEL_SYNCED);
+          outcome->mutable_reached()->set_replicas(1);
           break;
         }
         case pb::BatchItem::kDelete: {
@@ -432,7 +540,8 @@ class FakeStorage::Batches : public pb::BatchService::Service {
     bool replayed;
     *outcome->mutable_info() =
         state_->Store(put.content(), put.extension(),
-                      Uuid::FromBytes(put.request_id())->ToString(), &replayed);
+                      Uuid::FromBytes(put.request_id())->ToString(), &replayed,
+                      put.attributes());
     if (state_->UseCorruption(&state_->corrupt_put_answers)) {
       outcome->mutable_info()->set_crc32c(~put.crc32c());
     }
@@ -458,7 +567,7 @@ class FakeStorage::Batches : public pb::BatchService::Service {
       return ErrorWithReason(absl::StatusCode::kInvalidArgument,
                              ErrorReason::kTooLarge, "use Download");
     }
-    *outcome->mutable_info() = file.info;
+    *outcome->mutable_info() = file.Info(get.include_attributes());
     outcome->set_offset(get.offset());
     outcome->set_content(file.content.substr(static_cast<size_t>(get.offset()),
                                              static_cast<size_t>(length)));
@@ -597,6 +706,10 @@ int FakeStorage::operations() const {
 int FakeStorage::stores() const {
   MutexLock lock(&state_->mu);
   return state_->stores;
+}
+int FakeStorage::attribute_changes() const {
+  MutexLock lock(&state_->mu);
+  return state_->attribute_changes;
 }
 int FakeStorage::downloads() const {
   MutexLock lock(&state_->mu);

@@ -55,9 +55,10 @@ class FakeStorage {
 
   // ---- What it was asked. Items of batches and calls count alike.
   int operations() const;
-  int stores() const;     // Files that were stored, repetitions left out.
-  int downloads() const;  // Calls of Download.
-  int uploads() const;    // Calls of Upload.
+  int stores() const;  // Files that were stored, repetitions left out.
+  int attribute_changes() const;  // Repetitions left out.
+  int downloads() const;          // Calls of Download.
+  int uploads() const;            // Calls of Upload.
   int batch_streams() const;
   std::vector<size_t> batch_message_items() const;  // Items of each message.
   std::vector<int64_t> download_offsets() const;

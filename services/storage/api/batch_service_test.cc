@@ -266,6 +266,36 @@ TEST_F(BatchServiceTest, AttributesGoUpWithTheFileAndDownWhenAskedFor) {
   EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kTooLarge);
 }
 
+TEST_F(BatchServiceTest, AttributesAreChangedInABatch) {
+  Start();
+  const std::string id = PutSomething("content");
+  v1::BatchItem item;
+  item.set_item_id(3);
+  v1::SetAttributesOperation* const set = item.mutable_set_attributes();
+  set->set_file_id(id);
+  set->set_request_id(std::string(Uuid::Random().bytes()));
+  set->set_mode(common::v1::ATTRIBUTES_MODE_MERGE);
+  set->mutable_attributes()->add_attributes()->set_key("k");
+  const v1::BatchAnswer answer = RunOne(item);
+  ASSERT_TRUE(answer.has_set_attributes()) << answer.DebugString();
+  EXPECT_EQ(answer.set_attributes().info().file_id(), id);
+  EXPECT_FALSE(answer.set_attributes().replayed());
+  EXPECT_EQ(answer.set_attributes().reached().replicas(), 1u);
+  EXPECT_TRUE(RunOne(item).set_attributes().replayed());
+  v1::BatchItem stat = StatItem(8, id);
+  stat.mutable_stat()->set_include_attributes(true);
+  EXPECT_EQ(RunOne(stat).stat().info().attributes().attributes_size(), 1);
+
+  set->set_request_id(std::string(Uuid::Random().bytes()));
+  set->mutable_if_version_match()->set_clock(1);
+  EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kVersionMismatch);
+  set->set_request_id("short");
+  EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kInvalidField);
+  set->clear_request_id();
+  set->clear_mode();
+  EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kInvalidField);
+}
+
 TEST_F(BatchServiceTest, RangesAreCutAtTheEndAndCarryTheirOwnChecksum) {
   Start();
   const std::string id = PutSomething("0123456789");

@@ -20,6 +20,7 @@
 #include "lib/rpc/batch_wire.h"
 #include "lib/rpc/grpc_status.h"
 #include "services/storage/api/convert.h"
+#include "services/storage/api/translate.h"
 #include "services/storage/core/store_path.h"
 
 namespace cairn {
@@ -132,6 +133,7 @@ class BatchStream
   void Get(const Item& item, const BatchItem& request);
   void Put(const Item& item, const BatchItem& request);
   void Delete(const Item& item, const BatchItem& request);
+  void SetAttributes(const Item& item, const BatchItem& request);
 
   // One item waits for another thread: `answer_bytes` are what it may add to
   // the answers.
@@ -149,7 +151,8 @@ class BatchStream
   void AnswerGet(const Item& item, uint8_t path_index, const FileInfo& file,
                  int64_t offset, const absl::StatusOr<absl::Cord>& content)
       ABSL_LOCKS_EXCLUDED(mu_);
-  // Answers a put, and ends it, when other members have it as was asked for.
+  // Answers a put, or a change of attributes, and ends it, when other members
+  // have it as was asked for.
   void ConfirmPut(const Item& item, uint8_t path_index, const ReplicaWish& wish,
                   Replicator::AckInterest interest,
                   absl::StatusOr<Committed> committed);
@@ -363,6 +366,9 @@ void BatchStream::LookAt(const BatchItem& request) {
       break;
     case BatchOperation::kDelete:
       Delete(item, request);
+      break;
+    case BatchOperation::kSetAttributes:
+      SetAttributes(item, request);
       break;
     case BatchOperation::kNone:
       AnswerError(item, ErrorWithReason(absl::StatusCode::kInvalidArgument,
@@ -669,6 +675,55 @@ void BatchStream::Delete(const Item& item, const BatchItem& request) {
       });
 }
 
+void BatchStream::SetAttributes(const Item& item, const BatchItem& request) {
+  absl::StatusOr<StorageNode::Located> located;
+  SetAttributesRequest set;
+  ReplicaWish wish;
+  Replicator::AckInterest interest;
+  const absl::Status valid = [&]() -> absl::Status {
+    v1::SetAttributesOperation operation;
+    if (!operation.ParseFromArray(
+            request.set_attributes.data(),
+            static_cast<int>(request.set_attributes.size()))) {
+      return InvalidField("set_attributes",
+                          "the bytes are no SetAttributesOperation message");
+    }
+    CAIRN_ASSIGN_OR_RETURN(set.request_id,
+                           ParseRequestId(operation.request_id(), false));
+    CAIRN_ASSIGN_OR_RETURN(wish, ParseDurability(operation.durability()));
+    set.durability = wish.level;
+    CAIRN_ASSIGN_OR_RETURN(
+        set.change,
+        ParseAttributeChange(operation.mode(), operation.attributes(),
+                             operation.remove()));
+    if (operation.has_if_version_match()) {
+      set.if_version_match = Version{operation.if_version_match().clock(),
+                                     operation.if_version_match().node()};
+    }
+    located = context_.node->Locate(operation.file_id());
+    CAIRN_RETURN_IF_ERROR(located.status());
+    CAIRN_ASSIGN_OR_RETURN(
+        interest, context_.replicas->Admit(located->id.store_path, &wish));
+    return absl::OkStatus();
+  }();
+  if (!valid.ok()) {
+    AnswerError(item, valid);
+    return;
+  }
+  set.name = std::move(located->id.name);
+  Begin(0);
+  StorePath* const target = located->path.get();
+  target->SetAttributes(std::move(set),
+                        [this, item, path = std::move(located->path),
+                         path_index = located->id.store_path, wish,
+                         interest = std::move(interest)](
+                            absl::StatusOr<Committed> committed) mutable {
+                          path = nullptr;
+                          ConfirmPut(item, path_index, wish,
+                                     std::move(interest), std::move(committed));
+                        });
+}
+
 void BatchStream::Observe(const Item& item, const absl::Status& outcome,
                           int64_t bytes_out) {
   if (context_.observer == nullptr) return;
@@ -727,12 +782,18 @@ void BatchStream::AnswerPut(const Item& item, uint8_t path_index,
     AnswerError(item, committed.status());
     return;
   }
+  const rpc::BatchFileInfo info =
+      InfoOf(context_.id_prefixes[path_index], committed->file);
+  const uint32_t level = DurabilityLevelOf(committed->reached);
   {
     MutexLock lock(&mu_);
-    answers_.AddPut(item.id,
-                    InfoOf(context_.id_prefixes[path_index], committed->file),
-                    DurabilityLevelOf(committed->reached), committed->replicas,
-                    committed->replayed);
+    if (item.operation == BatchOperation::kSetAttributes) {
+      answers_.AddSetAttributes(item.id, info, level, committed->replicas,
+                                committed->replayed);
+    } else {
+      answers_.AddPut(item.id, info, level, committed->replicas,
+                      committed->replayed);
+    }
   }
   Observe(item, absl::OkStatus(), 0);
 }

@@ -24,11 +24,14 @@ struct ApiMetrics {
   rpc::MethodMetrics download;
   rpc::MethodMetrics stat;
   rpc::MethodMetrics remove;
+  rpc::MethodMetrics get_attributes;
+  rpc::MethodMetrics set_attributes;
   rpc::MethodMetrics batch_stream;
   rpc::MethodMetrics batch_put;
   rpc::MethodMetrics batch_get;
   rpc::MethodMetrics batch_stat;
   rpc::MethodMetrics batch_delete;
+  rpc::MethodMetrics batch_set_attributes;
 
   // Content, without what is round it.
   Counter* const received_bytes;

@@ -6,8 +6,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
+#include "lib/file_id/file_id.h"
+#include "lib/rpc/batch_wire.h"
+#include "lib/rpc/chunk_wire.h"
 #include "lib/rpc/grpc_status.h"
 #include "services/storage/api/download_call.h"
 #include "services/storage/api/translate.h"
@@ -40,6 +44,40 @@ UnaryEnd BeginUnary(const CallContext& context,
                   context.clock->Monotonic()};
 }
 
+// Has what is known of a file put into a response by `fill`, now or on the
+// path's io(), and ends the call.
+template <typename Fill>
+void LookUp(const CallContext& context, const std::string& file_id,
+            const UnaryEnd& end, Fill fill) {
+  if (const absl::Status serving = context.CheckServing(); !serving.ok()) {
+    end(serving);
+    return;
+  }
+  absl::StatusOr<StorageNode::Located> located = context.node->Locate(file_id);
+  if (!located.ok()) {
+    end(located.status());
+    return;
+  }
+  const auto answer =
+      [end, fill = std::move(fill),
+       index = located->id.store_path](const absl::StatusOr<FileInfo>& info) {
+        if (info.ok()) fill(index, *info);
+        end(info.status());
+      };
+  if (const absl::optional<absl::StatusOr<FileInfo>> info =
+          located->path->TryStat(located->id.name)) {
+    answer(*info);
+    return;
+  }
+  Executor* const io = located->path->io();
+  if (!io->TrySubmit([located = *std::move(located), answer] {
+        answer(located.path->Stat(located.id.name));
+      })) {
+    end(ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                        ErrorReason::kOverloaded, "the disk's queue is full"));
+  }
+}
+
 }  // namespace
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* FileServiceImpl::Upload(
@@ -57,40 +95,108 @@ grpc::ServerUnaryReactor* FileServiceImpl::Stat(
     grpc::CallbackServerContext* context, const v1::StatRequest* request,
     v1::StatResponse* response) {
   const UnaryEnd end = BeginUnary(context_, context, &context_.metrics->stat);
-  if (const absl::Status serving = context_.CheckServing(); !serving.ok()) {
-    end(serving);
-    return end.reactor;
-  }
-  absl::StatusOr<StorageNode::Located> located =
-      context_.node->Locate(request->file_id());
-  if (!located.ok()) {
-    end(located.status());
-    return end.reactor;
-  }
-  const auto answer = [node = context_.node, response, end,
-                       index = located->id.store_path,
-                       with_attributes = request->include_attributes()](
-                          const absl::StatusOr<FileInfo>& info) {
-    if (info.ok()) {
-      ToProto(*node, index, *info, response->mutable_info());
-      if (with_attributes) {
-        AttributesToProto(*info, response->mutable_info());
-      }
+  LookUp(context_, request->file_id(), end,
+         [node = context_.node, response,
+          with_attributes = request->include_attributes()](
+             uint8_t path_index, const FileInfo& info) {
+           ToProto(*node, path_index, info, response->mutable_info());
+           if (with_attributes) {
+             AttributesToProto(info, response->mutable_info());
+           }
+         });
+  return end.reactor;
+}
+
+grpc::ServerUnaryReactor* FileServiceImpl::GetAttributes(
+    grpc::CallbackServerContext* context,
+    const v1::GetAttributesRequest* request,
+    v1::GetAttributesResponse* response) {
+  const UnaryEnd end =
+      BeginUnary(context_, context, &context_.metrics->get_attributes);
+  LookUp(context_, request->file_id(), end,
+         [response](uint8_t /*path_index*/, const FileInfo& info) {
+           common::v1::FileInfo out;
+           AttributesToProto(info, &out);
+           response->mutable_attributes()->Swap(out.mutable_attributes());
+           response->mutable_version()->set_clock(info.version.clock);
+           response->mutable_version()->set_node(info.version.node);
+         });
+  return end.reactor;
+}
+
+grpc::ServerUnaryReactor* FileServiceImpl::GetCapabilities(
+    grpc::CallbackServerContext* context,
+    const v1::GetCapabilitiesRequest* /*request*/,
+    v1::GetCapabilitiesResponse* response) {
+  response->set_version(version_);
+  for (const std::string& service : services_) response->add_services(service);
+  response->add_features("attributes");
+  response->set_attributes_max(kAttributesMax);
+  response->set_attribute_key_bytes_max(kAttributeKeyBytesMax);
+  response->set_attribute_value_bytes_max(kAttributeValueBytesMax);
+  response->set_batch_content_bytes_max(rpc::kBatchContentBytesMax);
+  response->set_batch_message_bytes_max(rpc::kBatchMessageBytesMax);
+  response->set_chunk_bytes_default(rpc::kChunkBytesDefault);
+  response->set_chunk_bytes_max(rpc::kChunkBytesMax);
+  response->set_file_bytes_max(kFileSizeMax);
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  TsanRelease(reactor);
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* FileServiceImpl::SetAttributes(
+    grpc::CallbackServerContext* context,
+    const v1::SetAttributesRequest* request,
+    v1::SetAttributesResponse* response) {
+  const UnaryEnd end =
+      BeginUnary(context_, context, &context_.metrics->set_attributes);
+  const auto start = [&]() -> absl::Status {
+    CAIRN_RETURN_IF_ERROR(context_.CheckServing());
+    SetAttributesRequest change;
+    CAIRN_ASSIGN_OR_RETURN(
+        change.request_id,
+        ParseRequestId(request->request_id(), /*required=*/false));
+    CAIRN_ASSIGN_OR_RETURN(ReplicaWish wish,
+                           ParseDurability(request->durability()));
+    change.durability = wish.level;
+    CAIRN_ASSIGN_OR_RETURN(
+        change.change,
+        ParseAttributeChange(request->mode(), request->attributes(),
+                             request->remove()));
+    if (request->has_if_version_match()) {
+      change.if_version_match = Version{request->if_version_match().clock(),
+                                        request->if_version_match().node()};
     }
-    end(info.status());
+    CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
+                           context_.node->Locate(request->file_id()));
+    const uint8_t index = located.id.store_path;
+    CAIRN_ASSIGN_OR_RETURN(Replicator::AckInterest interest,
+                           context_.replicas->Admit(index, &wish));
+    change.name = std::move(located.id.name);
+    StorePath* const path = located.path.get();
+    CommitDone answer = [interest = std::move(interest), node = context_.node,
+                         index, response,
+                         end](const absl::StatusOr<Committed>& committed) {
+      if (committed.ok()) {
+        ToProto(*node, index, committed->file, response->mutable_info());
+        response->mutable_reached()->set_level(ToProto(committed->reached));
+        response->mutable_reached()->set_replicas(committed->replicas);
+        response->set_replayed(committed->replayed);
+      }
+      end(committed.status());
+    };
+    path->SetAttributes(
+        std::move(change),
+        [path = std::move(located.path), index, wish, gate = context_.replicas,
+         answer =
+             std::move(answer)](absl::StatusOr<Committed> committed) mutable {
+          gate->Confirm(index, wish, std::move(committed), std::move(answer));
+        });
+    return absl::OkStatus();
   };
-  if (const absl::optional<absl::StatusOr<FileInfo>> info =
-          located->path->TryStat(located->id.name)) {
-    answer(*info);
-    return end.reactor;
-  }
-  Executor* const io = located->path->io();
-  if (!io->TrySubmit([located = *std::move(located), answer] {
-        answer(located.path->Stat(located.id.name));
-      })) {
-    end(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                        ErrorReason::kOverloaded, "the disk's queue is full"));
-  }
+  const absl::Status started = start();
+  if (!started.ok()) end(started);
   return end.reactor;
 }
 

@@ -6,6 +6,10 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "cairn/storage/v1/file_service.grpc.pb.h"
 #include "services/storage/api/call_context.h"
 
@@ -14,13 +18,24 @@ namespace storage {
 
 // Handlers run on gRPC threads: they parse, hand over and finish. Bodies pass
 // as the connection's own slices.
-class FileServiceImpl : public v1::FileService::WithRawCallbackMethod_Upload<
-                            v1::FileService::WithRawCallbackMethod_Download<
-                                v1::FileService::WithCallbackMethod_Stat<
-                                    v1::FileService::WithCallbackMethod_Delete<
-                                        v1::FileService::Service>>>> {
+using FileServiceBase = v1::FileService::WithRawCallbackMethod_Upload<
+    v1::FileService::WithRawCallbackMethod_Download<
+        v1::FileService::WithCallbackMethod_Stat<
+            v1::FileService::WithCallbackMethod_Delete<
+                v1::FileService::WithCallbackMethod_GetAttributes<
+                    v1::FileService::WithCallbackMethod_SetAttributes<
+                        v1::FileService::WithCallbackMethod_GetCapabilities<
+                            v1::FileService::Service>>>>>>>;
+
+class FileServiceImpl : public FileServiceBase {
  public:
-  explicit FileServiceImpl(const CallContext& context) : context_(context) {}
+  // `version` is the program's, `services` the full names of those that the
+  // process has: what GetCapabilities says.
+  FileServiceImpl(const CallContext& context, std::string version,
+                  std::vector<std::string> services)
+      : context_(context),
+        version_(std::move(version)),
+        services_(std::move(services)) {}
 
   grpc::ServerReadReactor<grpc::ByteBuffer>* Upload(
       grpc::CallbackServerContext* context,
@@ -34,9 +49,23 @@ class FileServiceImpl : public v1::FileService::WithRawCallbackMethod_Upload<
   grpc::ServerUnaryReactor* Delete(grpc::CallbackServerContext* context,
                                    const v1::DeleteRequest* request,
                                    v1::DeleteResponse* response) override;
+  grpc::ServerUnaryReactor* GetAttributes(
+      grpc::CallbackServerContext* context,
+      const v1::GetAttributesRequest* request,
+      v1::GetAttributesResponse* response) override;
+  grpc::ServerUnaryReactor* SetAttributes(
+      grpc::CallbackServerContext* context,
+      const v1::SetAttributesRequest* request,
+      v1::SetAttributesResponse* response) override;
+  grpc::ServerUnaryReactor* GetCapabilities(
+      grpc::CallbackServerContext* context,
+      const v1::GetCapabilitiesRequest* request,
+      v1::GetCapabilitiesResponse* response) override;
 
  private:
   const CallContext context_;
+  const std::string version_;
+  const std::vector<std::string> services_;
 };
 
 }  // namespace storage

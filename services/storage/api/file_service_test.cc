@@ -141,7 +141,9 @@ class FileServiceTest : public ::testing::Test {
     context.replicas = alone_.get();
     context.clock = Clock::Real();
     context.metrics = &metrics_;
-    service_ = std::make_unique<FileServiceImpl>(context);
+    service_ = std::make_unique<FileServiceImpl>(
+        context, "1.2.3",
+        std::vector<std::string>{v1::FileService::service_full_name()});
     rpc::RpcServerOptions options;
     options.listen = {"127.0.0.1:0"};
     auto server = rpc::RpcServer::Start(
@@ -530,6 +532,92 @@ TEST_F(FileServiceTest, AFileHasItsAttributesFromItsBeginningOn) {
   }
   EXPECT_FALSE(
       Stat(Put("without"), /*with_attributes=*/true)->info().has_attributes());
+}
+
+TEST_F(FileServiceTest, AttributesAreSetMergedAndRead) {
+  Start();
+  const std::string id = Put("content");
+  const auto call = [this](const v1::SetAttributesRequest& request)
+      -> absl::StatusOr<v1::SetAttributesResponse> {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    v1::SetAttributesResponse response;
+    const grpc::Status status =
+        stub_->SetAttributes(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpcStatus(status);
+    return response;
+  };
+  const auto get = [this, &id](bool cold) {
+    fakes_[0]->set_cold(cold);
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    v1::GetAttributesRequest request;
+    request.set_file_id(id);
+    v1::GetAttributesResponse response;
+    EXPECT_TRUE(stub_->GetAttributes(&context, request, &response).ok());
+    fakes_[0]->set_cold(false);
+    return response;
+  };
+  EXPECT_EQ(get(false).attributes().attributes_size(), 0);
+  EXPECT_GT(get(true).version().clock(), 0u);
+
+  v1::SetAttributesRequest request;
+  request.set_request_id(Uuid::Random().ToString());
+  request.set_file_id(id);
+  request.set_mode(common::v1::ATTRIBUTES_MODE_MERGE);
+  common::v1::Attribute* const attribute =
+      request.mutable_attributes()->add_attributes();
+  attribute->set_key("k");
+  attribute->set_value("v");
+  request.add_remove("never there");
+  const auto set = call(request);
+  ASSERT_THAT(set, IsOk());
+  EXPECT_EQ(set->info().file_id(), id);
+  EXPECT_EQ(set->info().size_bytes(), 7);
+  EXPECT_FALSE(set->replayed());
+  EXPECT_EQ(set->reached().level(), common::v1::DURABILITY_LEVEL_SYNCED);
+  const auto again = call(request);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(again->replayed());
+  const v1::GetAttributesResponse seen = get(true);
+  ASSERT_EQ(seen.attributes().attributes_size(), 1);
+  EXPECT_EQ(seen.attributes().attributes(0).value(), "v");
+  EXPECT_EQ(seen.version().clock(), set->info().version().clock());
+
+  request.set_request_id(Uuid::Random().ToString());
+  request.set_mode(common::v1::ATTRIBUTES_MODE_OVERWRITE);
+  EXPECT_REASON(call(request), kInvalidArgument, kInvalidField);  // `remove`.
+  request.clear_remove();
+  request.mutable_attributes()->Clear();
+  request.mutable_if_version_match()->set_clock(1);
+  EXPECT_REASON(call(request), kFailedPrecondition, kVersionMismatch);
+  *request.mutable_if_version_match() = seen.version();
+  EXPECT_THAT(call(request), IsOk());
+  EXPECT_EQ(get(false).attributes().attributes_size(), 0);
+  request.clear_mode();
+  EXPECT_REASON(call(request), kInvalidArgument, kInvalidField);
+  request.set_file_id("group1/M00/00/00/x");
+  request.set_mode(common::v1::ATTRIBUTES_MODE_MERGE);
+  EXPECT_REASON(call(request), kInvalidArgument, kInvalidFileId);
+}
+
+TEST_F(FileServiceTest, SaysWhatItCanDo) {
+  Start();
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, absl::Minutes(5));
+  v1::GetCapabilitiesResponse can;
+  ASSERT_TRUE(stub_->GetCapabilities(&context, {}, &can).ok());
+  EXPECT_EQ(can.version(), "1.2.3");
+  ASSERT_EQ(can.services_size(), 1);
+  EXPECT_EQ(can.services(0), "cairn.storage.v1.FileService");
+  ASSERT_GE(can.features_size(), 1);
+  EXPECT_EQ(can.features(0), "attributes");
+  EXPECT_EQ(can.attributes_max(), 64u);
+  EXPECT_EQ(can.attribute_key_bytes_max(), 64u);
+  EXPECT_EQ(can.attribute_value_bytes_max(), 1024u);
+  EXPECT_EQ(can.batch_content_bytes_max(), 1 << 20);
+  EXPECT_EQ(can.chunk_bytes_max(), 2 << 20);
+  EXPECT_EQ(can.file_bytes_max(), (int64_t{1} << 56) - 1);
 }
 
 TEST_F(FileServiceTest, TakesAttributesUpToTheirLimits) {

@@ -1,6 +1,7 @@
 #include "services/storage/api/translate.h"
 
 #include "lib/attributes/attributes.h"
+#include "lib/base/status_macros.h"
 #include "lib/rpc/batch_wire.h"
 #include "services/storage/api/convert.h"
 
@@ -60,6 +61,26 @@ void ToProto(const StorageNode& node, uint8_t path_index, const FileInfo& info,
 absl::StatusOr<std::string> ParseAttributes(
     const common::v1::Attributes& attributes) {
   return NormalizeAttributes(attributes.SerializeAsString());
+}
+
+absl::StatusOr<AttributeChange> ParseAttributeChange(
+    common::v1::AttributesMode mode, const common::v1::Attributes& attributes,
+    const google::protobuf::RepeatedPtrField<std::string>& remove) {
+  AttributeChange change;
+  switch (mode) {
+    case common::v1::ATTRIBUTES_MODE_OVERWRITE:
+      change.overwrite = true;
+      break;
+    case common::v1::ATTRIBUTES_MODE_MERGE:
+      break;
+    default:
+      return InvalidField("mode", "must be OVERWRITE or MERGE");
+  }
+  CAIRN_ASSIGN_OR_RETURN(change.set,
+                         DecodeAttributes(attributes.SerializeAsString()));
+  change.remove.assign(remove.begin(), remove.end());
+  CAIRN_RETURN_IF_ERROR(CheckAttributeChange(change));
+  return change;
 }
 
 void AttributesToProto(const FileInfo& info, common::v1::FileInfo* out) {

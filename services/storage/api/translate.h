@@ -11,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "cairn/common/v1/file.pb.h"
+#include "google/protobuf/repeated_ptr_field.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/uuid.h"
 #include "services/storage/core/replica_waits.h"
 #include "services/storage/core/storage_node.h"
@@ -38,6 +40,13 @@ void ToProto(const StorageNode& node, uint8_t path_index, const FileInfo& info,
 //   INVALID_ARGUMENT  as NormalizeAttributes() of lib/attributes.
 absl::StatusOr<std::string> ParseAttributes(
     const common::v1::Attributes& attributes);
+
+// A change of attributes, from a request of a call or of a batch.
+//   INVALID_ARGUMENT  INVALID_FIELD: the mode is none; and as
+//                     CheckAttributeChange() of lib/attributes.
+absl::StatusOr<AttributeChange> ParseAttributeChange(
+    common::v1::AttributesMode mode, const common::v1::Attributes& attributes,
+    const google::protobuf::RepeatedPtrField<std::string>& remove);
 
 // Leaves `out` unset if the file has none.
 void AttributesToProto(const FileInfo& info, common::v1::FileInfo* out);

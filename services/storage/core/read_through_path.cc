@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -357,7 +358,27 @@ class ReadThroughPath : public StorePath {
             done(std::move(committed));
             return;
           }
-          DeleteUnknown(std::move(again), std::move(done));
+          Introduce(again.name, std::move(done),
+                    [this, again](CommitDone introduced) {
+                      path_->Delete(again, std::move(introduced));
+                    });
+        });
+  }
+
+  void SetAttributes(SetAttributesRequest request, CommitDone done) override {
+    SetAttributesRequest again = request;
+    path_->SetAttributes(
+        std::move(request),
+        [this, again = std::move(again),
+         done = std::move(done)](absl::StatusOr<Committed> committed) mutable {
+          if (ReasonOf(committed.status()) != ErrorReason::kFileNotFound) {
+            done(std::move(committed));
+            return;
+          }
+          Introduce(again.name, std::move(done),
+                    [this, again](CommitDone introduced) {
+                      path_->SetAttributes(again, std::move(introduced));
+                    });
         });
   }
 
@@ -405,17 +426,19 @@ class ReadThroughPath : public StorePath {
     return here.has_value() && (here->ok() || !MayBeElsewhere(here->status()));
   }
 
-  // A member may know the file, and its log is on the way: the tombstone must
-  // be younger than what that says.
-  void DeleteUnknown(DeleteRequest request, CommitDone done) {
+  // A member may know the file, and its log is on the way: what is to become of
+  // it here must be younger than what that says. `change` makes it.
+  void Introduce(std::string name, CommitDone done,
+                 std::function<void(CommitDone)> change) {
     struct Task {
-      DeleteRequest request;
+      std::string name;
       CommitDone done;
+      std::function<void(CommitDone)> change;
     };
-    auto task =
-        std::make_shared<Task>(Task{std::move(request), std::move(done)});
+    auto task = std::make_shared<Task>(
+        Task{std::move(name), std::move(done), std::move(change)});
     const bool queued = path_->io()->TrySubmit([this, task] {
-      const absl::StatusOr<FileInfo> info = Stat(task->request.name);
+      const absl::StatusOr<FileInfo> info = Stat(task->name);
       if (!info.ok()) {
         task->done(info.status());
         return;
@@ -423,14 +446,14 @@ class ReadThroughPath : public StorePath {
       ReplicatedChange known;
       known.mode = ReplicatedChange::Mode::kSnapshot;
       known.file = *info;
-      path_->replica()->Apply(
-          std::move(known), [this, task](absl::StatusOr<Committed> applied) {
-            if (!applied.ok()) {
-              task->done(std::move(applied));
-              return;
-            }
-            path_->Delete(std::move(task->request), std::move(task->done));
-          });
+      path_->replica()->Apply(std::move(known),
+                              [task](absl::StatusOr<Committed> applied) {
+                                if (!applied.ok()) {
+                                  task->done(std::move(applied));
+                                  return;
+                                }
+                                task->change(std::move(task->done));
+                              });
     });
     if (!queued) {
       task->done(ErrorWithReason(absl::StatusCode::kResourceExhausted,

@@ -23,6 +23,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/executor.h"
 #include "lib/base/uuid.h"
 #include "services/storage/core/file_info.h"
@@ -77,6 +78,19 @@ struct PutRequest {
   int64_t create_unix_seconds = 0;
   uint32_t origin_node = 0;
   std::string attributes;  // As FileInfo::attributes; within the limits.
+  Durability durability = Durability::kSynced;
+};
+
+struct SetAttributesRequest {
+  // Nil if the call cannot be repeated.
+  Uuid request_id;
+  std::string name;
+
+  // CheckAttributeChange() takes it.
+  AttributeChange change;
+
+  // The file must have this version; unset: any.
+  absl::optional<Version> if_version_match;
   Durability durability = Durability::kSynced;
 };
 
@@ -254,6 +268,18 @@ class StorePath {
   //   UNAVAILABLE, DATA_LOSS  as of OpenFile::Read(): bytes that stay could not
   //                        be read.
   virtual void Update(UpdateRequest request, CommitDone done) = 0;
+
+  // Queues a change of a file's attributes: a new version with the same
+  // content. Errors besides those of every change:
+  //   NOT_FOUND            FILE_NOT_FOUND, FILE_DELETED.
+  //   INVALID_ARGUMENT     TOO_LARGE: what comes out has too many attributes.
+  //   FAILED_PRECONDITION  VERSION_MISMATCH: the file has another version,
+  //                        which is in the metadata.
+  //                        NOT_SUPPORTED: an appender that another node took;
+  //                        its changes follow on each other there.
+  //   DATA_LOSS            CONTENT_DAMAGED: what the path knows of the file is
+  //                        damaged.
+  virtual void SetAttributes(SetAttributesRequest request, CommitDone done) = 0;
 
   // Begins a large file, or one whose size is not known. Blocks: call it on
   // io(). `size_bytes`, if known, is checked against the free space at once.

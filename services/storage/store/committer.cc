@@ -66,6 +66,7 @@ uint32_t OperationOf(CommitRequest::Kind kind) {
     case CommitRequest::Kind::kDelete:
       return kLogDelete;
     case CommitRequest::Kind::kUpdate:
+    case CommitRequest::Kind::kAttributes:
       return kLogChange;
     default:
       return kLogPut;
@@ -446,6 +447,7 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
 void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
   const bool needs_room = request->kind == CommitRequest::Kind::kPut ||
                           request->kind == CommitRequest::Kind::kFinish ||
+                          request->kind == CommitRequest::Kind::kAttributes ||
                           request->kind == CommitRequest::Kind::kMerge ||
                           (request->kind == CommitRequest::Kind::kUpdate &&
                            !request->content.empty()) ||
@@ -474,6 +476,9 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
       break;
     case CommitRequest::Kind::kUpdate:
       AdmitUpdate(request, outcome);
+      break;
+    case CommitRequest::Kind::kAttributes:
+      AdmitAttributes(request, outcome);
       break;
     case CommitRequest::Kind::kMerge:
       AdmitMerge(request, outcome);
@@ -511,8 +516,9 @@ bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
     if (*found != Lookup::kFound) return false;
   }
   // A put gets a new name each time it is tried; its content stays the same.
+  // What changed a file is a put in the log of a member that had not got it.
   const bool same =
-      operation == earlier_operation &&
+      (operation == kLogDelete) == (earlier_operation == kLogDelete) &&
       (operation != kLogPut ? earlier.file.name == request->name
                             : earlier.file.size_bytes == request->size_bytes &&
                                   earlier.file.crc32c == request->crc32c);
@@ -523,6 +529,10 @@ bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
   outcome->kind = Outcome::Kind::kReplayed;
   outcome->committed = std::move(earlier);
   outcome->committed.replayed = true;
+  // What counts of it is here, wherever the content is.
+  if (request->kind == CommitRequest::Kind::kAttributes) {
+    outcome->committed.replicas = 1;
+  }
   // The first call may have asked for less, and may have put the content into a
   // segment of its own, however this one came.
   if (request->durability == Durability::kSynced) {
@@ -807,6 +817,17 @@ bool Committer::DedicatedAreSynced(const FileRecord& record) const {
   return true;
 }
 
+void Committer::NeedsDedicated(bool synced, const CommitRequest& request,
+                               Outcome* outcome) {
+  if (synced) return;
+  // With the journal, or this would be durable and what it is made of not.
+  if (request.durability == Durability::kSynced) {
+    sync_dedicated_needed_ = true;
+  } else {
+    outcome->content_unsynced = true;
+  }
+}
+
 absl::Status Committer::AddPieces(const FileRecord& existing,
                                   const FileRecord& after, uint8_t flags,
                                   CommitRequest* request) {
@@ -949,16 +970,66 @@ void Committer::AdmitUpdate(CommitRequest* request, Outcome* outcome) {
   outcome->status =
       AddPieces(existing, after, synced ? kRecordContentSynced : 0, request);
   if (!outcome->status.ok()) return;
-  if (!synced) {
-    // With the journal, or this would be durable and what it is made of not.
-    if (request->durability == Durability::kSynced) {
-      sync_dedicated_needed_ = true;
-    } else {
-      outcome->content_unsynced = true;
-    }
-  }
+  NeedsDedicated(synced, *request, outcome);
   outcome->kind = Outcome::Kind::kCommitted;
   outcome->merge_wanted = PickMerge(after.extents).has_value();
+  outcome->committed.change = LogPosition{own_log_, after.log_sequence};
+  outcome->committed.file = after.ToFileInfo(request->name);
+}
+
+void Committer::AdmitAttributes(CommitRequest* request, Outcome* outcome) {
+  FileRecord existing;
+  const absl::StatusOr<bool> known =
+      changes_.FindFile(request->name, &existing);
+  if (!known.ok()) {
+    outcome->status = known.status();
+    return;
+  }
+  if (!*known || existing.deleted) {
+    outcome->status = NotFound(
+        *known ? ErrorReason::kFileDeleted : ErrorReason::kFileNotFound,
+        request->name);
+    return;
+  }
+  if (request->if_version.has_value() &&
+      !(existing.version == *request->if_version)) {
+    outcome->status = ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, ErrorReason::kVersionMismatch,
+        absl::StrCat("file ", request->name, " has version ",
+                     existing.version.clock, ".", existing.version.node,
+                     ": look at it again"),
+        {{"version_clock", absl::StrCat(existing.version.clock)},
+         {"version_node", absl::StrCat(existing.version.node)}});
+    return;
+  }
+  if (existing.kind == FileKind::kAppender &&
+      existing.origin_node != options_.node_number) {
+    // The new version would take the place of what is appended there meanwhile.
+    outcome->status = ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, ErrorReason::kNotSupported,
+        absl::StrCat("file ", request->name,
+                     " is an appender: its attributes are changed at the node "
+                     "that took it, which has number ",
+                     existing.origin_node));
+    return;
+  }
+  absl::StatusOr<std::string> attributes =
+      ApplyAttributeChange(existing.attributes, request->attribute_change);
+  if (!attributes.ok()) {
+    outcome->status = attributes.status();
+    return;
+  }
+  FileRecord after = existing;
+  after.attributes = *std::move(attributes);
+  after.version = changes_.NextVersion(parts_.clock->Now());
+  after.log_origin = parts_.state->log_origin();
+  after.log_sequence = changes_.NextSequence();
+  const bool synced = DedicatedAreSynced(after);
+  outcome->status =
+      AddPieces(existing, after, synced ? kRecordContentSynced : 0, request);
+  if (!outcome->status.ok()) return;
+  NeedsDedicated(synced, *request, outcome);
+  outcome->kind = Outcome::Kind::kCommitted;
   outcome->committed.change = LogPosition{own_log_, after.log_sequence};
   outcome->committed.file = after.ToFileInfo(request->name);
 }
@@ -1146,8 +1217,26 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     AddShadowed(existing, existing.deleted ? 0 : existing.record.segment,
                 change);
   }
-  if (replica.kind == ChangeKind::kPut && request->replica_has_content &&
-      request->extent.length == 0) {
+  // Who has the content under the version before does not take it again, nor
+  // fetch it.
+  const bool is_here =
+      replica.kind == ChangeKind::kPut && replica.mode != Mode::kContent &&
+      *known && !same && !existing.deleted && !existing.content_missing &&
+      existing.size_bytes == replica.file.size_bytes &&
+      existing.crc32c == replica.file.crc32c && request->extent.length == 0;
+  if (is_here) {
+    change->set_size_bytes(static_cast<uint64_t>(replica.file.size_bytes));
+    change->set_crc32c(replica.file.crc32c);
+    for (const Extent& extent : existing.extents) {
+      EncodeExtent(extent, change->add_extents());
+    }
+    const bool synced = DedicatedAreSynced(existing);
+    NeedsDedicated(synced, *request, outcome);
+    outcome->status =
+        AddRecord(RecordType::kPieces, synced ? kRecordContentSynced : 0,
+                  *change, nullptr, 0, {});
+  } else if (replica.kind == ChangeKind::kPut && request->replica_has_content &&
+             request->extent.length == 0) {
     outcome->status = AddRecord(RecordType::kPut, 0, *change, &request->content,
                                 replica.file.crc32c, request->block_crcs);
   } else {

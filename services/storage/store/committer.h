@@ -29,6 +29,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "cairn/disk/v1/segment.pb.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
@@ -53,10 +54,11 @@ struct CommitRequest {
     kPut,     // A file with its content.
     kFinish,  // A file whose content is in a dedicated segment.
     kDelete,
-    kMove,     // Compaction: a copy of a record that is in a segment now.
-    kReplica,  // What another member took.
-    kUpdate,   // A change of an appender's content.
-    kMerge,    // Pieces of a content as one; nobody sees a difference.
+    kMove,        // Compaction: a copy of a record that is in a segment now.
+    kReplica,     // What another member took.
+    kUpdate,      // A change of an appender's content.
+    kMerge,       // Pieces of a content as one; nobody sees a difference.
+    kAttributes,  // New attributes of a file, whose content stays.
   };
   Kind kind = Kind::kPut;
   Uuid request_id;
@@ -67,7 +69,8 @@ struct CommitRequest {
   uint32_t origin_node = 0;
   int64_t size_bytes = 0;
   uint32_t crc32c = 0;
-  std::string attributes;  // kPut and kFinish.
+  std::string attributes;            // kPut and kFinish.
+  AttributeChange attribute_change;  // kAttributes; with `if_version`.
 
   // kPut, kMove of a record that has one, kReplica with a small content;
   // kUpdate and kMerge: what becomes an own extent.
@@ -225,6 +228,7 @@ class Committer {
   void AdmitMove(CommitRequest* request, Outcome* outcome);
   void AdmitReplica(CommitRequest* request, Outcome* outcome);
   void AdmitUpdate(CommitRequest* request, Outcome* outcome);
+  void AdmitAttributes(CommitRequest* request, Outcome* outcome);
   void AdmitMerge(CommitRequest* request, Outcome* outcome);
 
   // A record that holds a piece is written again, with all that is known of the
@@ -238,6 +242,9 @@ class Committer {
 
   // A record of kPieces in place of that of `existing`; what `after` says of
   // the record itself does not count.
+  // A record refers to dedicated segments that are `synced` or not.
+  void NeedsDedicated(bool synced, const CommitRequest& request,
+                      Outcome* outcome);
   absl::Status AddPieces(const FileRecord& existing, const FileRecord& after,
                          uint8_t flags, CommitRequest* request);
 

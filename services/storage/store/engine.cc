@@ -217,6 +217,23 @@ class EngineImpl : public Engine, public ReplicaStore {
     committer_->Submit(std::move(request));
   }
 
+  void SetAttributes(SetAttributesRequest set, CommitDone done) override {
+    const absl::Status wanted = health_.CheckWanted();
+    if (!wanted.ok()) {
+      done(wanted);
+      return;
+    }
+    CommitRequest request;
+    request.kind = CommitRequest::Kind::kAttributes;
+    request.request_id = set.request_id;
+    request.name = std::move(set.name);
+    request.attribute_change = std::move(set.change);
+    request.if_version = set.if_version_match;
+    request.durability = set.durability;
+    request.done = std::move(done);
+    committer_->Submit(std::move(request));
+  }
+
   void Update(UpdateRequest update, CommitDone done) override {
     const absl::Status wanted = health_.CheckWanted();
     if (!wanted.ok()) {

@@ -305,6 +305,46 @@ absl::StatusOr<Committed> FakeStorePath::UpdateLocked(
   return committed;
 }
 
+void FakeStorePath::SetAttributes(SetAttributesRequest request,
+                                  CommitDone done) {
+  absl::StatusOr<Committed> outcome = absl::InternalError("not run");
+  {
+    MutexLock lock(&mu_);
+    outcome = SetAttributesLocked(request);
+  }
+  Answer(std::move(outcome), std::move(done));
+}
+
+absl::StatusOr<Committed> FakeStorePath::SetAttributesLocked(
+    const SetAttributesRequest& request) {
+  if (stopped_) return Stopping();
+  CAIRN_RETURN_IF_ERROR(refusal_);
+  const auto earlier = requests_.find(request.request_id);
+  if (!request.request_id.is_nil() && earlier != requests_.end()) {
+    Committed replayed = earlier->second;
+    replayed.replayed = true;
+    return replayed;
+  }
+  CAIRN_RETURN_IF_ERROR(FindLocked(request.name).status());
+  StoredFile& file = stored_.at(request.name);
+  if (request.if_version_match.has_value() &&
+      !(*request.if_version_match == file.info.version)) {
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition,
+                           ErrorReason::kVersionMismatch,
+                           "the file has another version");
+  }
+  CAIRN_ASSIGN_OR_RETURN(
+      file.info.attributes,
+      ApplyAttributeChange(file.info.attributes, request.change));
+  file.info.version.clock = ++sequence_;
+  Committed committed;
+  committed.file = file.info;
+  committed.reached = request.durability;
+  committed.change = {log_, sequence_};
+  if (!request.request_id.is_nil()) requests_[request.request_id] = committed;
+  return committed;
+}
+
 absl::StatusOr<std::unique_ptr<Upload>> FakeStorePath::StartUpload(
     absl::optional<int64_t> size_bytes) {
   CAIRN_RETURN_IF_ERROR(Writable(size_bytes.value_or(0)));

@@ -61,6 +61,7 @@ class FakeStorePath : public StorePath {
   ReplicaStore* replica() override { return nullptr; }  // Nobody copies it.
   void Put(PutRequest request, CommitDone done) override;
   void Delete(DeleteRequest request, CommitDone done) override;
+  void SetAttributes(SetAttributesRequest request, CommitDone done) override;
   void Update(UpdateRequest request, CommitDone done) override;
   absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override;
@@ -103,6 +104,8 @@ class FakeStorePath : public StorePath {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Committed> UpdateLocked(const UpdateRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Committed> SetAttributesLocked(
+      const SetAttributesRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<const StoredFile*> FindLocked(absl::string_view name) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Store(const Uuid& request_id, const FileInfo& info, std::string content,
