@@ -118,6 +118,9 @@ StorePathOptions OptionsOfPath(const config::storage::v1::StorageConfig& config,
   out.request_retention = FromProto(engine.request_retention());
   out.log_retention = FromProto(engine.log_retention());
   out.log_retention_longest = FromProto(engine.log_retention_longest());
+  out.upload_lifetime = FromProto(engine.upload_lifetime());
+  out.uploads_open_max = engine.uploads_open_max();
+  out.upload_bytes_open_max = engine.upload_bytes_open_max();
   return out;
 }
 

@@ -107,6 +107,15 @@ constexpr GaugeRow kGauges[] = {
     {"cairn_storage_path_uploads",
      "Uploads to segments of their own that are not finished.",
      &EngineNumbers::uploads},
+    {"cairn_storage_path_open_uploads",
+     "Uploads in parts that are not finished: they go on after a restart, and "
+     "are removed when nobody has written to them for "
+     "engine.upload_lifetime.",
+     &EngineNumbers::open_uploads},
+    {"cairn_storage_path_open_upload_bytes",
+     "Bytes that they take, or were said to take when they were begun. Much of "
+     "a full disk: see docs/runbooks/full_disk.md.",
+     &EngineNumbers::open_upload_bytes},
     {"cairn_storage_path_checkpoint_lag_bytes",
      "Journal that a restart would replay.",
      &EngineNumbers::checkpoint_lag_bytes},

@@ -28,6 +28,7 @@
 #include "services/storage/api/node_service.h"
 #include "services/storage/api/replica_gate.h"
 #include "services/storage/api/sync_service.h"
+#include "services/storage/api/upload_service.h"
 #include "services/storage/attach/tracker_links.h"
 #include "services/storage/config/storage_config.h"
 #include "services/storage/core/byte_budget.h"
@@ -157,6 +158,8 @@ class Server : public StorageServer {
                api_metrics_.download.in_flight() == 0 &&
                api_metrics_.stat.in_flight() == 0 &&
                api_metrics_.remove.in_flight() == 0 &&
+               api_metrics_.upload_write.in_flight() == 0 &&
+               api_metrics_.upload_finish.in_flight() == 0 &&
                api_metrics_.get_attributes.in_flight() == 0 &&
                api_metrics_.set_attributes.in_flight() == 0;
       });
@@ -252,7 +255,9 @@ class Server : public StorageServer {
         std::vector<std::string>{v1::FileService::service_full_name(),
                                  v1::BatchService::service_full_name(),
                                  v1::NodeService::service_full_name(),
-                                 v1::SyncService::service_full_name()});
+                                 v1::SyncService::service_full_name(),
+                                 v1::UploadService::service_full_name()});
+    upload_service_ = std::make_unique<UploadServiceImpl>(context);
     batch_service_ = std::make_unique<BatchServiceImpl>(
         &node_, &budget_, &replica_gate_, clock_, batch_executor_.get(),
         &batch_metrics_, BatchServiceOptions());
@@ -296,6 +301,7 @@ class Server : public StorageServer {
              {v1::BatchService::service_full_name(), batch_service_.get()},
              {v1::NodeService::service_full_name(), node_service_.get()},
              {v1::SyncService::service_full_name(), sync_service_.get()},
+             {v1::UploadService::service_full_name(), upload_service_.get()},
              member_auth_.service()}));
     advertised_ = config_.advertise().empty() ? rpc_->addresses().front()
                                               : config_.advertise();
@@ -527,6 +533,7 @@ class Server : public StorageServer {
   std::unique_ptr<ThreadPool> background_;  // Uses `jobs_`.
   std::unique_ptr<ThreadPool> batch_executor_;
   std::unique_ptr<FileServiceImpl> file_service_;
+  std::unique_ptr<UploadServiceImpl> upload_service_;
   std::unique_ptr<BatchServiceImpl> batch_service_;
   std::unique_ptr<NodeServiceImpl> node_service_;
   std::unique_ptr<SyncServiceImpl> sync_service_;

@@ -17,6 +17,11 @@ ApiMetrics::ApiMetrics(MetricsRegistry* registry)
       batch_get(registry, "BatchService.Run/get"),
       batch_stat(registry, "BatchService.Run/stat"),
       batch_delete(registry, "BatchService.Run/delete"),
+      upload_create(registry, "UploadService.CreateUpload"),
+      upload_write(registry, "UploadService.WriteUpload"),
+      upload_query(registry, "UploadService.QueryUpload"),
+      upload_finish(registry, "UploadService.FinishUpload"),
+      upload_abort(registry, "UploadService.AbortUpload"),
       batch_set_attributes(registry, "BatchService.Run/set_attributes"),
       received_bytes(registry->AddCounter(
           "cairn_storage_received_bytes_total",

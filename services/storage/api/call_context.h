@@ -31,6 +31,11 @@ struct ApiMetrics {
   rpc::MethodMetrics batch_get;
   rpc::MethodMetrics batch_stat;
   rpc::MethodMetrics batch_delete;
+  rpc::MethodMetrics upload_create;
+  rpc::MethodMetrics upload_write;
+  rpc::MethodMetrics upload_query;
+  rpc::MethodMetrics upload_finish;
+  rpc::MethodMetrics upload_abort;
   rpc::MethodMetrics batch_set_attributes;
 
   // Content, without what is round it.

@@ -15,34 +15,12 @@
 #include "lib/rpc/grpc_status.h"
 #include "services/storage/api/download_call.h"
 #include "services/storage/api/translate.h"
+#include "services/storage/api/unary_end.h"
 #include "services/storage/api/upload_call.h"
 
 namespace cairn {
 namespace storage {
 namespace {
-
-// Ends a unary call and counts it. Copied into whatever answers later; called
-// once.
-struct UnaryEnd {
-  grpc::ServerUnaryReactor* reactor;
-  rpc::MethodMetrics* metrics;
-  Clock* clock;
-  absl::Duration begin;
-
-  void operator()(const absl::Status& status) const {
-    metrics->End(status, clock->Monotonic() - begin);
-    TsanRelease(reactor);
-    reactor->Finish(rpc::ToGrpcStatus(status));
-  }
-};
-
-UnaryEnd BeginUnary(const CallContext& context,
-                    grpc::CallbackServerContext* call,
-                    rpc::MethodMetrics* metrics) {
-  metrics->Begin();
-  return UnaryEnd{call->DefaultReactor(), metrics, context.clock,
-                  context.clock->Monotonic()};
-}
 
 // Has what is known of a file put into a response by `fill`, now or on the
 // path's io(), and ends the call.

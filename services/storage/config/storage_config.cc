@@ -98,6 +98,14 @@ void CheckEngine(const EngineConfig& engine, Complaints* complaints) {
   if (FromProto(engine.request_retention()) <= absl::ZeroDuration()) {
     complaints->Add("engine.request_retention", "must be above 0");
   }
+  if (FromProto(engine.upload_lifetime()) <= absl::ZeroDuration()) {
+    complaints->Add("engine.upload_lifetime", "must be above 0");
+  }
+  complaints->CheckRange("engine.uploads_open_max", engine.uploads_open_max(),
+                         1, kMiB);
+  complaints->CheckRange("engine.upload_bytes_open_max",
+                         engine.upload_bytes_open_max(), kMiB,
+                         int64_t{1} << 56);
   if (FromProto(engine.log_retention()) <
       FromProto(engine.request_retention())) {
     complaints->Add("engine.log_retention",
@@ -177,6 +185,13 @@ StorageConfig WithDefaults(StorageConfig config) {
   if (!engine->has_log_retention_longest()) {
     engine->mutable_log_retention_longest()->set_seconds(std::max<int64_t>(
         7 * 24 * 3600, engine->log_retention().seconds() + 1));
+  }
+  if (!engine->has_upload_lifetime()) {
+    engine->mutable_upload_lifetime()->set_seconds(24 * 3600);
+  }
+  if (engine->uploads_open_max() == 0) engine->set_uploads_open_max(1000);
+  if (engine->upload_bytes_open_max() == 0) {
+    engine->set_upload_bytes_open_max(int64_t{1} << 40);
   }
 
   UpkeepConfig* const upkeep = config.mutable_upkeep();
