@@ -10,6 +10,7 @@
 #include "clients/cpp/cluster_watch.h"
 #include "clients/cpp/node.h"
 #include "clients/cpp/request_ids.h"
+#include "clients/cpp/resumable_uploads.h"
 #include "clients/cpp/router.h"
 #include "clients/cpp/small_calls.h"
 #include "clients/cpp/timer.h"
@@ -33,6 +34,8 @@ constexpr int32_t kChunkBytesMin = 4 << 10;
 constexpr int32_t kChunkBytesMax = 2 << 20;
 constexpr uint32_t kStorePathMax = 255;
 constexpr uint32_t kReplicasMax = 32;
+constexpr int kStreamsMax = 64;
+constexpr int64_t kPartBytesUnit = 256 << 10;  // The protocol's.
 
 // Async transfers that may wait for a thread.
 constexpr size_t kTransfersMax = 10000;
@@ -93,6 +96,17 @@ absl::Status Validate(const PutOptions& options) {
   }
   CAIRN_RETURN_IF_ERROR(CheckAttributes(options.attributes));
   return Validate(options.durability);
+}
+
+absl::Status Validate(const ResumableOptions& options) {
+  if (options.streams < 1 || options.streams > kStreamsMax) {
+    return Invalid("streams must be 1 to 64");
+  }
+  if (options.part_bytes < kPartBytesUnit ||
+      options.part_bytes % kPartBytesUnit != 0) {
+    return Invalid("part_bytes must be a multiple of 256 KiB");
+  }
+  return Validate(options.put);
 }
 
 absl::Status Validate(const GetOptions& options) {
@@ -177,7 +191,8 @@ class ClientImpl : public Client {
                   return MakeNode(uuid, address);
                 }),
         small_calls_(RetryOptionsOf(options_), &router_, &timer_),
-        transfers_(TransferOptionsOf(options_), &router_) {}
+        transfers_(TransferOptionsOf(options_), &router_),
+        resumable_uploads_(TransferOptionsOf(options_), &router_) {}
 
   ~ClientImpl() override {
     Cancel();
@@ -212,6 +227,7 @@ class ClientImpl : public Client {
   void Cancel() override {
     small_calls_.Stop();
     transfers_.Stop();
+    resumable_uploads_.Stop();
     {
       MutexLock lock(&mu_);
       cancelled_ = true;
@@ -291,6 +307,20 @@ class ClientImpl : public Client {
     const std::unique_ptr<ChunkSource> source =
         SourceOfReader(reader, size_bytes);
     return PutSource(source.get(), options);
+  }
+
+  absl::StatusOr<PutResult> PutFileResumable(
+      absl::string_view path, const ResumableOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options));
+    return resumable_uploads_.PutFile(path, options);
+  }
+
+  void PutFileResumableAsync(absl::string_view path,
+                             const ResumableOptions& options,
+                             Callback<PutResult> done) override {
+    OnPool<PutResult>([this, path = std::string(path),
+                       options] { return PutFileResumable(path, options); },
+                      std::move(done));
   }
 
   absl::StatusOr<GetResult> Get(absl::string_view file_id,
@@ -588,6 +618,7 @@ class ClientImpl : public Client {
   Router router_;
   SmallCalls small_calls_;
   Transfers transfers_;
+  ResumableUploads resumable_uploads_;
 
   Mutex mu_;
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;

@@ -146,6 +146,23 @@ class Client {
                                             absl::optional<int64_t> size_bytes,
                                             const PutOptions& options = {}) = 0;
 
+  // Stores the file at `path` in parts, over several streams at once, and so
+  // that another process can go on where this one ended. The upload lies at one
+  // node until it is finished: what happens to that node is waited for as long
+  // as repetitions last. Errors besides those of PutFile():
+  //   NOT_FOUND            UPLOAD_NOT_FOUND: `resume` is not known any more, or
+  //                        its node has left the cluster. Begin a new one.
+  //   FAILED_PRECONDITION  UPLOAD_CONTENT_DIFFERS: the file has changed since
+  //                        the upload was begun. Begin a new one.
+  //   RESOURCE_EXHAUSTED   TOO_MANY_UPLOADS.
+  // After any other error, and after CANCELLED, the same call with `resume`
+  // goes on.
+  virtual absl::StatusOr<PutResult> PutFileResumable(
+      absl::string_view path, const ResumableOptions& options) = 0;
+  virtual void PutFileResumableAsync(absl::string_view path,
+                                     const ResumableOptions& options,
+                                     Callback<PutResult> done) = 0;
+
   // Reads a file, or the range in `options`, into memory.
   //   OUT_OF_RANGE  RANGE_PAST_END.
   virtual absl::StatusOr<GetResult> Get(absl::string_view file_id,

@@ -75,6 +75,7 @@ RetryAdvice AdviceFor(const absl::Status& failure, Intent intent) {
       switch (reason) {
         case ErrorReason::kOverloaded:
           return Patient();
+        case ErrorReason::kTooManyUploads:
         case ErrorReason::kDiskFull:
           // A deletion needs room for its tombstone, at this member.
           return intent == Intent::kCreate ? OnlyElsewhere() : Final();

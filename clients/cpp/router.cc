@@ -157,6 +157,21 @@ absl::StatusOr<std::shared_ptr<Node>> Router::ForFile(absl::string_view file_id,
                          "there is no other member to try");
 }
 
+absl::StatusOr<std::shared_ptr<Node>> Router::ForNodeNumber(uint32_t number) {
+  const std::shared_ptr<const Routes> now = routes();
+  // Its own number is not known; it says itself if the upload is not there.
+  if (now->only_one) return now->nodes.front();
+  const std::vector<NodeModel>& nodes = now->model->nodes();
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (nodes[i].number == number) return now->nodes[i];
+  }
+  return ErrorWithReason(
+      absl::StatusCode::kNotFound, ErrorReason::kUploadNotFound,
+      absl::StrCat("the node with number ", number,
+                   ", which the upload is at, is not in the cluster any more: "
+                   "begin a new upload"));
+}
+
 std::vector<std::shared_ptr<Node>> Router::AllNodes() const {
   return routes()->nodes;
 }

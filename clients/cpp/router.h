@@ -65,6 +65,11 @@ class Router {
                                                 bool origin_first = false)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The node with this number, which an upload in parts is at.
+  //   NOT_FOUND  UPLOAD_NOT_FOUND: it is not in the cluster any more.
+  absl::StatusOr<std::shared_ptr<Node>> ForNodeNumber(uint32_t number)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // Every node that there ever was and that was not shut down yet.
   std::vector<std::shared_ptr<Node>> AllNodes() const ABSL_LOCKS_EXCLUDED(mu_);
 

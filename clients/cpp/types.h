@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/cord.h"
 #include "absl/time/time.h"
@@ -92,6 +93,39 @@ struct PutResult {
   DurabilityLevel level = DurabilityLevel::kCached;  // That was reached.
   uint32_t replicas = 0;                             // That have it.
   bool replayed = false;  // An earlier Put() with the request_id stored it.
+};
+
+// A part of a file that the node has durably.
+struct SentPart {
+  int64_t offset = 0;
+  int64_t length = 0;
+  uint32_t crc32c = 0;
+};
+
+// What another process needs to go on with an upload.
+struct UploadState {
+  std::string upload_id = {};
+  std::vector<SentPart> parts = {};  // May be left out: then less is compared.
+};
+
+struct ResumableOptions {
+  // `progress` is called on several threads, one at a time. `request_id`: nil
+  // makes the upload's own, so that it is finished once in any case.
+  PutOptions put = {};
+
+  // Parts that are sent at a time, 1..64, and bytes of each, a multiple of
+  // 256 KiB.
+  int streams = 1;
+  int64_t part_bytes = 32 << 20;
+
+  // The upload to go on with. Empty: a new one.
+  UploadState resume = {};
+
+  // Told the ID of a new upload before anything is sent, and of each part that
+  // has become durable; one call at a time. An error ends the call and is its
+  // result. May be empty.
+  std::function<absl::Status(const std::string& upload_id)> begun = {};
+  std::function<absl::Status(const SentPart& part)> part_sent = {};
 };
 
 struct GetOptions {
