@@ -231,6 +231,16 @@ void Commands::AddPut() {
   put->add_option("--request-id", put_.request_id,
                   "A UUID that makes this put repeatable: the same again "
                   "stores nothing and prints the same ID.");
+  put->add_flag("--resume", put_.resume,
+                "Remember how far large files are, so that the same command "
+                "goes on there after a crash of either side.");
+  put->add_option("--journal", put_.journal,
+                  "Where --resume remembers it, for one file; default: a file "
+                  "in $XDG_STATE_HOME/cairn/uploads.");
+  put->add_option("--streams", put_.streams,
+                  "Parts of a large file that are sent at a time, with "
+                  "--resume.")
+      ->check(CLI::Range(1, 64));
   put->add_option("--attribute", put_.attributes,
                   "KEY=VALUE, said of each file. Repeat for several.")
       ->take_all()
@@ -256,6 +266,13 @@ void Commands::AddGet() {
                 "Name each file as it was when it was stored (attribute "
                 "file-name), made safe. Replaces nothing.");
   AddJobs(get, &get_.jobs);
+  get->add_flag("--resume", get_.resume,
+                "Keep what was read of large files beside their place, so that "
+                "the same command goes on there.");
+  get->add_option("--streams", get_.streams,
+                  "Parts of a large file that are read at a time, with "
+                  "--resume.")
+      ->check(CLI::Range(1, 64));
 }
 
 void Commands::AddStat() {

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "clients/cli/testing/cli_harness.h"
 #include "clients/cpp/testing/fake_storage.h"
@@ -16,6 +17,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/error_reason.h"
+#include "lib/checksum/crc32c.h"
 #include "nlohmann/json.hpp"
 
 namespace cairn {
@@ -202,6 +204,101 @@ TEST_F(CliTest, RangesAreThoseOfHttp) {
   EXPECT_EQ(Run({"get", id, "-o", "-", "--range=-30"}).out, "0123456789");
   EXPECT_EQ(Run({"get", id, "-o", "-", "--range", "4-2"}).exit, 2);
   EXPECT_EQ(Run({"get", id, "-o", "-", "--range", "11-"}).exit, 1);
+}
+
+// The state of a download of `content` that has its first part, with this CRC.
+std::string DownloadState(const std::string& id, const std::string& version,
+                          const std::string& content, uint32_t part_crc) {
+  return absl::StrFormat(
+      "# cairn download 1\nfile\t%d\t%08x\t%s\t%s\npart\t0\t%d\t%08x\n",
+      content.size(), Crc32c(content), version, id, 32 << 20, part_crc);
+}
+
+TEST_F(CliTest, GetResumeReadsOnlyWhatIsMissing) {
+  std::string content(40 << 20, '\0');
+  for (size_t i = 0; i < content.size(); ++i) {
+    content[i] = static_cast<char>(i * 31 + i / 4099);
+  }
+  const std::string id = storage_.Add(content);
+  const std::string copy = cli_.Path("copy");
+  const CliResult stat = Run({"stat", id, "--json"});
+  ASSERT_EQ(stat.exit, 0) << stat.err;
+  const std::string version = Json::parse(stat.out)["version"];
+  const std::string first = content.substr(0, 32 << 20);
+
+  // As a killed process leaves it: one part, and a beginning of the next one.
+  cli_.WriteFile("copy.part", content.substr(0, 33 << 20));
+  cli_.WriteFile("copy.part.state",
+                 DownloadState(id, version, content, Crc32c(first)));
+  CliResult got = Run({"get", id, "-o", copy, "--resume", "--streams", "3"});
+  ASSERT_EQ(got.exit, 0) << got.err;
+  EXPECT_THAT(got.err, HasSubstr("going on with"));
+  EXPECT_TRUE(cli_.ReadFile("copy") == content);
+  EXPECT_THAT(storage_.download_offsets(), ElementsAre(32 << 20));
+  EXPECT_THAT(cli_.FilesBelow(""), ElementsAre("copy"));
+
+  // Bytes that are not what the state says are read again.
+  std::string damaged = first;
+  damaged[1000] ^= 1;
+  cli_.WriteFile("copy.part", damaged);
+  cli_.WriteFile("copy.part.state",
+                 DownloadState(id, version, content, Crc32c(first)));
+  got = Run({"get", id, "-o", copy, "--resume"});
+  ASSERT_EQ(got.exit, 0) << got.err;
+  EXPECT_TRUE(cli_.ReadFile("copy") == content);
+  EXPECT_THAT(storage_.download_offsets(), ElementsAre(32 << 20, 0, 32 << 20));
+
+  // And so is everything of another version.
+  cli_.WriteFile("copy.part", first);
+  cli_.WriteFile("copy.part.state",
+                 DownloadState(id, "1.1", content, Crc32c(first)));
+  got = Run({"get", id, "-o", copy, "--resume"});
+  ASSERT_EQ(got.exit, 0) << got.err;
+  EXPECT_THAT(storage_.download_offsets(), SizeIs(5));
+  EXPECT_TRUE(cli_.ReadFile("copy") == content);
+
+  // What is right part by part and wrong as a whole is not left lying there.
+  storage_.Damage(id);
+  got = Run({"get", id, "-o", copy, "--resume"});
+  EXPECT_EQ(got.exit, 5) << got.err;
+  EXPECT_THAT(cli_.FilesBelow(""), ElementsAre("copy"));
+}
+
+TEST_F(CliTest, GetResumeKeepsWhatItHasWhenTheNodeIsGone) {
+  const std::string content(40 << 20, 'x');
+  const std::string id = storage_.Add(content);
+  storage_.CutDownloads(1000000, 1 << 20);
+  CliResult got = Run(
+      {"get", id, "-o", cli_.Path("copy"), "--resume", "--timeout", "300ms"});
+  EXPECT_NE(got.exit, 0);
+  EXPECT_THAT(cli_.FilesBelow(""), ElementsAre("copy.part", "copy.part.state"));
+  storage_.CutDownloads(0, 0);
+  got = Run({"get", id, "-o", cli_.Path("copy"), "--resume"});
+  ASSERT_EQ(got.exit, 0) << got.err;
+  EXPECT_TRUE(cli_.ReadFile("copy") == content);
+}
+
+TEST_F(CliTest, ResumeSaysWhatItCannotDo) {
+  EXPECT_EQ(Run({"put", "-", "--resume"}, "x").exit, 2);
+  cli_.WriteFile("a", "a");
+  cli_.WriteFile("b", "b");
+  EXPECT_EQ(Run({"put", cli_.Path("a"), "--journal", cli_.Path("j")}).exit, 2);
+  EXPECT_EQ(Run({"put", cli_.Path("a"), "--streams", "2"}).exit, 2);
+  EXPECT_EQ(Run({"put", cli_.Path("a"), cli_.Path("b"), "--resume", "--journal",
+                 cli_.Path("j")})
+                .exit,
+            2);
+  EXPECT_EQ(storage_.files(), 0u);
+  // Small ones have nothing to go on with.
+  const std::string id =
+      Id(Run({"put", cli_.Path("a"), "--resume", "--journal", cli_.Path("j")}));
+  EXPECT_THAT(cli_.FilesBelow(""), ElementsAre("a", "b"));
+  EXPECT_EQ(Run({"get", id, "-o", "-", "--resume"}).exit, 2);
+  EXPECT_EQ(Run({"get", id, "--resume", "--range", "0-0"}).exit, 2);
+  EXPECT_EQ(Run({"get", id, "--streams", "2"}).exit, 2);
+  const CliResult got = Run({"get", id, "-o", cli_.Path("copy"), "--resume"});
+  EXPECT_EQ(got.exit, 0) << got.err;
+  EXPECT_EQ(cli_.ReadFile("copy"), "a");
 }
 
 TEST_F(CliTest, AFolderComesBackByItsManifest) {

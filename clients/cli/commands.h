@@ -28,6 +28,9 @@ struct PutFlags {
   std::string request_id;               // With one file only.
   std::vector<std::string> attributes;  // KEY=VALUE.
   bool describe = false;  // `file-name` and `content-type` of each file, too.
+  bool resume = false;
+  std::string journal;  // With one file only.
+  int streams = 1;      // Of each large file, with `resume`.
 };
 ExitCode RunPut(const PutFlags& flags, Session* session);
 
@@ -38,6 +41,8 @@ struct GetFlags {
   std::string range;
   bool original_name = false;  // Below `output`, by the attribute `file-name`.
   int jobs = 16;
+  bool resume = false;
+  int streams = 1;  // Of each large file, with `resume`.
 };
 ExitCode RunGet(const GetFlags& flags, Session* session);
 

@@ -72,6 +72,12 @@ std::string NextStep(const absl::Status& status) {
     case ErrorReason::kDiskFull:
       return "Free some room, lower the reserve or add a node; `cairn groups` "
              "says how much is free.";
+    case ErrorReason::kTooManyUploads:
+      return "Uploads that nobody finishes expire after a day; or name another "
+             "group (--group).";
+    case ErrorReason::kUploadRangeBusy:
+      return "Another process is sending the same file. Wait for it, or try "
+             "again in a minute if there is none any more.";
     case ErrorReason::kNoWritableNode:
       return "`cairn status` says why no node takes files.";
     case ErrorReason::kNoReadableNode:

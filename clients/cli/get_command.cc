@@ -10,8 +10,10 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
@@ -22,6 +24,7 @@
 #include "clients/cli/local_files.h"
 #include "clients/cli/manifest.h"
 #include "clients/cli/result_json.h"
+#include "clients/cli/resumable_get.h"
 #include "clients/cli/window.h"
 #include "lib/attributes/well_known.h"
 #include "lib/base/check.h"
@@ -99,6 +102,8 @@ class GetRun {
   void ResolveNames();
   void GetFiles();
   void GetToStdout();
+  void ReadResumable(const Target& target, const client::GetOptions& options,
+                     const std::shared_ptr<std::atomic<int64_t>>& counted);
   void Report(const Target& target, int64_t counted_bytes,
               absl::StatusOr<client::FileInfo> info);
   void Summarize();
@@ -113,8 +118,9 @@ class GetRun {
   int64_t read_files_ = 0;
   std::unique_ptr<Progress> progress_;
   Window window_;
-  // Last, so that it ends before what its callbacks touch.
+  // Last, so that they end before what their callbacks touch.
   std::unique_ptr<client::Client> client_;
+  std::unique_ptr<ThreadPool> resumable_;
 };
 
 ExitCode GetRun::Run() {
@@ -148,6 +154,12 @@ absl::Status GetRun::Plan() {
   }
   if (!flags_.range.empty() && flags_.file_ids.size() != 1) {
     return UsageError("--range takes one file ID");
+  }
+  if (flags_.resume && (to_stdout() || !flags_.range.empty())) {
+    return UsageError("--resume reads whole files to files");
+  }
+  if (!flags_.resume && flags_.streams > 1) {
+    return UsageError("--streams goes with --resume");
   }
   if (flags_.original_name) {
     std::error_code error;
@@ -274,6 +286,10 @@ void GetRun::GetFiles() {
       if (targets_.size() == 1) progress_->SetTotal(1, total);
       progress_->AddBytes(done - counted->exchange(done));
     };
+    if (flags_.resume) {
+      ReadResumable(target, options, counted);
+      continue;
+    }
     client_->GetToFileAsync(
         target.file_id, target.path, options,
         [this, &target, counted](absl::StatusOr<client::FileInfo> info) {
@@ -284,8 +300,34 @@ void GetRun::GetFiles() {
   }
   if (window_.Drain()) return;
   exit_ = kExitInterrupted;
+  client_->Cancel();
+  resumable_.reset();  // Waits for those.
   client_.reset();  // Answers everything; files that are not whole are removed.
   window_.RunReports();
+}
+
+void GetRun::ReadResumable(
+    const Target& target, const client::GetOptions& options,
+    const std::shared_ptr<std::atomic<int64_t>>& counted) {
+  if (resumable_ == nullptr) {
+    resumable_ = std::make_unique<ThreadPool>("cairn-get", flags_.jobs,
+                                              static_cast<size_t>(flags_.jobs));
+  }
+  const bool submitted =
+      resumable_->TrySubmit([this, &target, options, counted] {
+        std::vector<std::string> notes;
+        auto info = GetResumable(client_.get(), target.file_id, target.path,
+                                 flags_.streams, options, &notes);
+        window_.Leave([this, &target, counted, notes, info = std::move(info)] {
+          for (const std::string& note : notes) {
+            progress_->Hide();
+            session_->Say(absl::StrCat("cairn: ", note));
+          }
+          Report(target, *counted, info);
+        });
+      });
+  // The window lets no more in than there are threads.
+  CAIRN_CHECK(submitted);
 }
 
 void GetRun::GetToStdout() {

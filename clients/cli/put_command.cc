@@ -6,7 +6,9 @@
 #include <atomic>
 #include <cerrno>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "clients/cli/attribute_text.h"
@@ -17,6 +19,8 @@
 #include "clients/cli/manifest.h"
 #include "clients/cli/put_grpcurl.h"
 #include "clients/cli/result_json.h"
+#include "clients/cli/resumable_put.h"
+#include "clients/cli/upload_journal.h"
 #include "clients/cli/window.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
@@ -30,6 +34,9 @@
 namespace cairn {
 namespace cli {
 namespace {
+
+// What is smaller is sent again sooner than its journal is written.
+constexpr int64_t kResumableBytesMin = 4 << 20;
 
 // Standard input, until its end or the user's Ctrl-C.
 class PipeReader : public client::ContentReader {
@@ -83,6 +90,8 @@ class PutRun {
  private:
   absl::Status Find();
   void PutFiles();
+  void PutResumable(const LocalFile& file, const client::PutOptions& options,
+                    const std::shared_ptr<std::atomic<int64_t>>& counted);
   void PutStdin();
   void Stop();  // Ends what is under way, after an interrupt.
   void Report(const std::string& path, int64_t counted_bytes,
@@ -97,6 +106,7 @@ class PutRun {
   bool from_stdin_ = false;
   ExitCode exit_ = kExitOk;
   int64_t stored_files_ = 0;
+  bool can_resume_ = false;  // Something was begun and is not stored.
   int64_t stored_bytes_ = 0;
   std::unique_ptr<ManifestWriter> manifest_;
   bool manifest_failed_ = false;
@@ -141,11 +151,33 @@ absl::Status PutRun::Find() {
                                "`-` (standard input) stands alone");
       }
       from_stdin_ = true;
-      return absl::OkStatus();
+      continue;
     }
     CAIRN_ASSIGN_OR_RETURN(const std::vector<LocalFile> found,
                            FindLocalFiles(path, flags_.recursive));
     files_.insert(files_.end(), found.begin(), found.end());
+  }
+  if (flags_.resume && from_stdin_) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                           ErrorReason::kInvalidField,
+                           "--resume goes with files: standard input cannot be "
+                           "read a second time");
+  }
+  if (!flags_.resume && (!flags_.journal.empty() || flags_.streams > 1)) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                           ErrorReason::kInvalidField,
+                           "--journal and --streams go with --resume");
+  }
+  if (!flags_.journal.empty() && files_.size() > 1) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                           ErrorReason::kInvalidField,
+                           "--journal goes with one file");
+  }
+  if (flags_.resume && flags_.journal.empty() && StateHome().empty()) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                           ErrorReason::kInvalidField,
+                           "neither XDG_STATE_HOME nor HOME is set: say with "
+                           "--journal where to remember the upload");
   }
   if (!flags_.request_id.empty() && files_.size() > 1) {
     return ErrorWithReason(absl::StatusCode::kInvalidArgument,
@@ -173,6 +205,10 @@ void PutRun::PutFiles() {
     options.progress = [this, counted](int64_t done, absl::optional<int64_t>) {
       progress_->AddBytes(done - counted->exchange(done));
     };
+    if (flags_.resume && file.size_bytes >= kResumableBytesMin) {
+      PutResumable(file, options, counted);
+      continue;
+    }
     client_->PutFileAsync(
         file.path, options,
         [this, &file, counted](absl::StatusOr<client::PutResult> result) {
@@ -182,6 +218,32 @@ void PutRun::PutFiles() {
         });
   }
   if (!window_.Drain()) Stop();
+}
+
+void PutRun::PutResumable(
+    const LocalFile& file, const client::PutOptions& options,
+    const std::shared_ptr<std::atomic<int64_t>>& counted) {
+  const std::string source = AbsolutePath(file.path);
+  ResumablePut::Start(
+      client_.get(), file.path,
+      flags_.journal.empty() ? DefaultJournalPath(StateHome(), source)
+                             : AbsolutePath(flags_.journal),
+      options, flags_.streams,
+      [this, &file, counted](absl::StatusOr<client::PutResult> result,
+                             std::vector<std::string> notes) {
+        window_.Leave([this, &file, counted, result = std::move(result),
+                       notes = std::move(notes)] {
+          for (const std::string& note : notes) {
+            progress_->Hide();
+            session_->Say(absl::StrCat("cairn: ", note));
+          }
+          const absl::Status& status = result.status();
+          can_resume_ |=
+              absl::IsCancelled(status) || absl::IsUnavailable(status) ||
+              absl::IsAborted(status) || absl::IsDeadlineExceeded(status);
+          Report(file.path, *counted, result);
+        });
+      });
 }
 
 void PutRun::PutStdin() {
@@ -263,6 +325,9 @@ void PutRun::SyncManifest() {
 }
 
 void PutRun::Summarize() {
+  if (can_resume_) {
+    session_->Say("cairn: the same command goes on where this one ended");
+  }
   if (exit_ == kExitInterrupted) {
     session_->Say(absl::StrCat(
         "cairn: interrupted; ", stored_files_, " of ",
