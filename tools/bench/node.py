@@ -1,5 +1,6 @@
 """Processes that are measured: a standalone node, a group of members, and the probes' server."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -230,6 +231,38 @@ class Node(Server, Caller):
 
     def target(self):
         return [f"--storage={self.address}"]
+
+    def _cairn(self, *arguments):
+        """What one run of the command prints."""
+        done = subprocess.run(
+            [self.cairn, *self.target(), "--json", "--no-progress", *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8", check=True,
+        )
+        return json.loads(done.stdout)
+
+    @contextlib.contextmanager
+    def stored_file(self, size):
+        """The ID of a file of so many bytes, which is deleted afterwards."""
+        path = os.path.join(self.folder, "source")
+        block = os.urandom(1 << 20)
+        with open(path, "wb") as file:
+            for _ in range(size // len(block)):
+                file.write(block)
+        file_id = self._cairn("put", path, "--level=cached")["file_id"]
+        os.remove(path)
+        try:
+            yield file_id
+        finally:
+            self._cairn("rm", file_id)
+
+    def get_to_file(self, file_id, streams):
+        """Seconds that `cairn get --resume` takes, with the sync of what it read."""
+        path = os.path.join(self.folder, "copy")
+        began = time.monotonic()
+        self._cairn("get", file_id, "-o", path, "--resume", f"--streams={streams}")
+        took = time.monotonic() - began
+        os.remove(path)
+        return took
 
 
 class Daemon(Server):

@@ -17,6 +17,9 @@ from node import Group, Node, Probe, disk_bytes, rusage_of
 MIB = 1 << 20
 GIB = 1 << 30
 
+# Of one large file.
+PARALLEL_STREAMS = 4
+
 
 @dataclasses.dataclass
 class Settings:
@@ -140,6 +143,16 @@ def large_get(node, probe, settings):
     down = probe.down(1, settings.large_bytes) / 1e6
     done = node.bench("get", size=settings.large_bytes, in_flight=1, files=1, count=3)
     return done["bytes_per_second"] / 1e6, down, 0.8 * down
+
+
+def parallel_get(node, probe, settings):
+    """A large file to a file on the disk: several streams, and one for comparison."""
+    del probe
+    rates = {}
+    with node.stored_file(settings.large_bytes) as file_id:
+        for streams in (1, PARALLEL_STREAMS):
+            rates[streams] = settings.large_bytes / node.get_to_file(file_id, streams) / 1e6
+    return rates[PARALLEL_STREAMS], rates[1], 0.8 * rates[1]
 
 
 class OwnNodes:
@@ -313,6 +326,7 @@ ROWS = [
     Row("get 4 KiB, one at a time: p50", "µs", "at most", measure=lone("get")),
     Row("put 1 GiB, CACHED", "MB/s", measure=large_put),
     Row("get 1 GiB (in page cache)", "MB/s", measure=large_get),
+    Row(f"get 1 GiB to a file, {PARALLEL_STREAMS} streams; probe: one stream", "MB/s", measure=parallel_get),
     ManyFiles(),
     TwoMembers(),
     Lag(),
