@@ -23,6 +23,33 @@ absl::Status QueueFull() {
                          ErrorReason::kOverloaded, "the disk's queue is full");
 }
 
+// What a file that was only added to began with.
+class EarlierFile : public OpenFile {
+ public:
+  EarlierFile(std::unique_ptr<OpenFile> file, const FileState& state)
+      : file_(std::move(file)), info_(file_->info()) {
+    info_.version = state.version;
+    info_.size_bytes = state.size_bytes;
+    info_.crc32c = state.crc32c;
+  }
+
+  const FileInfo& info() const override { return info_; }
+  absl::StatusOr<absl::Cord> Read(int64_t offset, int64_t length) override {
+    return file_->Read(offset, length);
+  }
+  absl::optional<absl::StatusOr<absl::Cord>> TryRead(int64_t offset,
+                                                     int64_t length) override {
+    return file_->TryRead(offset, length);
+  }
+  absl::optional<uint32_t> CheckedCrc(int64_t offset, int64_t length) override {
+    return file_->CheckedCrc(offset, length);
+  }
+
+ private:
+  const std::unique_ptr<OpenFile> file_;
+  FileInfo info_;
+};
+
 }  // namespace
 
 absl::StatusOr<DownloadTarget> ParseDownloadRequest(
@@ -103,6 +130,12 @@ void DownloadCall::Opened(absl::StatusOr<std::unique_ptr<OpenFile>> file) {
   absl::Status status = file.status();
   if (status.ok()) {
     file_ = *std::move(file);
+    if (target_.state.has_value() &&
+        !(file_->info().version == target_.state->version) &&
+        file_->info().BeginsWith(target_.state->version) &&
+        target_.state->size_bytes <= file_->info().size_bytes) {
+      file_ = std::make_unique<EarlierFile>(std::move(file_), *target_.state);
+    }
     if (target_.version.has_value() &&
         !(file_->info().version == *target_.version)) {
       status = ErrorWithReason(

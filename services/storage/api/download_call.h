@@ -40,6 +40,9 @@ struct DownloadTarget {
   uint8_t store_path = 0;  // Its index.
   std::string name;
   absl::optional<Version> version;  // Any, if it is unset.
+
+  // With `version`: a later one that begins with it will do.
+  absl::optional<FileState> state;
   int64_t offset = 0;
   absl::optional<int64_t> length;
   int64_t chunk_bytes = 0;  // At least 1.

@@ -130,6 +130,10 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SyncServiceImpl::Fetch(
       target.version =
           Version{request.version().clock(), request.version().node()};
     }
+    if (request.has_size_bytes() && target.version.has_value()) {
+      target.state =
+          FileState{*target.version, request.size_bytes(), request.crc32c()};
+    }
     target.offset = request.offset();
     if (request.has_length()) target.length = request.length();
     target.chunk_bytes = rpc::kChunkBytesDefault;

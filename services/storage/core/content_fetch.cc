@@ -35,6 +35,10 @@ void ContentFetch::Start(PeerTransport* transport, const Peer& peer,
   FetchWish wish;
   wish.name = file_.file.name;
   wish.version = file_.file.version;
+  if (file_.file.kind == FileKind::kAppender) {
+    wish.state =
+        FileState{file_.file.version, file_.file.size_bytes, file_.file.crc32c};
+  }
   {
     MutexLock lock(&mu_);
     CAIRN_CHECK(stream_ == nullptr || result_.has_value());

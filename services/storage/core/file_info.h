@@ -44,6 +44,23 @@ struct FileInfo {
 
   // What users say of it, as lib/attributes lays it out; empty: nothing.
   std::string attributes;
+
+  // Since the file had this version it was only added to: what it was then, and
+  // in each version since, is what it begins with. 0: not known.
+  Version grown_since;
+
+  // Whether what the file was in `earlier` is what it begins with.
+  bool BeginsWith(const Version& earlier) const {
+    return grown_since.clock != 0 && !(earlier < grown_since) &&
+           !(version < earlier);
+  }
+};
+
+// A file in one of its versions.
+struct FileState {
+  Version version;
+  int64_t size_bytes = 0;
+  uint32_t crc32c = 0;
 };
 
 // Whether a state of a file takes the place of another one, alike on every

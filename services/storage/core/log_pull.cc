@@ -17,6 +17,12 @@ absl::Time TimeOf(const Version& version) {
   return absl::FromUnixMillis(static_cast<int64_t>(version.clock >> 16));
 }
 
+// Whether the change goes on from a state of its file that is not here.
+bool NeedsWhole(const ReplicatedChange& change, const absl::Status& status) {
+  return change.base.has_value() &&
+         ReasonOf(status) == ErrorReason::kVersionMismatch;
+}
+
 }  // namespace
 
 LogPull::LogPull(std::shared_ptr<StorePath> path, MissingContents* missing,
@@ -96,6 +102,15 @@ void LogPull::OnBatch(SyncBatch batch) {
     stream_->Next();
     return;
   }
+  if (missing_->IsFull()) {
+    // It would never be fetched if it went on to change.
+    Applied(ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                            ErrorReason::kOverloaded,
+                            "a file that changes all the time is to be fetched "
+                            "first"),
+            kNoChange);
+    return;
+  }
   if (introduced) {
     Apply(std::move(batch));
     return;
@@ -163,6 +178,11 @@ void LogPull::ApplyFrom(size_t begin) {
         !change.content.has_value()) {
       missing_->Add(change.file.name, change.change);
     }
+    if (change.superseded_by != 0) {
+      missing_->AddSuperseded(
+          change.file.name, change.change,
+          LogPosition{change.change.log, change.superseded_by});
+    }
     path_->replica()->Apply(change, [this, i](absl::StatusOr<Committed> done) {
       Applied(done.status(), i);
     });
@@ -189,7 +209,7 @@ void LogPull::Applied(const absl::Status& status, size_t index) {
         if (change.content.has_value()) bytes_ += change.content->size();
       }
     } else if (index != kNoChange && !bad_.has_value() &&
-               IsOfOneChange(status)) {
+               (IsOfOneChange(status) || NeedsWhole(changes_[index], status))) {
       bad_ = index;
       bad_error_ = status;
     } else if (!bad_.has_value() ||
@@ -220,7 +240,11 @@ void LogPull::Applied(const absl::Status& status, size_t index) {
     }
   }
   if (bad.has_value()) {
-    SetAside(*bad, bad_error);
+    if (NeedsWhole(changes_[*bad], bad_error)) {
+      ApplyWhole(*bad);
+    } else {
+      SetAside(*bad, bad_error);
+    }
     return;
   }
   if (over || ack_wanted) wake();
@@ -232,15 +256,15 @@ void LogPull::Applied(const absl::Status& status, size_t index) {
   }
 }
 
-void LogPull::SetAside(size_t index, const absl::Status& error) {
+void LogPull::ApplyWhole(size_t index) {
   ReplicatedChange change = changes_[index];
-  CAIRN_LOG(kWarning, "replication",
-            "change cannot be applied and is set aside log={} change={} "
-            "error=\"{}\"",
-            change.change.log.ToString(), change.change.sequence, error);
-  missing_->Remove(change.file.name, change.change);
-  change.set_aside = true;
+  change.base.reset();
   change.content.reset();
+  missing_->Add(change.file.name, change.change);
+  ApplyInstead(std::move(change), index);
+}
+
+void LogPull::ApplyInstead(ReplicatedChange change, size_t index) {
   path_->replica()->Apply(std::move(change),
                           [this, index](absl::StatusOr<Committed> done) {
                             if (!done.ok()) {
@@ -250,6 +274,19 @@ void LogPull::SetAside(size_t index, const absl::Status& error) {
                             }
                             ApplyFrom(index + 1);
                           });
+}
+
+void LogPull::SetAside(size_t index, const absl::Status& error) {
+  ReplicatedChange change = changes_[index];
+  CAIRN_LOG(kWarning, "replication",
+            "change cannot be applied and is set aside log={} change={} "
+            "error=\"{}\"",
+            change.change.log.ToString(), change.change.sequence, error);
+  missing_->Remove(change.file.name, change.change);
+  change.set_aside = true;
+  change.base.reset();
+  change.content.reset();
+  ApplyInstead(std::move(change), index);
 }
 
 void LogPull::OnEnd(const absl::Status& status) {

@@ -93,6 +93,14 @@ class LogPull : public SyncListener {
   void Applied(const absl::Status& status, size_t index)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // It goes on from a state of its file that is not here: the file is known
+  // from then on, and its content missing.
+  void ApplyWhole(size_t index) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Applies `change` in place of the one of the batch, and goes on behind it.
+  void ApplyInstead(ReplicatedChange change, size_t index)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // It cannot be applied: has its place taken, and goes on behind it.
   void SetAside(size_t index, const absl::Status& error)
       ABSL_LOCKS_EXCLUDED(mu_);

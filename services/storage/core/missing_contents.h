@@ -20,11 +20,24 @@ namespace storage {
 // Thread-safe.
 class MissingContents {
  public:
+  // Changes of one file whose content is waited for, at most, before IsFull().
+  static constexpr size_t kChangesMax = 1000;
+
   // `change` is the one that made the file; nil if it is not known.
   void Add(const std::string& name, const LogPosition& change)
       ABSL_LOCKS_EXCLUDED(mu_) {
+    AddSuperseded(name, change, change);
+  }
+
+  // What `change` did is known only by what `later` made of it.
+  void AddSuperseded(const std::string& name, const LogPosition& change,
+                     const LogPosition& later) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
-    names_[name] = change;
+    Waiting& waiting = names_[name];
+    waiting.latest = later;
+    if (change.log.is_nil()) return;
+    waiting.changes.push_back(change);
+    if (waiting.changes.size() == kChangesMax) ++full_;
   }
 
   // Unless another change of the file was added since.
@@ -32,7 +45,9 @@ class MissingContents {
       ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
     const auto it = names_.find(name);
-    if (it != names_.end() && it->second == change) names_.erase(it);
+    if (it == names_.end() || !(it->second.latest == change)) return;
+    if (it->second.changes.size() >= kChangesMax) --full_;
+    names_.erase(it);
   }
 
   size_t size() const ABSL_LOCKS_EXCLUDED(mu_) {
@@ -40,25 +55,41 @@ class MissingContents {
     return names_.size();
   }
 
-  // All of them, by name.
-  std::map<std::string, LogPosition> All() const ABSL_LOCKS_EXCLUDED(mu_) {
+  // A file changes faster than it can be fetched: no changes should be applied
+  // before it is here.
+  bool IsFull() const ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
-    return names_;
+    return full_ > 0;
+  }
+
+  // All of them, by name, each with the last change that was added.
+  std::map<std::string, LogPosition> All() const ABSL_LOCKS_EXCLUDED(mu_) {
+    std::map<std::string, LogPosition> all;
+    MutexLock lock(&mu_);
+    for (const auto& [name, waiting] : names_) all[name] = waiting.latest;
+    return all;
   }
 
   // The changes that are known.
   std::vector<LogPosition> Changes() const ABSL_LOCKS_EXCLUDED(mu_) {
     std::vector<LogPosition> changes;
     MutexLock lock(&mu_);
-    for (const auto& [name, change] : names_) {
-      if (!change.log.is_nil()) changes.push_back(change);
+    for (const auto& [name, waiting] : names_) {
+      changes.insert(changes.end(), waiting.changes.begin(),
+                     waiting.changes.end());
     }
     return changes;
   }
 
  private:
+  struct Waiting {
+    LogPosition latest;
+    std::vector<LogPosition> changes;
+  };
+
   mutable Mutex mu_;
-  std::map<std::string, LogPosition> names_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, Waiting> names_ ABSL_GUARDED_BY(mu_);
+  size_t full_ ABSL_GUARDED_BY(mu_) = 0;  // Files with kChangesMax changes.
 };
 
 }  // namespace storage

@@ -143,6 +143,9 @@ struct Acknowledgement {
 struct FetchWish {
   std::string name;
   absl::optional<Version> version;
+
+  // With `version`: the member may have a later one that begins with it.
+  absl::optional<FileState> state;
   int64_t offset = 0;
   absl::optional<int64_t> length;
 };

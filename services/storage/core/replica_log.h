@@ -86,6 +86,11 @@ struct LogEntry {
   Version version;
   std::string name;
   Uuid request_id;  // Nil if it had none.
+
+  // Of an appender: what the change made of it, if that is known; and what it
+  // was before, if the change only added to its end.
+  absl::optional<FileState> state;
+  absl::optional<FileState> base;
 };
 
 // What a path knows of a name, a deleted one too.
@@ -138,6 +143,14 @@ struct ReplicatedChange {
   // A later change has replaced what this one did, so there is nothing left of
   // it but its place in the log.
   bool passed = false;
+
+  // With `passed`, if that is a change of the same log: its number. Who has the
+  // one and not the other has lost what the first one did.
+  uint64_t superseded_by = 0;
+
+  // kNext, kPut of an appender: what it was before, and `content` (if it is
+  // there) is only what was added. Not applied to any other state.
+  absl::optional<FileState> base;
 
   // The change cannot be applied: with kNext it takes its place in the log, and
   // in any case what it says of the file is remembered, to be tried again

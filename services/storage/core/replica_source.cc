@@ -45,6 +45,32 @@ bool FindSetAside(ReplicaStore* store, const ReplicatedChange& change,
   return false;
 }
 
+// What an earlier change made of an appender that was only added to since: what
+// it begins with. With `base` only what the change added is sent.
+void FillEarlier(StorePath* path, const KnownFile& known, const LogEntry& entry,
+                 const ChangeLimits& limits, ReplicatedChange* change) {
+  change->file = known.file;
+  change->file.version = entry.version;
+  change->file.size_bytes = entry.state->size_bytes;
+  change->file.crc32c = entry.state->crc32c;
+  int64_t from = 0;
+  if (entry.base.has_value() && known.file.BeginsWith(entry.base->version)) {
+    from = entry.base->size_bytes;
+    change->base = entry.base;
+  }
+  const int64_t length = entry.state->size_bytes - from;
+  if (!known.content_missing && length <= limits.content_bytes_max) {
+    const absl::StatusOr<std::unique_ptr<OpenFile>> file =
+        path->Open(known.file.name);
+    // It may have been changed since it was looked up.
+    if (file.ok() && (*file)->info().BeginsWith(entry.version)) {
+      absl::StatusOr<absl::Cord> content = (*file)->Read(from, length);
+      if (content.ok()) change->content = *std::move(content);
+    }
+  }
+  if (!change->content.has_value()) change->base.reset();
+}
+
 int64_t ContentBytes(const ReplicatedChange& change) {
   return change.content.has_value()
              ? static_cast<int64_t>(change.content->size())
@@ -72,8 +98,11 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
     change.kind = entry.kind;
     change.request_id = entry.request_id;
     const bool is_delete = entry.kind == ChangeKind::kDelete;
-    if (known.has_value() && known->file.version == entry.version &&
-        known->deleted == is_delete) {
+    if (!is_delete && known.has_value() && !known->deleted &&
+        entry.state.has_value() && known->file.BeginsWith(entry.version)) {
+      FillEarlier(path, *known, entry, limits, &change);
+    } else if (known.has_value() && known->file.version == entry.version &&
+               known->deleted == is_delete) {
       change.file = known->file;
       if (!is_delete) AddContent(path, *known, limits, &change);
     } else if (!known.has_value() &&
@@ -88,6 +117,10 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
       change.passed = true;
       change.file.name = std::move(entry.name);
       change.file.version = entry.version;
+      if (known.has_value() && !known->deleted && !is_delete &&
+          known->change.log == log && known->change.sequence > entry.sequence) {
+        change.superseded_by = known->change.sequence;
+      }
     }
     bytes += ContentBytes(change);
     changes.push_back(std::move(change));

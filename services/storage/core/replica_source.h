@@ -6,6 +6,9 @@
 //                   │                                       is large or bad
 //                   here └─▶ changed or deleted since ─▶ `passed`
 //
+// An appender that was only added to since is sent as it was then, and of what
+// an append made only what it added.
+//
 // A deletion is told even when its tombstone is not kept any more.
 //
 // Pure decisions over the store; everything here blocks.

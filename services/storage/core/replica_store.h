@@ -77,6 +77,10 @@ class ReplicaStore {
   // every change (store_path.h), and
   //   FAILED_PRECONDITION  OUT_OF_ORDER: with kNext, it is not the next of its
   //                        log. Nothing was changed.
+  //   ABORTED              VERSION_MISMATCH: the change has a `base`, and that
+  //   is
+  //                        not here. Nothing was changed; apply it without
+  //                        content and base, and fetch the content.
   //   INVALID_ARGUMENT     TOO_LARGE: such a content needs StartUpload() and
   //                        FinishReplica().
   //   DATA_LOSS            what the path knows of the name is damaged. Set the

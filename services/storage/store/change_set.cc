@@ -159,9 +159,9 @@ void ChangeSet::AddToLog(const disk::v1::FileChange& change, uint32_t operation,
   item.version_node = change.version_node();
   if (record != nullptr && record->kind == FileKind::kAppender) {
     // It will be another file by the time somebody asks.
-    item.size_bytes = static_cast<uint64_t>(record->size_bytes);
-    item.crc32c = record->crc32c;
+    item.state = FileState{record->version, record->size_bytes, record->crc32c};
   }
+  if (change.has_base()) item.base = DecodeState(change.base());
   item.name = change.name();
   const absl::StatusOr<Uuid> request_id = Uuid::FromBytes(change.request_id());
   if (request_id.ok()) {

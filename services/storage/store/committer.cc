@@ -587,7 +587,7 @@ absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
   // Without one, its tombstone has expired and only the name is left.
   committed->file = record.ToFileInfo(log.name());
   committed->file.version = Version{log.version_clock(), log.version_node()};
-  if (committed->file.kind == FileKind::kAppender) {
+  if (committed->file.kind == FileKind::kAppender && log.has_size_bytes()) {
     // As it was then.
     committed->file.size_bytes = static_cast<int64_t>(log.size_bytes());
     committed->file.crc32c = log.crc32c();
@@ -830,13 +830,10 @@ void Committer::NeedsDedicated(bool synced, const CommitRequest& request,
 
 absl::Status Committer::AddPieces(const FileRecord& existing,
                                   const FileRecord& after, uint8_t flags,
-                                  CommitRequest* request) {
-  disk::v1::FileChange* change = NextChange();
+                                  CommitRequest* request,
+                                  disk::v1::FileChange* change) {
   change->set_name(request->name);
   FillPieces(after, change);
-  if (!request->request_id.is_nil()) {
-    change->set_request_id(request->request_id.bytes().data(), 16);
-  }
   AddShadowed(existing, existing.record.segment, change);
   bool has_own = false;
   for (const Extent& extent : after.extents) {
@@ -861,7 +858,7 @@ void Committer::MovePieces(const FileRecord& existing, CommitRequest* request,
   }
   uint8_t flags = kRecordMoved;
   if (DedicatedAreSynced(existing)) flags |= kRecordContentSynced;
-  outcome->status = AddPieces(existing, moved, flags, request);
+  outcome->status = AddPieces(existing, moved, flags, request, NextChange());
   outcome->kind = outcome->status.ok() ? Outcome::Kind::kCommitted
                                        : Outcome::Kind::kRefused;
 }
@@ -963,12 +960,27 @@ void Committer::AdmitUpdate(CommitRequest* request, Outcome* outcome) {
   FileRecord after = existing;
   outcome->status = LayOut(*request, &after);
   if (!outcome->status.ok()) return;
+  // It only adds if nothing that was there was cut or written.
+  const bool grows = after.size_bytes >= existing.size_bytes &&
+                     (request->splice.from.empty() ||
+                      request->update == UpdateRequest::Kind::kTruncate);
   after.version = changes_.NextVersion(parts_.clock->Now());
   after.log_origin = parts_.state->log_origin();
   after.log_sequence = changes_.NextSequence();
   const bool synced = DedicatedAreSynced(after);
-  outcome->status =
-      AddPieces(existing, after, synced ? kRecordContentSynced : 0, request);
+  disk::v1::FileChange* const change = NextChange();
+  if (!request->request_id.is_nil()) {
+    change->set_request_id(request->request_id.bytes().data(), 16);
+  }
+  if (grows) {
+    EncodeState(
+        FileState{existing.version, existing.size_bytes, existing.crc32c},
+        change->mutable_base());
+  } else {
+    after.grown_since = after.version;
+  }
+  outcome->status = AddPieces(
+      existing, after, synced ? kRecordContentSynced : 0, request, change);
   if (!outcome->status.ok()) return;
   NeedsDedicated(synced, *request, outcome);
   outcome->kind = Outcome::Kind::kCommitted;
@@ -1025,8 +1037,18 @@ void Committer::AdmitAttributes(CommitRequest* request, Outcome* outcome) {
   after.log_origin = parts_.state->log_origin();
   after.log_sequence = changes_.NextSequence();
   const bool synced = DedicatedAreSynced(after);
-  outcome->status =
-      AddPieces(existing, after, synced ? kRecordContentSynced : 0, request);
+  disk::v1::FileChange* const change = NextChange();
+  if (!request->request_id.is_nil()) {
+    change->set_request_id(request->request_id.bytes().data(), 16);
+  }
+  if (existing.kind == FileKind::kAppender && !existing.content_missing) {
+    // Nothing was added: who has the content keeps it.
+    EncodeState(
+        FileState{existing.version, existing.size_bytes, existing.crc32c},
+        change->mutable_base());
+  }
+  outcome->status = AddPieces(
+      existing, after, synced ? kRecordContentSynced : 0, request, change);
   if (!outcome->status.ok()) return;
   NeedsDedicated(synced, *request, outcome);
   outcome->kind = Outcome::Kind::kCommitted;
@@ -1058,7 +1080,7 @@ void Committer::AdmitMerge(CommitRequest* request, Outcome* outcome) {
   }
   uint8_t flags = kRecordMoved;
   if (DedicatedAreSynced(merged)) flags |= kRecordContentSynced;
-  outcome->status = AddPieces(existing, merged, flags, request);
+  outcome->status = AddPieces(existing, merged, flags, request, NextChange());
   if (!outcome->status.ok()) {
     outcome->kind = Outcome::Kind::kRefused;
     return;
@@ -1198,6 +1220,15 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     }
     return skip();
   }
+  if (replica.base.has_value()) {
+    if (!*known || !AddGrown(existing, request, outcome)) {
+      outcome->status = ErrorWithReason(
+          absl::StatusCode::kAborted, ErrorReason::kVersionMismatch,
+          absl::StrCat("file ", request->name,
+                       ": what the change was made of is not here"));
+    }
+    return;
+  }
   disk::v1::FileChange* change = NextChange();
   FillReplica(*request, change);
   if (is_next && !replica.request_id.is_nil()) {
@@ -1260,6 +1291,55 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
   outcome->kind = Outcome::Kind::kCommitted;
   outcome->committed.file = replica.file;
   outcome->committed.change = replica.change;
+}
+
+bool Committer::AddGrown(const FileRecord& existing, CommitRequest* request,
+                         Outcome* outcome) {
+  const ReplicatedChange& replica = *request->replica;
+  const FileInfo& file = replica.file;
+  const FileState& base = *replica.base;
+  const auto added = static_cast<int64_t>(request->content.size());
+  if (existing.deleted || existing.content_missing ||
+      !request->replica_has_content || !(existing.version == base.version) ||
+      existing.size_bytes != base.size_bytes ||
+      existing.crc32c != base.crc32c ||
+      file.size_bytes != base.size_bytes + added ||
+      file.crc32c != CombineCrc32c(base.crc32c, request->crc32c,
+                                   static_cast<uint64_t>(added)) ||
+      existing.extents.size() >= kPiecesMax) {
+    return false;
+  }
+  FileRecord after = existing;
+  if (added > 0) {
+    after.extents.push_back(OwnExtent(0, added, request->crc32c, added));
+  }
+  after.size_bytes = file.size_bytes;
+  after.crc32c = file.crc32c;
+  after.version = file.version;
+  after.attributes = file.attributes;
+  after.log_origin = request->replica_log;
+  after.log_sequence = replica.change.sequence;
+  disk::v1::FileChange* const change = NextChange();
+  if (!replica.request_id.is_nil()) {
+    change->set_request_id(replica.request_id.bytes().data(), 16);
+  }
+  EncodeState(base, change->mutable_base());
+  const bool synced = DedicatedAreSynced(after);
+  outcome->status = AddPieces(
+      existing, after, synced ? kRecordContentSynced : 0, request, change);
+  if (!outcome->status.ok()) return true;
+  if (!synced) {
+    if (request->durability == Durability::kSynced) {
+      sync_dedicated_needed_ = true;
+    } else {
+      outcome->content_unsynced = true;
+    }
+  }
+  outcome->kind = Outcome::Kind::kCommitted;
+  outcome->merge_wanted = PickMerge(after.extents).has_value();
+  outcome->committed.file = file;
+  outcome->committed.change = replica.change;
+  return true;
 }
 
 absl::Status Committer::IndexUsable() const {

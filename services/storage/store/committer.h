@@ -240,13 +240,21 @@ class Committer {
   // the file before it, with size and CRC.
   absl::Status LayOut(const CommitRequest& request, FileRecord* after) const;
 
-  // A record of kPieces in place of that of `existing`; what `after` says of
-  // the record itself does not count.
   // A record refers to dedicated segments that are `synced` or not.
   void NeedsDedicated(bool synced, const CommitRequest& request,
                       Outcome* outcome);
+
+  // A record of kPieces in place of that of `existing`; what `after` says of
+  // the record itself does not count. `change` is of NextChange(), with what
+  // `after` does not say.
   absl::Status AddPieces(const FileRecord& existing, const FileRecord& after,
-                         uint8_t flags, CommitRequest* request);
+                         uint8_t flags, CommitRequest* request,
+                         disk::v1::FileChange* change);
+
+  // A change of another member that only added to the file: adds the same to
+  // what is here. Returns false if that is not what the change was made of.
+  bool AddGrown(const FileRecord& existing, CommitRequest* request,
+                Outcome* outcome);
 
   // Whether all of the content that is in dedicated segments is durable.
   bool DedicatedAreSynced(const FileRecord& record) const;

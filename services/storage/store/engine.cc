@@ -11,6 +11,7 @@
 #include "lib/base/executor.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
+#include "lib/checksum/crc32c.h"
 #include "services/storage/core/replica_store.h"
 #include "services/storage/store/background.h"
 #include "services/storage/store/change_set.h"
@@ -448,6 +449,12 @@ class EngineImpl : public Engine, public ReplicaStore {
       entry.version =
           Version{row.entry.version_clock(), row.entry.version_node()};
       entry.name = row.entry.name();
+      if (row.entry.has_size_bytes()) {
+        entry.state = FileState{entry.version,
+                                static_cast<int64_t>(row.entry.size_bytes()),
+                                row.entry.crc32c()};
+      }
+      if (row.entry.has_base()) entry.base = DecodeState(row.entry.base());
       const absl::StatusOr<Uuid> request =
           Uuid::FromBytes(row.entry.request_id());
       if (request.ok()) entry.request_id = *request;
@@ -499,6 +506,8 @@ class EngineImpl : public Engine, public ReplicaStore {
         return;
       }
       request.block_crcs = BlockCrcsOf(request.content);
+      // Of what is added, if it is not the whole file.
+      if (change.base.has_value()) request.crc32c = Crc32c(request.content);
       request.replica_has_content = true;
     }
     change.content.reset();

@@ -184,6 +184,69 @@ TEST_F(PullTest, SetsAsideManyAndTriesThemAgainUntilAllAreApplied) {
   EXPECT_THAT(b.replica()->ListMissing("", 100), SizeIs(16));
 }
 
+// Appends to a file whose content is not here yet: none of them is held here,
+// and whoever waits for one must hear that.
+TEST_F(PullTest, AppendsToWhatIsNotHereAreMissing) {
+  for (const size_t batch : {1, 3, 100}) {
+    SCOPED_TRACE(batch);
+    missing_ = std::make_shared<MissingContents>();
+    Member a(1);
+    Member b(2);
+    ASSERT_THAT(CreateAppender(a.path(), "f", TestContent(1, 2 << 20)), IsOk());
+    for (int i = 0; i < 5; ++i) {
+      ASSERT_THAT(UpdateFile(a.path(), Append("f", "more")), IsOk());
+      ASSERT_THAT(PutFile(a.path(), absl::StrCat("other", i), "x"), IsOk());
+    }
+    EXPECT_THAT(Pull(&a, &b, batch), IsOk());
+    const LogId log = a.own_log().log;
+    EXPECT_EQ(b.RangeOf(log).applied, 11u);
+    EXPECT_THAT(b.replica()->ListSetAside(), IsEmpty());
+    EXPECT_THAT(missing_->Changes(), SizeIs(6));
+    EXPECT_EQ(missing_->All().at("f").sequence, 10u);
+    EXPECT_EQ(b.path()->Status().files, 6);
+    ASSERT_THAT(FetchContent(&a, &b, "f"), IsOk());
+    missing_->Remove("f", missing_->All().at("f"));
+    EXPECT_THAT(missing_->Changes(), IsEmpty());
+    // From here on as what they add.
+    ASSERT_THAT(UpdateFile(a.path(), Append("f", "at last")), IsOk());
+    EXPECT_THAT(Pull(&a, &b, batch), IsOk());
+    EXPECT_EQ(missing_->size(), 0u);
+    EXPECT_THAT(ReadFile(b.path(), "f"),
+                IsOkAndHolds(*ReadFile(a.path(), "f")));
+  }
+}
+
+// What a later change has replaced is held by whoever has that one.
+TEST_F(PullTest, AReplacedChangeIsMissingUntilTheOneBehindItIsThere) {
+  Member a(1);
+  Member b(2);
+  ASSERT_THAT(CreateAppender(a.path(), "f", "content"), IsOk());
+  ASSERT_THAT(UpdateFile(a.path(), Append("f", "more")), IsOk());
+  ASSERT_THAT(UpdateFile(a.path(), Modify("f", 0, "X")), IsOk());
+  EXPECT_THAT(Pull(&a, &b, 1), IsOk());
+  ASSERT_THAT(missing_->Changes(), SizeIs(2));
+  EXPECT_EQ(missing_->Changes()[1].sequence, 2u);
+  EXPECT_EQ(missing_->All().at("f").sequence, 3u);
+  EXPECT_THAT(ReadFile(b.path(), "f"), IsOkAndHolds("Xontentmore"));
+}
+
+// One that changes faster than it is fetched is waited for.
+TEST_F(PullTest, WaitsForAFileThatChangesAllTheTime) {
+  Member a(1);
+  Member b(2);
+  PutSome(&a, 3);
+  for (uint64_t i = 0; i < MissingContents::kChangesMax; ++i) {
+    missing_->Add("f", LogPosition{a.own_log().log, 100 + i});
+  }
+  ASSERT_TRUE(missing_->IsFull());
+  EXPECT_THAT(Pull(&a, &b, 1), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(b.path()->Status().files, 0);
+  missing_->Remove("f", missing_->All().at("f"));
+  EXPECT_FALSE(missing_->IsFull());
+  EXPECT_THAT(Pull(&a, &b, 1), IsOk());
+  EXPECT_EQ(b.path()->Status().files, 3);
+}
+
 TEST_F(PullTest, AnErrorOfThePathStopsThePull) {
   Member a(1);
   Member b(2);

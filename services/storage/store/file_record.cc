@@ -199,6 +199,7 @@ FileInfo FileRecord::ToFileInfo(absl::string_view name) const {
   info.version = version;
   info.origin_node = origin_node;
   info.attributes = attributes;
+  info.grown_since = grown_since;
   return info;
 }
 
@@ -212,6 +213,11 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
   record.version = Version{change.version_clock(), change.version_node()};
   record.origin_node =
       change.origin_node() != 0 ? change.origin_node() : change.version_node();
+  record.grown_since = record.version;
+  if (change.grown_since_clock() != 0) {
+    record.grown_since =
+        Version{change.grown_since_clock(), change.grown_since_node()};
+  }
   record.record = at;
   record.record_prefix_bytes = prefix_bytes;
   record.shadowed_segments.assign(change.shadowed_segments().begin(),
@@ -248,6 +254,18 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
   return record;
 }
 
+void EncodeState(const FileState& state, disk::v1::FileState* to) {
+  to->set_version_clock(state.version.clock);
+  to->set_version_node(state.version.node);
+  to->set_size_bytes(static_cast<uint64_t>(state.size_bytes));
+  to->set_crc32c(state.crc32c);
+}
+
+FileState DecodeState(const disk::v1::FileState& state) {
+  return FileState{Version{state.version_clock(), state.version_node()},
+                   static_cast<int64_t>(state.size_bytes()), state.crc32c()};
+}
+
 void EncodeExtent(const Extent& extent, disk::v1::Extent* to) {
   to->Clear();
   to->set_segment(extent.segment);
@@ -279,6 +297,10 @@ void FillPieces(const FileRecord& record, disk::v1::FileChange* change) {
   change->set_size_bytes(record.size_bytes);
   change->set_crc32c(record.crc32c);
   change->set_attributes(record.attributes);
+  if (!(record.grown_since == record.version)) {
+    change->set_grown_since_clock(record.grown_since.clock);
+    change->set_grown_since_node(record.grown_since.node);
+  }
   change->set_content_missing(record.content_missing);
   change->clear_extents();
   if (record.content_missing) return;
@@ -300,6 +322,10 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
     entry->set_kind(static_cast<uint32_t>(record.kind));
   }
   entry->set_create_unix_seconds(record.create_unix_seconds);
+  if (!(record.grown_since == record.version)) {
+    entry->set_grown_since_clock(record.grown_since.clock);
+    entry->set_grown_since_node(record.grown_since.node);
+  }
   entry->set_record_segment(record.record.segment);
   entry->set_record_offset(record.record.offset);
   entry->set_record_prefix_bytes(record.record_prefix_bytes);
@@ -330,6 +356,11 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   record.version = Version{entry.version_clock(), entry.version_node()};
   record.origin_node =
       entry.origin_node() != 0 ? entry.origin_node() : entry.version_node();
+  record.grown_since = record.version;
+  if (entry.grown_since_clock() != 0) {
+    record.grown_since =
+        Version{entry.grown_since_clock(), entry.grown_since_node()};
+  }
   record.deleted = entry.deleted();
   record.shadowed_segments.assign(entry.shadowed_segments().begin(),
                                   entry.shadowed_segments().end());

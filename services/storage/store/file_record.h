@@ -79,6 +79,9 @@ struct FileRecord {
   bool deleted = false;
   std::string attributes;  // As FileInfo::attributes.
 
+  // As FileInfo::grown_since.
+  Version grown_since;
+
   // The content is at other members: no extents.
   bool content_missing = false;
 
@@ -129,6 +132,9 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
 // What a record of kPieces says of a file besides its name, `extents` among it:
 // the version and its place in the log, too, so that a copy needs no more.
 void FillPieces(const FileRecord& record, disk::v1::FileChange* change);
+
+void EncodeState(const FileState& state, disk::v1::FileState* to);
+FileState DecodeState(const disk::v1::FileState& state);
 
 // Overwrites `to`.
 void EncodeExtent(const Extent& extent, disk::v1::Extent* to);

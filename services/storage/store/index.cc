@@ -96,8 +96,14 @@ void FillLogEntry(const LogItem& item, absl::string_view name,
   entry->set_name(name.data(), name.size());
   entry->set_version_clock(item.version_clock);
   entry->set_version_node(item.version_node);
-  entry->set_size_bytes(item.size_bytes);
-  entry->set_crc32c(item.crc32c);
+  entry->clear_size_bytes();
+  entry->clear_crc32c();
+  entry->clear_base();
+  if (item.state.has_value()) {
+    entry->set_size_bytes(static_cast<uint64_t>(item.state->size_bytes));
+    entry->set_crc32c(item.state->crc32c);
+  }
+  if (item.base.has_value()) EncodeState(*item.base, entry->mutable_base());
   if (item.request_id.is_nil()) {
     entry->clear_request_id();
   } else {

@@ -28,6 +28,7 @@
 #include "absl/types/optional.h"
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
+#include "services/storage/core/file_info.h"
 
 namespace cairn {
 namespace storage {
@@ -60,9 +61,10 @@ struct LogItem {
   absl::string_view name;
   Uuid request_id;  // Nil for none.
 
-  // Of an appender: the file then.
-  uint64_t size_bytes = 0;
-  uint32_t crc32c = 0;
+  // Of an appender: the file then, and, after a change that only added to its
+  // end, before. `version` of `state` is the change's.
+  absl::optional<FileState> state;
+  absl::optional<FileState> base;
 };
 
 struct RequestItem {

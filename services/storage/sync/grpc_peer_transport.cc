@@ -330,6 +330,10 @@ std::shared_ptr<PeerStream> GrpcPeerTransport::StartFetch(
     request.mutable_version()->set_clock(wish.version->clock);
     request.mutable_version()->set_node(wish.version->node);
   }
+  if (wish.state.has_value()) {
+    request.set_size_bytes(wish.state->size_bytes);
+    request.set_crc32c(wish.state->crc32c);
+  }
   request.set_offset(wish.offset);
   if (wish.length.has_value()) request.set_length(*wish.length);
   auto stream = std::make_shared<Stream>(

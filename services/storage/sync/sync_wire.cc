@@ -32,6 +32,13 @@ absl::Status Malformed(absl::string_view what) {
                          absl::StrCat("a message between members: ", what));
 }
 
+void ToProto(const FileState& state, v1::FileState* out) {
+  out->set_version_clock(state.version.clock);
+  out->set_version_node(state.version.node);
+  out->set_size_bytes(static_cast<uint64_t>(state.size_bytes));
+  out->set_crc32c(state.crc32c);
+}
+
 void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
                  rpc::WireWriter* out) {
   rpc::SmallMessage fields;
@@ -54,6 +61,12 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
     fields.VarintIfSet(12, change.file.origin_node);
   }
   fields.VarintIfSet(13, snapshot_log);
+  fields.VarintIfSet(20, change.superseded_by);
+  if (change.base.has_value()) {
+    v1::FileState base;
+    ToProto(*change.base, &base);
+    fields.Bytes(21, base.SerializeAsString());
+  }
   rpc::SmallMessage attributes;
   const absl::string_view attribute_bytes =
       change.passed ? "" : absl::string_view(change.file.attributes);
@@ -91,10 +104,15 @@ void AppendStates(const std::vector<ReplicatedChange>& changes,
 // A content that is not the file's is left out, and so fetched on its own, from
 // any member: one bad file must not hold up the log.
 void CheckContent(ReplicatedChange* change) {
-  if (!change->content.has_value()) return;
-  if (static_cast<int64_t>(change->content->size()) ==
-          change->file.size_bytes &&
-      Crc32c(*change->content) == change->file.crc32c) {
+  if (!change->content.has_value()) {
+    change->base.reset();
+    return;
+  }
+  const FileState base = change->base.value_or(FileState());
+  const auto bytes = static_cast<int64_t>(change->content->size());
+  if (bytes == change->file.size_bytes - base.size_bytes &&
+      CombineCrc32c(base.crc32c, Crc32c(*change->content),
+                    static_cast<uint64_t>(bytes)) == change->file.crc32c) {
     return;
   }
   CAIRN_LOG(kWarning, "replication",
@@ -102,6 +120,7 @@ void CheckContent(ReplicatedChange* change) {
             "change={} bytes={}",
             change->change.sequence, change->content->size());
   change->content.reset();
+  change->base.reset();
 }
 
 // Reads the entry that the reader stands before. `log` gets the number of its
@@ -158,6 +177,19 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
       case 13:
         *log = reader->ReadUint32();
         break;
+      case 20:
+        change->superseded_by = reader->ReadVarint();
+        break;
+      case 21: {
+        v1::FileState state;
+        reader->ReadMessage(&state);
+        if (!reader->ok()) return Malformed("base");
+        change->base =
+            FileState{Version{state.version_clock(), state.version_node()},
+                      static_cast<int64_t>(state.size_bytes()), state.crc32c()};
+        if (change->base->size_bytes < 0) return Malformed("base");
+        break;
+      }
       case kContentField:
         change->content = reader->ReadCord();
         break;

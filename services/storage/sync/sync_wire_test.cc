@@ -63,6 +63,16 @@ SyncBatch MakeBatch() {
   batch.changes[1].file.attributes =
       EncodeAttributes({{"a", std::string(1000, 'v')}, {"b", ""}});
   batch.changes[4].file.attributes = EncodeAttributes({{"of", "large"}});
+  ReplicatedChange replaced = passed;
+  replaced.change.sequence = 11;
+  replaced.kind = ChangeKind::kPut;
+  replaced.superseded_by = 300;
+  batch.changes.push_back(replaced);
+  ReplicatedChange appended = MakeChange(12, "head and tail");
+  appended.file.kind = FileKind::kAppender;
+  appended.base = FileState{Version{77, 7}, 5, Crc32c("head ")};
+  appended.content = absl::Cord("and tail");
+  batch.changes.push_back(appended);
   return batch;
 }
 
@@ -92,6 +102,13 @@ TEST(SyncWireTest, GivesBackWhatWasSent) {
     EXPECT_EQ(a.file.origin_node, b.file.origin_node);
     EXPECT_EQ(a.file.attributes, b.file.attributes);
     EXPECT_TRUE(a.request_id == b.request_id);
+    EXPECT_EQ(a.superseded_by, b.superseded_by);
+    ASSERT_EQ(a.base.has_value(), b.base.has_value());
+    if (a.base.has_value()) {
+      EXPECT_TRUE(a.base->version == b.base->version);
+      EXPECT_EQ(a.base->size_bytes, b.base->size_bytes);
+      EXPECT_EQ(a.base->crc32c, b.base->crc32c);
+    }
     EXPECT_EQ(a.content.has_value(), b.content.has_value());
     EXPECT_EQ(a.content.value_or(absl::Cord()),
               b.content.value_or(absl::Cord()));
@@ -101,7 +118,7 @@ TEST(SyncWireTest, GivesBackWhatWasSent) {
 TEST(SyncWireTest, IsWhatTheProtocolSays) {
   v1::SyncResponse response;
   ASSERT_TRUE(rpc::FromByteBuffer(MakeSyncResponse(MakeBatch()), &response));
-  ASSERT_EQ(response.entries_size(), 5);
+  ASSERT_EQ(response.entries_size(), 7);
   EXPECT_EQ(response.entries(0).content(), "small");
   EXPECT_EQ(response.entries(0).operation(), v1::CHANGE_OPERATION_PUT);
   EXPECT_TRUE(response.entries(2).has_content());
@@ -113,6 +130,20 @@ TEST(SyncWireTest, IsWhatTheProtocolSays) {
   EXPECT_EQ(response.entries(1).attributes().attributes(1).key(), "b");
   ASSERT_EQ(response.entries(4).attributes().attributes_size(), 1);
   EXPECT_EQ(response.entries(4).attributes().attributes(0).value(), "large");
+  EXPECT_EQ(response.entries(5).superseded_by(), 300u);
+  EXPECT_EQ(response.entries(6).base().size_bytes(), 5u);
+  EXPECT_EQ(response.entries(6).base().version_clock(), 77u);
+}
+
+// What was added to a file that is not what it is said to be would make another
+// file of it.
+TEST(SyncWireTest, LeavesOutAnAdditionThatDoesNotMakeTheFile) {
+  SyncBatch sent = MakeBatch();
+  sent.changes.back().base->crc32c ^= 1;
+  SyncBatch got;
+  ASSERT_THAT(ParseSyncResponse(MakeSyncResponse(sent), &got), IsOk());
+  EXPECT_FALSE(got.changes.back().content.has_value());
+  EXPECT_FALSE(got.changes.back().base.has_value());
 }
 
 TEST(SyncWireTest, RefusesAttributesThatAreNone) {
