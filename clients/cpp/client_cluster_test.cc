@@ -70,6 +70,30 @@ TEST(ClientClusterTest, SpreadsUploadsOverGroupsAndFindsThemAgain) {
               StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST(ClientClusterTest, AttributesAreChangedWhereTheFileWasTaken) {
+  FakeStorage a(Member(1, "group1"));
+  FakeStorage b(Member(2, "group1"));
+  FakeStorage c(Member(3, "group1"));
+  std::vector<std::string> ids;
+  for (int i = 0; i < 12; ++i) ids.push_back(b.Add(absl::StrCat(i)));
+  a.CopyFilesFrom(b);
+  c.CopyFilesFrom(b);
+  FakeTracker tracker;
+  tracker.SetNodes({NodeOf(a), NodeOf(b), NodeOf(c)});
+  const std::unique_ptr<Client> client = Connect(Fast({tracker.address()}));
+  AttributeChange change;
+  change.set = {{"k", "v"}};
+  for (const std::string& id : ids) {
+    ASSERT_THAT(client->SetAttributes(id, change), IsOk());
+  }
+  EXPECT_EQ(b.attribute_changes(), 12);
+  b.Kill();
+  for (const std::string& id : ids) {
+    ASSERT_THAT(client->SetAttributes(id, change), IsOk());
+  }
+  EXPECT_EQ(a.attribute_changes() + c.attribute_changes(), 12);
+}
+
 TEST(ClientClusterTest, AnyTrackerIsEnough) {
   FakeStorage storage;
   FakeTracker tracker;

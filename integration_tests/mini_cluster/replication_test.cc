@@ -20,6 +20,7 @@
 #include "integration_tests/mini_cluster/process.h"
 #include "integration_tests/mini_cluster/storage_stub.h"
 #include "integration_tests/mini_cluster/tcp_proxy.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/uuid.h"
 #include "lib/testing/status_matchers.h"
@@ -102,6 +103,72 @@ class ReplicationTest : public ::testing::Test {
 TEST_F(ReplicationTest, MembersHaveWhatAnyOfThemTook) {
   Start({.storages = 3, .members = 3, .paths = 2});
   for (int member = 0; member < 3; ++member) Put(member, kSizes);
+  for (int member = 0; member < 3; ++member) ExpectAllAt(member);
+}
+
+TEST_F(ReplicationTest, AttributesThatAreSetAtOneMemberAreReadAtEach) {
+  Start({.storages = 3, .members = 3});
+  Attributes born;
+  for (int i = 0; i < 40; ++i) {
+    born[absl::StrCat("key", i)] = std::string(1000, 'v');
+  }
+  for (const int64_t size : kSizes) {
+    SCOPED_TRACE(size);
+    const std::string content = ContentOf(++seed_, size);
+    PutWishes wishes;
+    wishes.attributes = born;
+    const auto stored = stubs_[0]->Put(Uuid::Random(), content, wishes);
+    ASSERT_THAT(stored, IsOk());
+    files_.push_back({stored->file_id, content});
+    // At once at any member, whether it has the file by now or not.
+    for (const auto& stub : stubs_) {
+      const auto seen = stub->GetAttributes(stored->file_id);
+      ASSERT_THAT(seen, IsOk());
+      EXPECT_TRUE(seen->attributes == born);
+    }
+    // Changed at a member that did not take the file.
+    AttributeChange change;
+    change.set = {{"key0", "changed"}, {"new", ""}};
+    change.remove = {"key1"};
+    Attributes expected = born;
+    expected.erase("key1");
+    expected["key0"] = "changed";
+    expected["new"] = "";
+    const auto version =
+        stubs_[1]->SetAttributes(Uuid::Random(), stored->file_id, change, 3);
+    ASSERT_THAT(version, IsOk());
+    for (const auto& stub : stubs_) {
+      const auto seen = stub->GetAttributes(stored->file_id);
+      ASSERT_THAT(seen, IsOk());
+      EXPECT_TRUE(seen->attributes == expected);
+      EXPECT_EQ(seen->version_clock, *version);
+    }
+  }
+  for (int member = 0; member < 3; ++member) ExpectAllAt(member);
+
+  // A member that was away takes over what changed meanwhile.
+  cluster_->storage(2)->Kill();
+  AttributeChange change;
+  change.overwrite = true;
+  change.set = {{"only", "this"}};
+  for (const Stored& file : files_) {
+    ASSERT_THAT(
+        stubs_[0]->SetAttributes(Uuid::Random(), file.file_id, change, 2),
+        IsOk());
+  }
+  ASSERT_THAT(cluster_->storage(2)->Start(), IsOk());
+  stubs_[2] = std::make_unique<StorageStub>(cluster_->storage(2)->address());
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  for (const Stored& file : files_) {
+    absl::StatusOr<SeenAttributes> seen;
+    do {
+      absl::SleepFor(absl::Milliseconds(20));
+      seen = stubs_[2]->GetAttributes(file.file_id);
+    } while ((!seen.ok() || seen->attributes != change.set) &&
+             absl::Now() < deadline);
+    ASSERT_THAT(seen, IsOk());
+    EXPECT_TRUE(seen->attributes == change.set) << file.file_id;
+  }
   for (int member = 0; member < 3; ++member) ExpectAllAt(member);
 }
 

@@ -95,6 +95,10 @@ absl::StatusOr<StoredFile> StorageStub::Put(const Uuid& request,
   if (wishes.replicas_required) {
     spec->mutable_durability()->set_policy(common::REPLICA_POLICY_REQUIRED);
   }
+  if (!wishes.attributes.empty()) {
+    spec->mutable_attributes()->ParseFromString(
+        EncodeAttributes(wishes.attributes));
+  }
   bool open = stream->Write(first);
   for (size_t at = 0; open && at < content.size();) {
     const absl::string_view piece =
@@ -234,6 +238,49 @@ absl::StatusOr<bool> StorageStub::Delete(const Uuid& request_id,
     return Breach("a delete at less than was asked for");
   }
   return response.replayed();
+}
+
+absl::StatusOr<SeenAttributes> StorageStub::GetAttributes(
+    absl::string_view file_id) {
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, kCallTimeout);
+  wire::GetAttributesRequest request;
+  request.set_file_id(std::string(file_id));
+  wire::GetAttributesResponse response;
+  CAIRN_RETURN_IF_ERROR(rpc::FromGrpcStatus(
+      stubs_->files->GetAttributes(&context, request, &response)));
+  SeenAttributes seen;
+  CAIRN_ASSIGN_OR_RETURN(
+      seen.attributes,
+      DecodeAttributes(response.attributes().SerializeAsString()));
+  seen.version_clock = response.version().clock();
+  seen.version_node = response.version().node();
+  return seen;
+}
+
+absl::StatusOr<uint64_t> StorageStub::SetAttributes(
+    const Uuid& request_id, absl::string_view file_id,
+    const AttributeChange& change, uint32_t replicas) {
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, kCallTimeout);
+  wire::SetAttributesRequest request;
+  request.set_request_id(request_id.ToString());
+  request.set_file_id(std::string(file_id));
+  request.set_mode(change.overwrite ? common::ATTRIBUTES_MODE_OVERWRITE
+                                    : common::ATTRIBUTES_MODE_MERGE);
+  request.mutable_attributes()->ParseFromString(EncodeAttributes(change.set));
+  for (const std::string& key : change.remove) request.add_remove(key);
+  request.mutable_durability()->set_replicas(replicas);
+  request.mutable_durability()->set_policy(common::REPLICA_POLICY_REQUIRED);
+  wire::SetAttributesResponse response;
+  CAIRN_RETURN_IF_ERROR(rpc::FromGrpcStatus(
+      stubs_->files->SetAttributes(&context, request, &response)));
+  if (response.info().file_id() != file_id ||
+      response.reached().level() != common::DURABILITY_LEVEL_SYNCED ||
+      response.reached().replicas() < replicas) {
+    return Breach("a change of attributes at less than was asked for");
+  }
+  return response.info().version().clock();
 }
 
 absl::StatusOr<wire::GetStateResponse> StorageStub::State() {

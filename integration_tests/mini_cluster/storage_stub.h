@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "cairn/storage/v1/node_service.pb.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/uuid.h"
 
 namespace cairn {
@@ -42,6 +43,14 @@ struct PutWishes {
   int64_t chunk_bytes = 256 << 10;
   uint32_t replicas = 0;  // 0: the node's default.
   bool replicas_required = false;
+  Attributes attributes = {};
+};
+
+// What a node says of the attributes of a file.
+struct SeenAttributes {
+  Attributes attributes;
+  uint64_t version_clock = 0;
+  uint32_t version_node = 0;
 };
 
 // Thread-safe. Errors are the server's, with their reason; UNAVAILABLE without
@@ -71,6 +80,15 @@ class StorageStub {
   // Whether it was replayed.
   absl::StatusOr<bool> Delete(const Uuid& request, absl::string_view file_id,
                               bool synced = true);
+
+  absl::StatusOr<SeenAttributes> GetAttributes(absl::string_view file_id);
+
+  // At `replicas` members, all of them required. Returns the clock of the
+  // version that it gave the file.
+  absl::StatusOr<uint64_t> SetAttributes(const Uuid& request,
+                                         absl::string_view file_id,
+                                         const AttributeChange& change,
+                                         uint32_t replicas = 1);
 
   absl::StatusOr<cairn::storage::v1::GetStateResponse> State();
 
