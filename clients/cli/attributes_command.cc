@@ -4,9 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "clients/cli/attribute_text.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/durability.h"
@@ -42,19 +40,6 @@ absl::StatusOr<AttributeChange> ChangeOf(const AttributesChangeFlags& flags) {
   }
   CAIRN_RETURN_IF_ERROR(CheckAttributeChange(change));
   return change;
-}
-
-// As `cairn stat` prints it.
-absl::StatusOr<std::pair<uint64_t, uint32_t>> ParseVersion(
-    const std::string& text) {
-  std::pair<uint64_t, uint32_t> version;
-  const std::vector<std::string> parts = absl::StrSplit(text, '.');
-  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &version.first) ||
-      !absl::SimpleAtoi(parts[1], &version.second)) {
-    return UsageError(absl::StrCat("--if-version ", text,
-                                   ": give it as `cairn stat` prints it"));
-  }
-  return version;
 }
 
 absl::StatusOr<client::SetAttributesOptions> OptionsOf(

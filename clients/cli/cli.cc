@@ -53,6 +53,7 @@ class Commands {
   void AddGlobalFlags();
   void AddPut();
   void AddGet();
+  void AddUpdates();
   void AddStat();
   void AddAttributes();
   void AddRm();
@@ -77,6 +78,9 @@ class Commands {
   std::vector<std::pair<CLI::App*, Runner>> commands_;
   PutFlags put_;
   GetFlags get_;
+  UpdateFlags append_;
+  UpdateFlags modify_;
+  UpdateFlags truncate_;
   StatFlags stat_;
   AttributesGetFlags attributes_get_;
   AttributesChangeFlags attributes_set_;
@@ -104,6 +108,7 @@ Commands::Commands(CLI::App* app) : app_(app) {
   AddGlobalFlags();
   AddPut();
   AddGet();
+  AddUpdates();
   AddStat();
   AddAttributes();
   AddRm();
@@ -248,6 +253,53 @@ void Commands::AddPut() {
   put->add_flag("--describe", put_.describe,
                 "Say of each file its name (file-name) and, by its extension, "
                 "its type (content-type).");
+  put->add_flag("--appender", put_.appender,
+                "One file that can be changed: see append, modify, truncate.");
+}
+
+void Commands::AddUpdates() {
+  const auto add_common = [](CLI::App* command, UpdateFlags* flags) {
+    command
+        ->add_option("--if-size", flags->if_size,
+                     "Only if the file has so many bytes.")
+        ->check(CLI::NonNegativeNumber);
+    command->add_option("--if-version", flags->if_version,
+                        "Only if the file has this version, as `stat` says "
+                        "it.");
+    command->add_option("--request-id", flags->request_id,
+                        "A UUID that makes this repeatable: the same again "
+                        "changes nothing.");
+    AddDurability(command, &flags->durability);
+  };
+  CLI::App* const append =
+      Add("append", "Add to the end of an appender; prints its size.",
+          [this](Session* session) { return RunAppend(append_, session); });
+  append->add_option("ID", append_.file_id, "File ID.")->required();
+  append->add_option("PATH", append_.path,
+                     "File with what is added; without, standard input.");
+  add_common(append, &append_);
+
+  CLI::App* const modify =
+      Add("modify", "Write into an appender; prints its size.",
+          [this](Session* session) { return RunModify(modify_, session); });
+  modify->add_option("ID", modify_.file_id, "File ID.")->required();
+  modify
+      ->add_option("OFFSET", modify_.offset,
+                   "First byte to write, at most the size.")
+      ->required()
+      ->check(CLI::NonNegativeNumber);
+  modify->add_option("PATH", modify_.path,
+                     "File with what is written; without, standard input.");
+  add_common(modify, &modify_);
+
+  CLI::App* const truncate =
+      Add("truncate", "Cut an appender off, or add zeros; prints its size.",
+          [this](Session* session) { return RunTruncate(truncate_, session); });
+  truncate->add_option("ID", truncate_.file_id, "File ID.")->required();
+  truncate->add_option("SIZE", truncate_.offset, "Bytes that it is to have.")
+      ->required()
+      ->check(CLI::NonNegativeNumber);
+  add_common(truncate, &truncate_);
 }
 
 void Commands::AddGet() {

@@ -29,10 +29,27 @@ struct PutFlags {
   std::vector<std::string> attributes;  // KEY=VALUE.
   bool describe = false;  // `file-name` and `content-type` of each file, too.
   bool resume = false;
-  std::string journal;  // With one file only.
-  int streams = 1;      // Of each large file, with `resume`.
+  std::string journal;    // With one file only.
+  int streams = 1;        // Of each large file, with `resume`.
+  bool appender = false;  // With one file only.
 };
 ExitCode RunPut(const PutFlags& flags, Session* session);
+
+// What `put --appender` does.
+ExitCode RunPutAppender(const PutFlags& flags, Session* session);
+
+struct UpdateFlags {
+  std::string file_id;
+  int64_t offset = 0;    // `modify`; the size, of `truncate`.
+  std::string path;      // What is written; empty or `-`: standard input.
+  int64_t if_size = -1;  // Any.
+  std::string if_version;
+  std::string request_id;
+  DurabilityFlags durability;
+};
+ExitCode RunAppend(const UpdateFlags& flags, Session* session);
+ExitCode RunModify(const UpdateFlags& flags, Session* session);
+ExitCode RunTruncate(const UpdateFlags& flags, Session* session);
 
 struct GetFlags {
   std::vector<std::string> file_ids;

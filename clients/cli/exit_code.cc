@@ -124,6 +124,18 @@ std::string NextStep(const absl::Status& status) {
     case ErrorReason::kLastMember:
       return "Add a member to the group and let it catch up, or delete the "
              "group's files.";
+    case ErrorReason::kNotAnAppender:
+      return "Only files that were put with --appender can be changed.";
+    case ErrorReason::kConditionFailed:
+      return "Somebody else changed the file. `cairn stat ID` says how it is "
+             "now.";
+    case ErrorReason::kNotOrigin:
+      return "The file is changed at the node that created it. Name the "
+             "trackers (--tracker), so that it is asked; `cairn nodes` says "
+             "whether it is up.";
+    case ErrorReason::kOriginDown:
+      return "The file is changed at the node that created it, which is down "
+             "or catching up: see `cairn nodes`. It can be read meanwhile.";
     case ErrorReason::kNotSupported:
       return "The server's version does not have this; `cairn status` shows "
              "versions.";

@@ -1,10 +1,7 @@
 // cairn put: stores files and prints their IDs.
 
-#include <poll.h>
-#include <unistd.h>
-
 #include <atomic>
-#include <cerrno>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -20,6 +17,7 @@
 #include "clients/cli/put_grpcurl.h"
 #include "clients/cli/result_json.h"
 #include "clients/cli/resumable_put.h"
+#include "clients/cli/stdin_reader.h"
 #include "clients/cli/upload_journal.h"
 #include "clients/cli/window.h"
 #include "lib/base/check.h"
@@ -27,7 +25,6 @@
 #include "lib/base/executor.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/uuid.h"
-#include "lib/io/errno_status.h"
 #include "lib/io/file_system.h"
 #include "nlohmann/json.hpp"
 
@@ -37,29 +34,6 @@ namespace {
 
 // What is smaller is sent again sooner than its journal is written.
 constexpr int64_t kResumableBytesMin = 4 << 20;
-
-// Standard input, until its end or the user's Ctrl-C.
-class PipeReader : public client::ContentReader {
- public:
-  PipeReader(int fd, const Interrupt* interrupt)
-      : fd_(fd), interrupt_(interrupt) {}
-
-  absl::StatusOr<size_t> Read(char* buffer, size_t size) override {
-    for (;;) {
-      if (interrupt_->raised()) return absl::CancelledError("interrupted");
-      pollfd poll_fd = {fd_, POLLIN, 0};
-      const int ready = ::poll(&poll_fd, 1, kInterruptPollMillis);
-      if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
-      const ssize_t got = ::read(fd_, buffer, size);
-      if (got >= 0) return static_cast<size_t>(got);
-      if (errno != EINTR) return StatusFromErrno(errno, "read", "stdin");
-    }
-  }
-
- private:
-  const int fd_;
-  const Interrupt* const interrupt_;
-};
 
 absl::StatusOr<client::PutOptions> OptionsOf(const PutFlags& flags,
                                              const Session& session) {
@@ -247,8 +221,8 @@ void PutRun::PutResumable(
 }
 
 void PutRun::PutStdin() {
-  PipeReader reader(fileno(session_->environment().in),
-                    session_->environment().interrupt);
+  StdinReader reader(fileno(session_->environment().in),
+                     session_->environment().interrupt);
   client::PutOptions options = options_;
   options.extension = flags_.extension;
   if (flags_.describe) DescribeFile("", options.extension, &options.attributes);
@@ -356,6 +330,7 @@ void PutRun::Summarize() {
 }  // namespace
 
 ExitCode RunPut(const PutFlags& flags, Session* session) {
+  if (flags.appender) return RunPutAppender(flags, session);
   if (session->flags().print_grpcurl) {
     const absl::StatusOr<std::string> lines = GrpcurlForPut(flags, *session);
     if (!lines.ok()) return session->Fail(lines.status());

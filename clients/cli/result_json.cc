@@ -1,7 +1,13 @@
 #include "clients/cli/result_json.h"
 
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "clients/cli/format.h"
+#include "lib/base/error_reason.h"
 #include "nlohmann/json.hpp"
 
 namespace cairn {
@@ -20,6 +26,20 @@ void AddFileInfo(const client::FileInfo& info, Json* json) {
 
 std::string VersionText(const client::FileInfo& info) {
   return absl::StrCat(info.version_clock, ".", info.version_node);
+}
+
+absl::StatusOr<std::pair<uint64_t, uint32_t>> ParseVersion(
+    const std::string& text) {
+  std::pair<uint64_t, uint32_t> version;
+  const std::vector<std::string> parts = absl::StrSplit(text, '.');
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[0], &version.first) ||
+      !absl::SimpleAtoi(parts[1], &version.second)) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                           ErrorReason::kInvalidField,
+                           absl::StrCat("--if-version ", text,
+                                        ": give it as `cairn stat` prints it"));
+  }
+  return version;
 }
 
 std::string KindName(client::FileKind kind) {

@@ -3,8 +3,11 @@
 #ifndef CAIRN_CLIENTS_CLI_RESULT_JSON_H_
 #define CAIRN_CLIENTS_CLI_RESULT_JSON_H_
 
+#include <cstdint>
 #include <string>
+#include <utility>
 
+#include "absl/status/statusor.h"
 #include "clients/cli/session.h"
 #include "clients/cpp/types.h"
 
@@ -14,10 +17,15 @@ namespace cli {
 // Adds file_id, size_bytes, crc32c, kind, create_time, version, origin_node.
 void AddFileInfo(const client::FileInfo& info, Json* json);
 
-// "normal", "appender", "derived".
 // `clock.node`.
 std::string VersionText(const client::FileInfo& info);
 
+// The reverse, of what --if-version names.
+//   INVALID_ARGUMENT  it is no such text.
+absl::StatusOr<std::pair<uint64_t, uint32_t>> ParseVersion(
+    const std::string& text);
+
+// "normal", "appender", "derived".
 std::string KindName(client::FileKind kind);
 
 // "cached", "synced".

@@ -470,6 +470,33 @@ class ClientImpl : public Client {
                        });
   }
 
+  absl::StatusOr<PutResult> CreateAppender(absl::string_view content,
+                                           const PutOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options));
+    CAIRN_RETURN_IF_ERROR(CheckUpdateSize(content));
+    return transfers_.CreateAppender(
+        content, options, options.timeout.value_or(options_.timeout));
+  }
+  absl::StatusOr<UpdateResult> Append(absl::string_view file_id,
+                                      absl::string_view content,
+                                      const UpdateOptions& options) override {
+    return Update(UpdateKind::kAppend, file_id, 0, content, options);
+  }
+  absl::StatusOr<UpdateResult> Modify(absl::string_view file_id, int64_t offset,
+                                      absl::string_view content,
+                                      const UpdateOptions& options) override {
+    if (offset < 0) return Invalid("offset must not be negative");
+    return Update(UpdateKind::kModify, file_id, offset, content, options);
+  }
+  absl::StatusOr<UpdateResult> Truncate(absl::string_view file_id,
+                                        int64_t size_bytes,
+                                        const UpdateOptions& options) override {
+    if (size_bytes < 0 || size_bytes > kFileSizeMax) {
+      return Invalid("size_bytes must be 0 to 2^56-1");
+    }
+    return Update(UpdateKind::kTruncate, file_id, size_bytes, "", options);
+  }
+
   std::shared_ptr<const ClusterModel> cluster() const override {
     return router_.model();
   }
@@ -492,6 +519,26 @@ class ClientImpl : public Client {
     batch.waiting_bytes_max = options_.waiting_bytes_max;
     return std::make_shared<Node>(uuid, address, options_.bulk_connections,
                                   tls_, batch, &timer_, &small_calls_);
+  }
+
+  static absl::Status CheckUpdateSize(absl::string_view content) {
+    if (static_cast<int64_t>(content.size()) <= kUpdateBytesMax) {
+      return absl::OkStatus();
+    }
+    return ErrorWithReason(
+        absl::StatusCode::kInvalidArgument, ErrorReason::kTooLarge,
+        absl::StrCat("one call takes ", kUpdateBytesMax, " bytes at most"),
+        {{"limit_bytes", absl::StrCat(kUpdateBytesMax)}});
+  }
+
+  absl::StatusOr<UpdateResult> Update(UpdateKind kind,
+                                      absl::string_view file_id, int64_t offset,
+                                      absl::string_view content,
+                                      const UpdateOptions& options) {
+    CAIRN_RETURN_IF_ERROR(Validate(options.durability));
+    CAIRN_RETURN_IF_ERROR(CheckUpdateSize(content));
+    return transfers_.Update(kind, file_id, offset, content, options,
+                             options.timeout.value_or(options_.timeout));
   }
 
   bool IsLarge(int64_t size) const {

@@ -213,6 +213,38 @@ class Client {
                            const DeleteOptions& options,
                            Callback<DeleteResult> done) = 0;
 
+  // Bytes that one of the calls below takes.
+  static constexpr int64_t kUpdateBytesMax = 1 << 20;
+
+  // Makes a file that can be changed, with `content` to begin with. Blocks, as
+  // all that follow.
+  //   INVALID_ARGUMENT  TOO_LARGE: make it with less and append the rest.
+  virtual absl::StatusOr<PutResult> CreateAppender(
+      absl::string_view content, const PutOptions& options = {}) = 0;
+
+  // Adds `content` to the end, as one piece that nothing comes between. Errors
+  // of this and the next two, which the node where the file was created answers
+  // alone:
+  //   INVALID_ARGUMENT     TOO_LARGE: use several calls, and a condition if
+  //                        nothing may come between them.
+  //   FAILED_PRECONDITION  NOT_AN_APPENDER.
+  //   ABORTED              CONDITION_FAILED.
+  //   UNAVAILABLE          ORIGIN_DOWN: that node is down.
+  virtual absl::StatusOr<UpdateResult> Append(
+      absl::string_view file_id, absl::string_view content,
+      const UpdateOptions& options = {}) = 0;
+
+  // Puts `content` in place of what is at `offset`, and past the end.
+  //   OUT_OF_RANGE  RANGE_PAST_END: `offset` is larger than the size.
+  virtual absl::StatusOr<UpdateResult> Modify(
+      absl::string_view file_id, int64_t offset, absl::string_view content,
+      const UpdateOptions& options = {}) = 0;
+
+  // Cuts the file off, or adds zeros.
+  virtual absl::StatusOr<UpdateResult> Truncate(
+      absl::string_view file_id, int64_t size_bytes,
+      const UpdateOptions& options = {}) = 0;
+
   // Ends what is open, and refuses what comes, with CANCELLED; for good. May be
   // called from any thread, but not from a callback.
   virtual void Cancel() = 0;

@@ -68,6 +68,8 @@ RetryAdvice AdviceFor(const absl::Status& failure, Intent intent) {
           return GoneNode();
         case ErrorReason::kInsufficientReplicas:
           return intent == Intent::kCreate ? SameOrElsewhere() : Once();
+        case ErrorReason::kOriginDown:  // It answers: it is catching up.
+          return Patient();
         default:
           return SameOrElsewhere();
       }

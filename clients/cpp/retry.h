@@ -35,8 +35,9 @@ struct RetryAdvice {
   // Once: a second failure of the kind is final.
   bool once = false;
 
-  // The node is well and has too much to do: that counts far less than a
-  // failure, so that the deadline decides and not the number of attempts.
+  // The node is well and has too much to do, or to catch up: that counts far
+  // less than a failure, so that the deadline decides and not the number of
+  // attempts.
   bool patient = false;
 
   // The node could not be reached or went away: others should avoid it for a

@@ -49,6 +49,13 @@ TEST(AdviceTest, ABrokenConnectionIsRepeatedAndTheNodeAvoided) {
   }
 }
 
+TEST(AdviceTest, ANodeThatCatchesUpIsWaitedFor) {
+  const RetryAdvice advice = AdviceFor(
+      Error(Code::kUnavailable, ErrorReason::kOriginDown), Intent::kChange);
+  EXPECT_TRUE(advice.repeat && advice.patient);
+  EXPECT_FALSE(advice.node_is_gone);
+}
+
 TEST(AdviceTest, AFullDiskSendsUploadsElsewhereAndStopsDeletions) {
   const absl::Status full =
       Error(Code::kResourceExhausted, ErrorReason::kDiskFull);

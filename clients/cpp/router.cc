@@ -172,6 +172,30 @@ absl::StatusOr<std::shared_ptr<Node>> Router::ForNodeNumber(uint32_t number) {
                    "begin a new upload"));
 }
 
+absl::StatusOr<std::shared_ptr<Node>> Router::ForOrigin(
+    absl::string_view file_id, const Tried& tried) {
+  const std::shared_ptr<const Routes> now = routes();
+  CAIRN_ASSIGN_OR_RETURN(const FileIdParts parts, ParseFileId(file_id));
+  const absl::StatusOr<FileIdFields> fields = DecodeFileName(parts.name);
+  // An ID that was made elsewhere is of no appender; any member says so.
+  if (now->only_one || !fields.ok()) return ForFile(file_id, tried);
+  const auto down = [&](absl::string_view why) {
+    return ErrorWithReason(
+        absl::StatusCode::kUnavailable, ErrorReason::kOriginDown,
+        absl::StrCat("node ", fields->node_number,
+                     ", where the file is changed, ", why),
+        {{"origin_node", absl::StrCat(fields->node_number)}});
+  };
+  const NodeModel* const origin =
+      now->model->FindNodeByNumber(parts.group, fields->node_number);
+  if (origin == nullptr) return down("is not in the cluster");
+  const std::shared_ptr<Node>& node =
+      now->nodes[static_cast<size_t>(origin - now->model->nodes().data())];
+  if (Contains(tried, node->uuid())) return down("does not answer");
+  if (origin->state == NodeState::kOffline) return down("is down");
+  return node;
+}
+
 std::vector<std::shared_ptr<Node>> Router::AllNodes() const {
   return routes()->nodes;
 }

@@ -70,6 +70,13 @@ class Router {
   absl::StatusOr<std::shared_ptr<Node>> ForNodeNumber(uint32_t number)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The one node that changes the file, if it is not in `tried`.
+  //   INVALID_ARGUMENT  INVALID_FILE_ID.
+  //   UNAVAILABLE       ORIGIN_DOWN: it is down, or was removed.
+  absl::StatusOr<std::shared_ptr<Node>> ForOrigin(absl::string_view file_id,
+                                                  const Tried& tried)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // Every node that there ever was and that was not shut down yet.
   std::vector<std::shared_ptr<Node>> AllNodes() const ABSL_LOCKS_EXCLUDED(mu_);
 

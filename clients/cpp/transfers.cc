@@ -18,6 +18,11 @@ namespace {
 
 constexpr char kUpload[] = "/cairn.storage.v1.FileService/Upload";
 constexpr char kDownload[] = "/cairn.storage.v1.FileService/Download";
+constexpr char kCreateAppender[] =
+    "/cairn.storage.v1.AppenderService/CreateAppender";
+constexpr char kAppend[] = "/cairn.storage.v1.AppenderService/Append";
+constexpr char kModify[] = "/cairn.storage.v1.AppenderService/Modify";
+constexpr char kTruncate[] = "/cairn.storage.v1.AppenderService/Truncate";
 
 absl::Status Cancelled() {
   return absl::CancelledError("the client was stopped");
@@ -30,6 +35,18 @@ absl::Status Damaged(absl::string_view what) {
 
 absl::Status Malformed() {
   return absl::InternalError("the node's answer is malformed");
+}
+
+// A connection that cannot be made or broke is, for a file that only one node
+// changes, that node's being down.
+absl::Status OriginFailed(const absl::Status& status) {
+  if (status.code() != absl::StatusCode::kUnavailable ||
+      ReasonOf(status) != ErrorReason::kUnspecified) {
+    return status;
+  }
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kOriginDown,
+      absl::StrCat("the node where the file is changed: ", status.message()));
 }
 
 absl::Duration DeadlineOf(const absl::optional<absl::Duration>& timeout) {
@@ -220,6 +237,114 @@ absl::StatusOr<PutResult> Transfers::UploadOnce(
     return Damaged("the node stored something else than was sent");
   }
   return result;
+}
+
+absl::StatusOr<PutResult> Transfers::AskOnce(const std::shared_ptr<Node>& node,
+                                             const char* method,
+                                             absl::Cord message,
+                                             absl::Duration deadline) {
+  RawCallOptions call_options;
+  call_options.deadline = deadline;
+  call_options.stall_timeout = options_.stall_timeout;
+  RawCall call(node->channel(), method, call_options);
+  const Registered registered(this, &call);
+  call.Write(std::move(message), /*last=*/true);
+  const absl::optional<absl::Cord> response = call.ReadPatiently();
+  if (response) {
+    while (call.ReadPatiently()) {
+    }
+  }
+  CAIRN_RETURN_IF_ERROR(call.Finish());
+  PutResult result;
+  if (!response || !ParseUpdateResponse(*response, &result)) {
+    return Malformed();
+  }
+  return result;
+}
+
+absl::StatusOr<PutResult> Transfers::CreateAppender(absl::string_view content,
+                                                    const PutOptions& options,
+                                                    absl::Duration timeout) {
+  const absl::Duration deadline = MonotonicNow() + timeout;
+  const std::string request_id =
+      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
+          .ToString();
+  const uint32_t crc32c = Crc32c(content);
+  const absl::Cord data(content);
+  RetryState retry(options_.retry);
+  for (;;) {
+    absl::StatusOr<Router::UploadTarget> target = router_->ForUpload(
+        options.group, static_cast<int64_t>(content.size()), retry.tried());
+    if (!target.ok()) {
+      CAIRN_RETURN_IF_ERROR(WaitForRoute(target.status(), &retry, deadline));
+      continue;
+    }
+    if (options.store_path) target->store_path = options.store_path;
+    absl::StatusOr<PutResult> result =
+        AskOnce(target->node, kCreateAppender,
+                EncodeCreateAppender(request_id, options, target->store_path,
+                                     data, crc32c),
+                deadline);
+    if (result.ok()) {
+      target->node->MarkThere();
+      if (!result->replayed && result->info.crc32c != crc32c) {
+        return Damaged("the node stored something else than was sent");
+      }
+      return result;
+    }
+    if (stopping()) return Cancelled();
+    const RetryAdvice advice = AdviceFor(result.status(), Intent::kCreate);
+    if (advice.node_is_gone) target->node->MarkGone();
+    if (!retry.AfterFailure(
+            WithContext(result.status(),
+                        absl::StrCat("node ", target->node->address())),
+            advice, target->node->uuid())) {
+      return retry.failure();
+    }
+  }
+}
+
+absl::StatusOr<UpdateResult> Transfers::Update(UpdateKind kind,
+                                               absl::string_view file_id,
+                                               int64_t offset,
+                                               absl::string_view content,
+                                               const UpdateOptions& options,
+                                               absl::Duration timeout) {
+  const absl::Duration deadline = MonotonicNow() + timeout;
+  const std::string request_id =
+      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
+          .ToString();
+  const absl::Cord message =
+      EncodeUpdate(kind, request_id, std::string(file_id), options, offset,
+                   absl::Cord(content), Crc32c(content));
+  const char* const method = kind == UpdateKind::kAppend   ? kAppend
+                             : kind == UpdateKind::kModify ? kModify
+                                                           : kTruncate;
+  RetryState retry(options_.retry);
+  for (;;) {
+    absl::StatusOr<std::shared_ptr<Node>> node =
+        router_->ForOrigin(file_id, retry.tried());
+    if (!node.ok()) {
+      const absl::Status waited = WaitForRoute(node.status(), &retry, deadline);
+      if (!waited.ok()) return OriginFailed(waited);
+      continue;
+    }
+    absl::StatusOr<UpdateResult> result =
+        AskOnce(*node, method, message, deadline);
+    if (result.ok()) {
+      (*node)->MarkThere();
+      return result;
+    }
+    if (stopping()) return Cancelled();
+    const RetryAdvice advice = AdviceFor(result.status(), Intent::kChange);
+    if (advice.node_is_gone) (*node)->MarkGone();
+    if (!retry.AfterFailure(
+            WithContext(result.status(),
+                        absl::StrCat("node ", (*node)->address())),
+            advice, (*node)->uuid())) {
+      return OriginFailed(retry.failure());
+    }
+  }
 }
 
 absl::StatusOr<FileInfo> Transfers::Download(absl::string_view file_id,

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "clients/cpp/appender_codec.h"
 #include "clients/cpp/chunk_source.h"
 #include "clients/cpp/raw_call.h"
 #include "clients/cpp/retry.h"
@@ -48,6 +49,18 @@ class Transfers {
                                     const GetOptions& options)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Makes an appender, and changes one; see Client. `content` is borrowed.
+  absl::StatusOr<PutResult> CreateAppender(absl::string_view content,
+                                           const PutOptions& options,
+                                           absl::Duration timeout)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<UpdateResult> Update(UpdateKind kind,
+                                      absl::string_view file_id, int64_t offset,
+                                      absl::string_view content,
+                                      const UpdateOptions& options,
+                                      absl::Duration timeout)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // Ends what runs, and what is started, with CANCELLED.
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -58,6 +71,12 @@ class Transfers {
 
   absl::StatusOr<PutResult> UploadOnce(const Router::UploadTarget& target,
                                        UploadAttempt* attempt)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // One message there and one back.
+  absl::StatusOr<PutResult> AskOnce(const std::shared_ptr<Node>& node,
+                                    const char* method, absl::Cord message,
+                                    absl::Duration deadline)
       ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status DownloadOnce(const std::shared_ptr<Node>& node,
                             DownloadState* state) ABSL_LOCKS_EXCLUDED(mu_);

@@ -163,6 +163,21 @@ struct SetAttributesResult {
   bool replayed = false;
 };
 
+// For a change of an appender.
+struct UpdateOptions {
+  // Only if the file has this size, and this version (FileInfo::version_clock
+  // and version_node); else ABORTED with CONDITION_FAILED.
+  absl::optional<int64_t> if_size_bytes = {};
+  absl::optional<std::pair<uint64_t, uint32_t>> if_version_match = {};
+
+  Durability durability = {};
+  absl::optional<absl::Duration> timeout = {};
+  Uuid request_id = {};  // As PutOptions::request_id.
+};
+
+// The file as the change left it.
+using UpdateResult = PutResult;
+
 struct DeleteOptions {
   Durability durability = {};
   absl::optional<absl::Duration> timeout = {};

@@ -61,6 +61,8 @@ constexpr NamedReason kNames[] = {
     {ErrorReason::kVersionMismatch, "VERSION_MISMATCH"},
     {ErrorReason::kNotAnAppender, "NOT_AN_APPENDER"},
     {ErrorReason::kConditionFailed, "CONDITION_FAILED"},
+    {ErrorReason::kNotOrigin, "NOT_ORIGIN"},
+    {ErrorReason::kOriginDown, "ORIGIN_DOWN"},
     {ErrorReason::kUploadNotFound, "UPLOAD_NOT_FOUND"},
     {ErrorReason::kUploadRangeBusy, "UPLOAD_RANGE_BUSY"},
     {ErrorReason::kUploadContentDiffers, "UPLOAD_CONTENT_DIFFERS"},

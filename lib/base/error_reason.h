@@ -64,6 +64,8 @@ enum class ErrorReason : int {
   kVersionMismatch = 44,
   kNotAnAppender = 100,
   kConditionFailed = 101,
+  kNotOrigin = 102,
+  kOriginDown = 103,
   kUploadNotFound = 140,
   kUploadRangeBusy = 141,
   kUploadContentDiffers = 142,

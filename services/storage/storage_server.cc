@@ -22,6 +22,7 @@
 #include "lib/rpc/member_auth.h"
 #include "lib/rpc/server.h"
 #include "lib/rpc/tls.h"
+#include "services/storage/api/appender_service.h"
 #include "services/storage/api/batch_service.h"
 #include "services/storage/api/call_context.h"
 #include "services/storage/api/file_service.h"
@@ -253,11 +254,13 @@ class Server : public StorageServer {
     file_service_ = std::make_unique<FileServiceImpl>(
         context, kVersion,
         std::vector<std::string>{v1::FileService::service_full_name(),
+                                 v1::AppenderService::service_full_name(),
                                  v1::BatchService::service_full_name(),
                                  v1::NodeService::service_full_name(),
                                  v1::SyncService::service_full_name(),
                                  v1::UploadService::service_full_name()});
     upload_service_ = std::make_unique<UploadServiceImpl>(context);
+    appender_service_ = std::make_unique<AppenderServiceImpl>(context);
     batch_service_ = std::make_unique<BatchServiceImpl>(
         &node_, &budget_, &replica_gate_, clock_, batch_executor_.get(),
         &batch_metrics_, BatchServiceOptions());
@@ -298,6 +301,8 @@ class Server : public StorageServer {
         rpc::RpcServer::Start(
             options,
             {{v1::FileService::service_full_name(), file_service_.get()},
+             {v1::AppenderService::service_full_name(),
+              appender_service_.get()},
              {v1::BatchService::service_full_name(), batch_service_.get()},
              {v1::NodeService::service_full_name(), node_service_.get()},
              {v1::SyncService::service_full_name(), sync_service_.get()},
@@ -533,6 +538,7 @@ class Server : public StorageServer {
   std::unique_ptr<ThreadPool> background_;  // Uses `jobs_`.
   std::unique_ptr<ThreadPool> batch_executor_;
   std::unique_ptr<FileServiceImpl> file_service_;
+  std::unique_ptr<AppenderServiceImpl> appender_service_;
   std::unique_ptr<UploadServiceImpl> upload_service_;
   std::unique_ptr<BatchServiceImpl> batch_service_;
   std::unique_ptr<NodeServiceImpl> node_service_;

@@ -702,6 +702,8 @@ void BatchStream::SetAttributes(const Item& item, const BatchItem& request) {
     }
     located = context_.node->Locate(operation.file_id());
     CAIRN_RETURN_IF_ERROR(located.status());
+    CAIRN_RETURN_IF_ERROR(context_.replicas->AdmitUpdate(located->id.store_path,
+                                                         located->id.name));
     CAIRN_ASSIGN_OR_RETURN(
         interest, context_.replicas->Admit(located->id.store_path, &wish));
     return absl::OkStatus();

@@ -26,6 +26,10 @@ struct ApiMetrics {
   rpc::MethodMetrics remove;
   rpc::MethodMetrics get_attributes;
   rpc::MethodMetrics set_attributes;
+  rpc::MethodMetrics create_appender;
+  rpc::MethodMetrics append;
+  rpc::MethodMetrics modify;
+  rpc::MethodMetrics truncate;
   rpc::MethodMetrics batch_stream;
   rpc::MethodMetrics batch_put;
   rpc::MethodMetrics batch_get;

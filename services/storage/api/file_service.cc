@@ -149,6 +149,8 @@ grpc::ServerUnaryReactor* FileServiceImpl::SetAttributes(
     CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
                            context_.node->Locate(request->file_id()));
     const uint8_t index = located.id.store_path;
+    CAIRN_RETURN_IF_ERROR(
+        context_.replicas->AdmitUpdate(index, located.id.name));
     CAIRN_ASSIGN_OR_RETURN(Replicator::AckInterest interest,
                            context_.replicas->Admit(index, &wish));
     change.name = std::move(located.id.name);

@@ -766,6 +766,40 @@ TEST_F(FileServiceTest, ARetryReturnsTheFirstAnswerOnWhicheverPathItWas) {
   }
 }
 
+TEST_F(FileServiceTest, AttributesOfAnAppenderWaitUntilTheNodeHasCaughtUp) {
+  // It has heard of nobody yet.
+  replicator_ = std::make_unique<Replicator>(
+      ReplicatorOptions(), [] { return std::shared_ptr<StorePath>(); }, nullptr,
+      Clock::Real(), [] {});
+  alone_ = std::make_unique<ReplicaGate>(
+      [this](uint8_t) { return replicator_.get(); }, ReplicaGateOptions(),
+      Clock::Real());
+  Start();
+  const auto merge = [this](const std::string& file_id)
+      -> absl::StatusOr<v1::SetAttributesResponse> {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    v1::SetAttributesRequest request;
+    request.set_file_id(file_id);
+    request.set_mode(common::v1::ATTRIBUTES_MODE_MERGE);
+    request.add_remove("k");
+    v1::SetAttributesResponse response;
+    const grpc::Status status =
+        stub_->SetAttributes(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpcStatus(status);
+    return response;
+  };
+  FileIdFields fields;
+  fields.node_number = 7;
+  fields.flags = kFileIdAppender;
+  FileIdParts parts;
+  parts.group = "group1";
+  parts.name = codec_.MakeName("group1", 0, fields, "");
+  EXPECT_REASON(merge(parts.ToString()), kUnavailable, kOriginDown);
+  // Those of other files depend on nothing.
+  EXPECT_THAT(merge(Put("content")), IsOk());
+}
+
 // As when a member brings the change while its upload is repeated here.
 TEST_F(FileServiceTest, ARetryThatIsFoundLateWaitsForTheOtherMembers) {
   replicator_ = std::make_unique<Replicator>(

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/error_reason.h"
+#include "lib/file_id/file_id.h"
 
 namespace cairn {
 namespace storage {
@@ -32,6 +33,23 @@ absl::StatusOr<Replicator::AckInterest> ReplicaGate::Admit(
   if (up == 1) return Replicator::AckInterest();
   return Replicator::AckInterest(replicator_of_(store_path),
                                  wish->level == Durability::kSynced);
+}
+
+absl::Status ReplicaGate::AdmitUpdate(uint8_t store_path,
+                                      absl::string_view name) const {
+  if (!replicator_of_) return absl::OkStatus();
+  const absl::StatusOr<FileIdFields> fields = DecodeFileName(name);
+  // An ID that was made elsewhere is of no appender.
+  if (!fields.ok() || (fields->flags & kFileIdAppender) == 0 ||
+      !replicator_of_(store_path)->syncing()) {
+    return absl::OkStatus();
+  }
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kOriginDown,
+      absl::StrCat("node ", fields->node_number,
+                   ", where the file is changed, has not caught up with the "
+                   "other members of its group yet"),
+      {{"origin_node", absl::StrCat(fields->node_number)}});
 }
 
 void ReplicaGate::Confirm(uint8_t store_path, const ReplicaWish& wish,

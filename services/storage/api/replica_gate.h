@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "lib/base/clock.h"
 #include "services/storage/core/replica_waits.h"
@@ -48,6 +49,13 @@ class ReplicaGate {
   //                required. Nothing was changed.
   absl::StatusOr<Replicator::AckInterest> Admit(uint8_t store_path,
                                                 ReplicaWish* wish) const;
+
+  // Whether the file may be changed here in a way that builds on what it is. An
+  // appender may not while the path is SYNCING: after a power cut others may
+  // have changes that this path took and lost, and what is built without them
+  // would take their place.
+  //   UNAVAILABLE  ORIGIN_DOWN: not now. Nothing was changed.
+  absl::Status AdmitUpdate(uint8_t store_path, absl::string_view name) const;
 
   // Hands an outcome on to `done` when what was wished for is true, with
   // Committed::replicas filled in. Runs in the call, or on another thread.

@@ -151,6 +151,11 @@ bool Replicator::peers_known() const {
   return peers_known_;
 }
 
+bool Replicator::syncing() const {
+  MutexLock lock(&mu_);
+  return progress_.syncing;
+}
+
 ReplicationProgress Replicator::Progress() const {
   MutexLock lock(&mu_);
   return progress_;

@@ -191,6 +191,10 @@ class Replicator : public LogObserver {
   // SetPeers() was called: who is not among them is no member.
   bool peers_known() const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // As ReplicationProgress::syncing: others may have what this path took and
+  // has lost.
+  bool syncing() const ABSL_LOCKS_EXCLUDED(mu_);
+
   // What the node's clock says: for people, and for nothing else.
   absl::Time WallNow() const { return clock_->Now(); }
 

@@ -1018,11 +1018,12 @@ void Committer::AdmitAttributes(CommitRequest* request, Outcome* outcome) {
       existing.origin_node != options_.node_number) {
     // The new version would take the place of what is appended there meanwhile.
     outcome->status = ErrorWithReason(
-        absl::StatusCode::kFailedPrecondition, ErrorReason::kNotSupported,
+        absl::StatusCode::kFailedPrecondition, ErrorReason::kNotOrigin,
         absl::StrCat("file ", request->name,
                      " is an appender: its attributes are changed at the node "
                      "that took it, which has number ",
-                     existing.origin_node));
+                     existing.origin_node),
+        {{"origin_node", absl::StrCat(existing.origin_node)}});
     return;
   }
   absl::StatusOr<std::string> attributes =

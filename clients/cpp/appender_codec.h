@@ -1,0 +1,39 @@
+// The messages of AppenderService, made and read by hand like all that this
+// library sends. Pure.
+
+#ifndef CAIRN_CLIENTS_CPP_APPENDER_CODEC_H_
+#define CAIRN_CLIENTS_CPP_APPENDER_CODEC_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/cord.h"
+#include "absl/types/optional.h"
+#include "clients/cpp/types.h"
+
+namespace cairn {
+namespace client {
+
+// What is done to an appender.
+enum class UpdateKind { kAppend, kModify, kTruncate };
+
+// A CreateAppenderRequest.
+absl::Cord EncodeCreateAppender(const std::string& request_id,
+                                const PutOptions& options,
+                                absl::optional<uint32_t> store_path,
+                                const absl::Cord& content, uint32_t crc32c);
+
+// An AppendRequest, ModifyRequest or TruncateRequest. `offset` is the size for
+// kTruncate, and not used for kAppend.
+absl::Cord EncodeUpdate(UpdateKind kind, const std::string& request_id,
+                        const std::string& file_id,
+                        const UpdateOptions& options, int64_t offset,
+                        const absl::Cord& content, uint32_t crc32c);
+
+// The responses of all of them are alike. False if the bytes are malformed.
+bool ParseUpdateResponse(const absl::Cord& message, PutResult* result);
+
+}  // namespace client
+}  // namespace cairn
+
+#endif  // CAIRN_CLIENTS_CPP_APPENDER_CODEC_H_
