@@ -4,7 +4,6 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -206,63 +205,6 @@ TEST(TrackerTest, ATrackerWithAnEmptyDiskLearnsTheNodesAgain) {
   ASSERT_NE(newcomer, nullptr);
   ExpectContent(newcomer.get(), id, "before");
   ExpectPutAndGet(newcomer.get(), "after");
-  ExpectPutAndGet(client.get(), "after, from the old client");
-}
-
-// As an operator moves the trackers to other machines.
-TEST(TrackerTest, ATrackerIsAddedAndTheOldOneIsTakenAway) {
-  constexpr absl::Duration kOfflineAfter = absl::Milliseconds(500);
-  auto cluster = MiniCluster::Start(
-      {.trackers = 1,
-       .storages = 2,
-       .tracker_config = "suspect_after { nanos: 200000000 }\n"
-                         "offline_after { nanos: 500000000 }\n"});
-  ASSERT_THAT(cluster, IsOk());
-  AwaitAllActive(cluster->get(), 2);
-  Daemon* const old = (*cluster)->tracker();
-  auto client = Connect({old->address()});
-  ASSERT_NE(client, nullptr);
-  const std::string id = ExpectPutAndGet(client.get(), "before");
-
-  // The new one hears of the nodes from the old one alone, and is enough.
-  const auto added = (*cluster)->AddTracker();
-  ASSERT_THAT(added, IsOk());
-  const std::string address = (*added)->address();
-  AwaitNodes(address, 2, tracker::v1::NODE_STATE_ACTIVE);
-  auto newcomer = Connect({address});
-  ASSERT_NE(newcomer, nullptr);
-  ExpectContent(newcomer.get(), id, "before");
-  ExpectPutAndGet(newcomer.get(), "through the new one");
-
-  // Storages are told of it one after the other, and files can be stored all
-  // the while.
-  for (int i = 0; i < 2; ++i) {
-    ASSERT_THAT((*cluster)->storage(i)->Terminate(), IsOk());
-    ASSERT_THAT((*cluster)->storage(i)->Start(
-                    {absl::StrCat("--set=trackers=", address)}),
-                IsOk());
-    AwaitNodes(address, 2, tracker::v1::NODE_STATE_ACTIVE);
-    ExpectPutAndGet(newcomer.get(), absl::StrCat("moved: ", i));
-  }
-  ASSERT_THAT(old->Terminate(), IsOk());
-  // Nobody is lost with it: whoever only it had heard would be OFFLINE soon.
-  const absl::Time later = absl::Now() + 2 * kOfflineAfter;
-  const auto heard_later = [later](const tracker::v1::Node& node) {
-    return absl::FromUnixSeconds(node.last_heard_time().seconds()) > later;
-  };
-  const absl::Time deadline = absl::Now() + kProcessDeadline;
-  Nodes nodes;
-  do {
-    ASSERT_LT(absl::Now(), deadline);
-    nodes = AwaitNodes(address, 2, tracker::v1::NODE_STATE_ACTIVE);
-    ASSERT_EQ(nodes.size(), 2u);
-  } while (!std::all_of(nodes.begin(), nodes.end(), heard_later));
-  auto last = Connect({address});
-  ASSERT_NE(last, nullptr);
-  ExpectContent(last.get(), id, "before");
-  ExpectPutAndGet(last.get(), "after");
-  // Clients that knew only the old one go on with what they know.
-  ExpectContent(client.get(), id, "before");
   ExpectPutAndGet(client.get(), "after, from the old client");
 }
 
