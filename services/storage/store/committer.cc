@@ -718,20 +718,20 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   info.attributes = request->attributes;
 }
 
+absl::Status Committer::FindPresent(absl::string_view name,
+                                    FileRecord* record) {
+  CAIRN_ASSIGN_OR_RETURN(const bool known, changes_.FindFile(name, record));
+  if (!known || record->deleted) {
+    return NotFound(
+        known ? ErrorReason::kFileDeleted : ErrorReason::kFileNotFound, name);
+  }
+  return absl::OkStatus();
+}
+
 void Committer::AdmitDelete(CommitRequest* request, Outcome* outcome) {
   FileRecord existing;
-  const absl::StatusOr<bool> known =
-      changes_.FindFile(request->name, &existing);
-  if (!known.ok()) {
-    outcome->status = known.status();
-    return;
-  }
-  if (!*known || existing.deleted) {
-    outcome->status = NotFound(
-        *known ? ErrorReason::kFileDeleted : ErrorReason::kFileNotFound,
-        request->name);
-    return;
-  }
+  outcome->status = FindPresent(request->name, &existing);
+  if (!outcome->status.ok()) return;
   disk::v1::FileChange* change = NextChange();
   const Version version = changes_.NextVersion(parts_.clock->Now());
   change->set_name(request->name);
@@ -935,18 +935,8 @@ absl::Status Committer::LayOut(const CommitRequest& request,
 
 void Committer::AdmitUpdate(CommitRequest* request, Outcome* outcome) {
   FileRecord existing;
-  const absl::StatusOr<bool> known =
-      changes_.FindFile(request->name, &existing);
-  if (!known.ok()) {
-    outcome->status = known.status();
-    return;
-  }
-  if (!*known || existing.deleted) {
-    outcome->status = NotFound(
-        *known ? ErrorReason::kFileDeleted : ErrorReason::kFileNotFound,
-        request->name);
-    return;
-  }
+  outcome->status = FindPresent(request->name, &existing);
+  if (!outcome->status.ok()) return;
   outcome->status = CheckUpdate(existing.ToFileInfo(request->name),
                                 request->if_size_bytes, request->if_version);
   if (!outcome->status.ok()) return;
@@ -991,18 +981,8 @@ void Committer::AdmitUpdate(CommitRequest* request, Outcome* outcome) {
 
 void Committer::AdmitAttributes(CommitRequest* request, Outcome* outcome) {
   FileRecord existing;
-  const absl::StatusOr<bool> known =
-      changes_.FindFile(request->name, &existing);
-  if (!known.ok()) {
-    outcome->status = known.status();
-    return;
-  }
-  if (!*known || existing.deleted) {
-    outcome->status = NotFound(
-        *known ? ErrorReason::kFileDeleted : ErrorReason::kFileNotFound,
-        request->name);
-    return;
-  }
+  outcome->status = FindPresent(request->name, &existing);
+  if (!outcome->status.ok()) return;
   if (request->if_version.has_value() &&
       !(existing.version == *request->if_version)) {
     outcome->status = ErrorWithReason(
@@ -1329,13 +1309,7 @@ bool Committer::AddGrown(const FileRecord& existing, CommitRequest* request,
   outcome->status = AddPieces(
       existing, after, synced ? kRecordContentSynced : 0, request, change);
   if (!outcome->status.ok()) return true;
-  if (!synced) {
-    if (request->durability == Durability::kSynced) {
-      sync_dedicated_needed_ = true;
-    } else {
-      outcome->content_unsynced = true;
-    }
-  }
+  NeedsDedicated(synced, *request, outcome);
   outcome->kind = Outcome::Kind::kCommitted;
   outcome->merge_wanted = PickMerge(after.extents).has_value();
   outcome->committed.file = file;

@@ -270,6 +270,10 @@ class Committer {
   static void FillReplica(const CommitRequest& request,
                           disk::v1::FileChange* change);
 
+  // What is known of a file that is there.
+  //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED.
+  absl::Status FindPresent(absl::string_view name, FileRecord* record);
+
   // True if `request` was answered from an earlier change.
   bool AnswerFromRequestId(CommitRequest* request, Outcome* outcome);
   absl::StatusOr<Lookup> LookUpRequest(const Uuid& request_id, bool may_block,

@@ -227,6 +227,19 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
   return absl::OkStatus();
 }
 
+// An entry that is a state, and the number of its log, for SetLogs().
+absl::Status ReadState(rpc::WireReader* reader,
+                       std::vector<ReplicatedChange>* changes,
+                       std::vector<uint32_t>* log_of) {
+  ReplicatedChange change;
+  uint32_t log = 0;
+  CAIRN_RETURN_IF_ERROR(ReadEntry(reader, &change, &log));
+  change.mode = ReplicatedChange::Mode::kSnapshot;
+  log_of->push_back(log);
+  changes->push_back(std::move(change));
+  return absl::OkStatus();
+}
+
 // `log_of[i]` is the number of the log of `(*changes)[i]`; 0: it has none.
 absl::Status SetLogs(const std::vector<uint32_t>& log_of,
                      const std::vector<LogRange>& logs,
@@ -402,15 +415,9 @@ absl::Status ParseSnapshotResponse(const grpc::ByteBuffer& buffer,
       case 4:
         batch->files_total = reader.ReadVarint();
         break;
-      case kEntriesField: {
-        ReplicatedChange change;
-        uint32_t log;
-        CAIRN_RETURN_IF_ERROR(ReadEntry(&reader, &change, &log));
-        change.mode = ReplicatedChange::Mode::kSnapshot;
-        log_of.push_back(log);
-        batch->changes.push_back(std::move(change));
+      case kEntriesField:
+        CAIRN_RETURN_IF_ERROR(ReadState(&reader, &batch->changes, &log_of));
         break;
-      }
       default:
         reader.Skip();
     }
@@ -446,16 +453,12 @@ absl::Status ParseDigestResponse(const grpc::ByteBuffer& buffer,
         batch->end = reader.ReadVarint() != 0;
         break;
       case kEntriesField: {
-        ReplicatedChange change;
-        uint32_t log;
-        CAIRN_RETURN_IF_ERROR(ReadEntry(&reader, &change, &log));
+        CAIRN_RETURN_IF_ERROR(ReadState(&reader, &batch->changes, &log_of));
+        const ReplicatedChange& change = batch->changes.back();
         // There is nothing to compare in these.
         if (change.passed || change.content.has_value()) {
           return Malformed("an entry of a digest");
         }
-        change.mode = ReplicatedChange::Mode::kSnapshot;
-        log_of.push_back(log);
-        batch->changes.push_back(std::move(change));
         break;
       }
       default:
