@@ -194,17 +194,6 @@ Daemon* MiniCluster::MakeTracker(const std::string& more_config) {
   return trackers_.back().get();
 }
 
-absl::StatusOr<Daemon*> MiniCluster::AddTracker() {
-  CAIRN_CHECK(!proxies_);
-  std::string config;
-  for (const std::string& other : tracker_addresses()) {
-    absl::StrAppend(&config, "trackers: \"", other, "\"\n");
-  }
-  Daemon* const tracker = MakeTracker(config);
-  CAIRN_RETURN_IF_ERROR(tracker->Start());
-  return tracker;
-}
-
 absl::StatusOr<Daemon*> MiniCluster::AddStorage(
     const std::vector<std::string>& paths, const std::string& config) {
   const std::string name = absl::StrCat("storage", storages_.size());

@@ -114,10 +114,6 @@ class MiniCluster {
   MiniCluster(const MiniCluster&) = delete;
   MiniCluster& operator=(const MiniCluster&) = delete;
 
-  // Starts one more tracker, which is told of those that are there. Not with
-  // `proxies`.
-  absl::StatusOr<Daemon*> AddTracker();
-
   // Starts one more storage, of the group that is not full yet, on these store
   // paths.
   // `config` is added to its configuration.
