@@ -69,6 +69,11 @@ constexpr NamedReason kNames[] = {
     {ErrorReason::kUploadIncomplete, "UPLOAD_INCOMPLETE"},
     {ErrorReason::kTooManyUploads, "TOO_MANY_UPLOADS"},
     {ErrorReason::kUploadElsewhere, "UPLOAD_ELSEWHERE"},
+    {ErrorReason::kFileExpired, "FILE_EXPIRED"},
+    {ErrorReason::kNotDeleted, "NOT_DELETED"},
+    {ErrorReason::kFileExists, "FILE_EXISTS"},
+    {ErrorReason::kFileSealed, "FILE_SEALED"},
+    {ErrorReason::kWrongKind, "WRONG_KIND"},
 };
 
 std::vector<std::string> PayloadOf(const absl::Status& status) {

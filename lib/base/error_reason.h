@@ -72,6 +72,11 @@ enum class ErrorReason : int {
   kUploadIncomplete = 143,
   kTooManyUploads = 144,
   kUploadElsewhere = 145,
+  kFileExpired = 160,
+  kNotDeleted = 161,
+  kFileExists = 180,
+  kFileSealed = 181,
+  kWrongKind = 182,
 };
 
 // `DISK_FULL` for kDiskFull. "UNSPECIFIED" for a number that is none.
