@@ -186,8 +186,9 @@ std::string Of(Pair* pair, const absl::StatusOr<Committed>& answer) {
 std::string Of(Pair* pair, const KnownFile& known) {
   return absl::StrCat(
       known.file.name, " ", known.file.size_bytes, " ", known.file.crc32c, " ",
-      known.file.version.clock, "/", known.file.version.node, " from ",
-      known.file.origin_node, known.deleted ? " deleted" : "", " {",
+      known.file.version.clock, "/", known.file.version.node, " life ",
+      known.file.life, " from ", known.file.origin_node,
+      known.deleted ? " deleted" : "", " {",
       absl::CEscape(known.file.attributes), "}",
       known.content_missing ? " missing" : "", " change ",
       pair->NameOf(known.change.log), " ", known.change.sequence);

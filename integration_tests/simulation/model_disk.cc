@@ -8,10 +8,10 @@
 namespace cairn {
 namespace simulation {
 
+using storage::FileInfo;
 using storage::KnownFile;
 using storage::LogId;
 using storage::LogRange;
-using storage::Version;
 
 void DiskState::Apply(const DiskRecord& record) {
   switch (record.kind) {
@@ -37,7 +37,9 @@ void DiskState::Apply(const DiskRecord& record) {
     version_clock = std::max(version_clock, known.file.version.clock);
     File& file = files[known.file.name];
     // Of two with one version the later record counts.
-    if (!(known.file.version < file.known.file.version)) {
+    if (!storage::Replaces(
+            storage::StandingOf(file.known.file, file.known.deleted),
+            storage::StandingOf(known.file, known.deleted))) {
       file.known = known;
       file.content = record.content;
     }
@@ -58,10 +60,13 @@ const DiskState::File* DiskState::Find(absl::string_view name) const {
   return it == files.end() ? nullptr : &it->second;
 }
 
-bool DiskState::Has(absl::string_view name, const Version& version,
-                    bool synced) const {
-  const File* const file = Find(name);
-  if (file == nullptr || file->known.file.version < version) return false;
+bool DiskState::Has(const FileInfo& change, bool synced) const {
+  const File* const file = Find(change.name);
+  if (file == nullptr || file->known.file.life < change.life) return false;
+  if (file->known.file.life == change.life &&
+      file->known.file.version < change.version) {
+    return false;
+  }
   if (file->known.deleted) return true;
   return file->content != nullptr && (!synced || file->content->synced);
 }

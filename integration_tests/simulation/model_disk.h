@@ -80,10 +80,9 @@ struct DiskState {
   // Null if nothing is known.
   const File* Find(absl::string_view name) const;
 
-  // Whether a change to this version, or a later one, is in it, with the
+  // Whether a change to what `change` is, or a later one, is in it, with the
   // content; `synced`: one that a power cut leaves.
-  bool Has(absl::string_view name, const storage::Version& version,
-           bool synced) const;
+  bool Has(const storage::FileInfo& change, bool synced) const;
 };
 
 class ModelDisk {

@@ -584,6 +584,7 @@ ModelPath::Outcome ModelPath::Admit(Request* request) {
   record.log = state.own;
   record.entry.sequence = known.change.sequence;
   record.entry.version = known.file.version;
+  record.entry.life = known.file.life;
   record.entry.name = known.file.name;
   record.entry.request_id = request->request_id;
   record.known = known;
@@ -665,9 +666,11 @@ ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
     default:
       wins = !replica.passed &&
              (existing == nullptr ||
-              storage::Replaces(version, replica.kind == ChangeKind::kDelete,
-                                existing->known.file.version,
-                                existing->known.deleted) ||
+              storage::Replaces(
+                  storage::StandingOf(replica.file,
+                                      replica.kind == ChangeKind::kDelete),
+                  storage::StandingOf(existing->known.file,
+                                      existing->known.deleted)) ||
               (same && !existing->known.deleted &&
                existing->known.content_missing && request->content != nullptr));
   }
@@ -680,6 +683,7 @@ ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
     record.entry.sequence = replica.change.sequence;
     record.entry.kind = replica.kind;
     record.entry.version = version;
+    record.entry.life = replica.file.life;
     record.entry.name = request->file.name;
     record.entry.request_id = replica.request_id;
   }
@@ -702,6 +706,7 @@ ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
   if (replica.mode == Mode::kContent) {
     known.change = existing->known.change;
     known.file.attributes = existing->known.file.attributes;
+    known.file.life = existing->known.file.life;
   } else if (state.logs.count(replica.change.log) != 0) {
     known.change = replica.change;
   }

@@ -71,7 +71,7 @@ Oracle::Promise Oracle::MakePromise(const char* what, bool is_deletion,
   for (const auto& member : *members_) {
     const DiskState& state =
         synced ? member->disk()->durable() : member->disk()->now();
-    const bool has = state.Has(name, committed.file.version, synced);
+    const bool has = state.Has(committed.file, synced);
     absl::StrAppend(&account, " ", member->name(), has ? "+" : "-");
     if (has) {
       promise.holders.push_back(member.get());

@@ -386,8 +386,8 @@ absl::Status Comparison::JudgeEntry(const ReplicatedChange& theirs,
   const bool same_version =
       mine.has_value() && mine->file.version == theirs.file.version;
   if (!mine.has_value() ||
-      (!same_version && Replaces(theirs.file.version, deleted,
-                                 mine->file.version, mine->deleted))) {
+      (!same_version && Replaces(StandingOf(theirs.file, deleted),
+                                 StandingOf(mine->file, mine->deleted)))) {
     if (!Covers(logs_here, theirs.change)) {
       found.under_way = 1;
     } else if (!mine.has_value() && !CoversAll(theirs_, mine_)) {

@@ -42,6 +42,9 @@ struct FileInfo {
   Version version;
   uint32_t origin_node = 0;  // Number of the node that took the upload.
 
+  // How often it was brought back after a deletion.
+  uint32_t life = 0;
+
   // What users say of it, as lib/attributes lays it out; empty: nothing.
   std::string attributes;
 
@@ -63,12 +66,28 @@ struct FileState {
   uint32_t crc32c = 0;
 };
 
+// What decides between two states of a file.
+struct Standing {
+  uint32_t life = 0;
+  bool deleted = false;
+  Version version;
+};
+
+inline Standing StandingOf(const FileInfo& file, bool deleted) {
+  return Standing{file.life, deleted, file.version};
+}
+
 // Whether a state of a file takes the place of another one, alike on every
-// member. A deletion is final: what somebody did to the file meanwhile, who had
-// not heard of it, does not bring it back. Else the higher version wins.
-inline bool Replaces(const Version& version, bool deleted,
-                     const Version& before, bool before_deleted) {
-  return deleted != before_deleted ? deleted : before < version;
+// member. The later life wins. Within one life a deletion is final: what
+// somebody did to the file meanwhile, who had not heard of it, does not bring
+// it back. Else the higher version wins.
+//
+// No two changes make one version, so states of the same version are of the
+// same life: who asks for equality looks at the version alone.
+inline bool Replaces(const Standing& state, const Standing& before) {
+  if (state.life != before.life) return before.life < state.life;
+  if (state.deleted != before.deleted) return state.deleted;
+  return before.version < state.version;
 }
 
 }  // namespace storage

@@ -84,6 +84,7 @@ struct LogEntry {
   uint64_t sequence = 0;
   ChangeKind kind = ChangeKind::kPut;
   Version version;
+  uint32_t life = 0;
   std::string name;
   Uuid request_id;  // Nil if it had none.
 
@@ -136,7 +137,7 @@ struct ReplicatedChange {
   ChangeKind kind = ChangeKind::kPut;
 
   // What the change made of the file; of a deletion what it was. With `passed`
-  // only name and version count.
+  // only name, version and life count.
   FileInfo file;
   Uuid request_id;
 

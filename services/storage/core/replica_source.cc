@@ -51,6 +51,7 @@ void FillEarlier(StorePath* path, const KnownFile& known, const LogEntry& entry,
                  const ChangeLimits& limits, ReplicatedChange* change) {
   change->file = known.file;
   change->file.version = entry.version;
+  change->file.life = entry.life;
   change->file.size_bytes = entry.state->size_bytes;
   change->file.crc32c = entry.state->crc32c;
   int64_t from = 0;
@@ -112,11 +113,13 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
       // The tombstone has gone, but whoever reads this may still have the file.
       change.file.name = std::move(entry.name);
       change.file.version = entry.version;
+      change.file.life = entry.life;
       change.file.origin_node = entry.version.node;
     } else {
       change.passed = true;
       change.file.name = std::move(entry.name);
       change.file.version = entry.version;
+      change.file.life = entry.life;
       if (known.has_value() && !known->deleted && !is_delete &&
           known->change.log == log && known->change.sequence > entry.sequence) {
         change.superseded_by = known->change.sequence;

@@ -15,6 +15,17 @@ int64_t UnixMillis(const Version& version) {
   return static_cast<int64_t>(version.clock >> kVersionCounterBits);
 }
 
+Standing StandingOf(const FileRecord& record) {
+  return Standing{record.life, record.deleted, record.version};
+}
+
+// Of a message that says what a change was that could not be applied.
+template <typename Message>
+Standing StandingOfAside(const Message& change) {
+  return Standing{change.life(), change.operation() == kLogDelete,
+                  Version{change.version_clock(), change.version_node()}};
+}
+
 bool Refers(const FileRecord& record, uint64_t segment) {
   for (const Extent& extent : record.extents) {
     if (extent.segment == segment) return true;
@@ -157,6 +168,7 @@ void ChangeSet::AddToLog(const disk::v1::FileChange& change, uint32_t operation,
   item.operation = operation;
   item.version_clock = change.version_clock();
   item.version_node = change.version_node();
+  item.life = change.life();
   if (record != nullptr && record->kind == FileKind::kAppender) {
     // It will be another file by the time somebody asks.
     item.state = FileState{record->version, record->size_bytes, record->crc32c};
@@ -180,9 +192,8 @@ void ChangeSet::AddToLog(const disk::v1::FileChange& change, uint32_t operation,
 void ChangeSet::SetAside(const disk::v1::FileChange& change) {
   disk::v1::SetAsideEntry before;
   if (state_->FindSetAside(change.name(), &before) &&
-      Version{change.version_clock(), change.version_node()} <
-          Version{before.version_clock(), before.version_node()}) {
-    return;  // The later change of a name is the one that counts.
+      Replaces(StandingOfAside(before), StandingOfAside(change))) {
+    return;  // One of a name is remembered, and it is the one that counts.
   }
   disk::v1::SetAsideEntry entry;
   entry.set_log_origin(change.log_origin());
@@ -196,6 +207,7 @@ void ChangeSet::SetAside(const disk::v1::FileChange& change) {
   entry.set_size_bytes(change.size_bytes());
   entry.set_crc32c(change.crc32c());
   entry.set_attributes(change.attributes());
+  entry.set_life(change.life());
   batch_.PutSetAside(change.name(), entry);
   change_.set_aside.emplace_back(change.name(), entry);
 }
@@ -237,9 +249,7 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
   FileRecord before;
   CAIRN_ASSIGN_OR_RETURN(const bool known, FindFile(name, &before));
   const bool wins =
-      !known ||
-      Replaces(record.version, record.deleted, before.version,
-               before.deleted) ||
+      !known || Replaces(StandingOf(record), StandingOf(before)) ||
       (before.version == record.version && before.deleted == record.deleted &&
        before.record < record.record);
   if (wins) {

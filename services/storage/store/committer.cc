@@ -749,6 +749,7 @@ void Committer::AdmitDelete(CommitRequest* request, Outcome* outcome) {
   change->set_log_sequence(changes_.NextSequence());
   change->set_size_bytes(existing.size_bytes);
   change->set_crc32c(existing.crc32c);
+  change->set_life(existing.life);
   AddShadowed(existing, existing.record.segment, change);
   outcome->status = AddRecord(RecordType::kDelete, 0, *change, nullptr, 0, {});
   if (!outcome->status.ok()) return;
@@ -1077,6 +1078,7 @@ void Committer::AddPassed(const CommitRequest& request, Outcome* outcome) {
   change->set_name(request.name);
   change->set_version_clock(replica.file.version.clock);
   change->set_version_node(replica.file.version.node);
+  change->set_life(replica.file.life);
   if (!replica.request_id.is_nil()) {
     change->set_request_id(replica.request_id.bytes().data(), 16);
   }
@@ -1104,6 +1106,7 @@ void Committer::FillReplica(const CommitRequest& request,
     change->set_kind(static_cast<uint32_t>(file.kind));
   }
   change->set_create_unix_seconds(file.create_unix_seconds);
+  change->set_life(file.life);
   if (request.replica->kind == ChangeKind::kPut) {
     change->set_attributes(file.attributes);
   }
@@ -1187,12 +1190,14 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
              existing.log_sequence == replica.change.sequence;
       break;
     default:
-      wins = !replica.passed &&
-             (!*known ||
-              Replaces(version, replica.kind == ChangeKind::kDelete,
-                       existing.version, existing.deleted) ||
-              (same && !existing.deleted && existing.content_missing &&
-               request->replica_has_content));
+      wins =
+          !replica.passed &&
+          (!*known ||
+           Replaces(
+               StandingOf(replica.file, replica.kind == ChangeKind::kDelete),
+               Standing{existing.life, existing.deleted, existing.version}) ||
+           (same && !existing.deleted && existing.content_missing &&
+            request->replica_has_content));
   }
   if (!wins) {
     if (is_next || replica.mode == Mode::kRetry) {
@@ -1219,6 +1224,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     change->set_log_origin(existing.log_origin);
     change->set_log_sequence(existing.log_sequence);
     change->set_attributes(existing.attributes);
+    change->set_life(existing.life);
   } else if (request->replica_log != 0) {
     change->set_log_origin(request->replica_log);
     change->set_log_sequence(replica.change.sequence);
@@ -1298,6 +1304,7 @@ bool Committer::AddGrown(const FileRecord& existing, CommitRequest* request,
   after.crc32c = file.crc32c;
   after.version = file.version;
   after.attributes = file.attributes;
+  after.life = file.life;
   after.log_origin = request->replica_log;
   after.log_sequence = replica.change.sequence;
   disk::v1::FileChange* const change = NextChange();

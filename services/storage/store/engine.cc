@@ -409,6 +409,7 @@ class EngineImpl : public Engine, public ReplicaStore {
           Version{entry.version_clock(), entry.version_node()};
       change.file.origin_node =
           entry.origin_node() != 0 ? entry.origin_node() : entry.version_node();
+      change.file.life = entry.life();
       change.file.attributes = entry.attributes();
       changes.push_back(std::move(change));
     }
@@ -448,6 +449,7 @@ class EngineImpl : public Engine, public ReplicaStore {
                                                        : ChangeKind::kPut;
       entry.version =
           Version{row.entry.version_clock(), row.entry.version_node()};
+      entry.life = row.entry.life();
       entry.name = row.entry.name();
       if (row.entry.has_size_bytes()) {
         entry.state = FileState{entry.version,

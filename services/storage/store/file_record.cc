@@ -198,6 +198,7 @@ FileInfo FileRecord::ToFileInfo(absl::string_view name) const {
   info.create_unix_seconds = create_unix_seconds;
   info.version = version;
   info.origin_node = origin_node;
+  info.life = life;
   info.attributes = attributes;
   info.grown_since = grown_since;
   return info;
@@ -218,6 +219,7 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
     record.grown_since =
         Version{change.grown_since_clock(), change.grown_since_node()};
   }
+  record.life = change.life();
   record.record = at;
   record.record_prefix_bytes = prefix_bytes;
   record.shadowed_segments.assign(change.shadowed_segments().begin(),
@@ -296,6 +298,7 @@ void FillPieces(const FileRecord& record, disk::v1::FileChange* change) {
   change->set_log_sequence(record.log_sequence);
   change->set_size_bytes(record.size_bytes);
   change->set_crc32c(record.crc32c);
+  change->set_life(record.life);
   change->set_attributes(record.attributes);
   if (!(record.grown_since == record.version)) {
     change->set_grown_since_clock(record.grown_since.clock);
@@ -333,6 +336,7 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
   entry->set_content_missing(record.content_missing);
   entry->set_log_origin(record.log_origin);
   entry->set_log_sequence(record.log_sequence);
+  entry->set_life(record.life);
   entry->set_attributes(record.attributes);
   for (const uint64_t segment : record.shadowed_segments) {
     entry->add_shadowed_segments(segment);
@@ -370,6 +374,7 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   record.content_missing = entry.content_missing();
   record.log_origin = entry.log_origin();
   record.log_sequence = entry.log_sequence();
+  record.life = entry.life();
   record.attributes = entry.attributes();
   record.record_content_bytes = entry.record_content_bytes();
   if (record.deleted || record.content_missing) return record;

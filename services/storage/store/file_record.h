@@ -77,6 +77,7 @@ struct FileRecord {
   Version version;
   uint32_t origin_node = 0;
   bool deleted = false;
+  uint32_t life = 0;       // As FileInfo::life.
   std::string attributes;  // As FileInfo::attributes.
 
   // As FileInfo::grown_since.

@@ -96,6 +96,7 @@ void FillLogEntry(const LogItem& item, absl::string_view name,
   entry->set_name(name.data(), name.size());
   entry->set_version_clock(item.version_clock);
   entry->set_version_node(item.version_node);
+  entry->set_life(item.life);
   entry->clear_size_bytes();
   entry->clear_crc32c();
   entry->clear_base();

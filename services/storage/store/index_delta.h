@@ -58,6 +58,7 @@ struct LogItem {
   uint32_t origin = 0;
   uint32_t version_node = 0;
   uint32_t operation = 0;
+  uint32_t life = 0;
   absl::string_view name;
   Uuid request_id;  // Nil for none.
 

@@ -22,6 +22,7 @@ namespace {
 constexpr uint32_t kEntriesField = 15;
 constexpr uint32_t kContentField = 15;
 constexpr uint32_t kAttributesField = 30;
+constexpr uint32_t kLifeField = 41;
 
 // Well above the limit of this version, and below what a record can hold.
 constexpr size_t kAttributesTakenMax = 512 << 10;
@@ -67,6 +68,7 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
     ToProto(*change.base, &base);
     fields.Bytes(21, base.SerializeAsString());
   }
+  fields.VarintIfSet(kLifeField, change.file.life);
   rpc::SmallMessage attributes;
   const absl::string_view attribute_bytes =
       change.passed ? "" : absl::string_view(change.file.attributes);
@@ -202,6 +204,9 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
         change->file.attributes = EncodeAttributes(*attributes);
         break;
       }
+      case kLifeField:
+        change->file.life = reader->ReadUint32();
+        break;
       default:
         reader->Skip();
     }

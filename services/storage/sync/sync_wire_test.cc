@@ -55,6 +55,7 @@ SyncBatch MakeBatch() {
   passed.passed = true;
   passed.file.name = "3F/A2/gone";
   passed.file.version = Version{5, 1};
+  passed.file.life = 2;
   batch.changes.push_back(passed);
   ReplicatedChange large = MakeChange(10, "");
   large.file.size_bytes = int64_t{1} << 40;
@@ -70,6 +71,7 @@ SyncBatch MakeBatch() {
   batch.changes.push_back(replaced);
   ReplicatedChange appended = MakeChange(12, "head and tail");
   appended.file.kind = FileKind::kAppender;
+  appended.file.life = 1;
   appended.base = FileState{Version{77, 7}, 5, Crc32c("head ")};
   appended.content = absl::Cord("and tail");
   batch.changes.push_back(appended);
@@ -101,6 +103,7 @@ TEST(SyncWireTest, GivesBackWhatWasSent) {
     EXPECT_EQ(a.file.size_bytes, b.file.size_bytes);
     EXPECT_EQ(a.file.origin_node, b.file.origin_node);
     EXPECT_EQ(a.file.attributes, b.file.attributes);
+    EXPECT_EQ(a.file.life, b.file.life);
     EXPECT_TRUE(a.request_id == b.request_id);
     EXPECT_EQ(a.superseded_by, b.superseded_by);
     ASSERT_EQ(a.base.has_value(), b.base.has_value());
@@ -131,6 +134,9 @@ TEST(SyncWireTest, IsWhatTheProtocolSays) {
   ASSERT_EQ(response.entries(4).attributes().attributes_size(), 1);
   EXPECT_EQ(response.entries(4).attributes().attributes(0).value(), "large");
   EXPECT_EQ(response.entries(5).superseded_by(), 300u);
+  EXPECT_EQ(response.entries(0).life(), 0u);
+  EXPECT_EQ(response.entries(3).life(), 2u);
+  EXPECT_EQ(response.entries(6).life(), 1u);
   EXPECT_EQ(response.entries(6).base().size_bytes(), 5u);
   EXPECT_EQ(response.entries(6).base().version_clock(), 77u);
 }
