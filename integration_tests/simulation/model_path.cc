@@ -9,6 +9,8 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "services/storage/core/file_key.h"
+#include "services/storage/core/testing/scan_file_map.h"
 
 namespace cairn {
 namespace simulation {
@@ -763,6 +765,18 @@ absl::StatusOr<absl::optional<Committed>> ModelPath::FindRequest(
 absl::optional<absl::StatusOr<absl::optional<Committed>>>
 ModelPath::TryFindRequest(const Uuid& request_id, Durability wanted) {
   return FindRequest(request_id, wanted);
+}
+
+absl::StatusOr<std::string> ModelPath::ScanFiles(
+    const storage::FileRange& range, storage::FileVisitor* visitor) {
+  if (dead_ || stopped_) return ShuttingDown();
+  std::map<std::string, storage::KnownFile> in_order;
+  for (const auto& [name, file] : visible_.files) {
+    std::string key;
+    storage::AppendFileKey(name, &key);
+    in_order[key] = file.known;
+  }
+  return storage::ScanFileMap(in_order, range, visitor);
 }
 
 absl::Status ModelPath::Writable(int64_t /*bytes*/) { return Refusal(); }

@@ -26,6 +26,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/executor.h"
 #include "lib/base/uuid.h"
+#include "services/storage/core/file_scan.h"
 #include "services/storage/core/replica_log.h"
 #include "services/storage/core/replica_store.h"
 #include "services/storage/core/store_path.h"
@@ -127,6 +128,8 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
       const Uuid& request_id, storage::Durability wanted) override;
   absl::optional<absl::StatusOr<absl::optional<storage::Committed>>>
   TryFindRequest(const Uuid& request_id, storage::Durability wanted) override;
+  absl::StatusOr<std::string> ScanFiles(const storage::FileRange& range,
+                                        storage::FileVisitor* visitor) override;
   absl::Status Writable(int64_t bytes) override;
   storage::StorePathStatus Status() override;
   int64_t newest_create_unix_seconds() override { return 0; }

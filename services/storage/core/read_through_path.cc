@@ -401,6 +401,10 @@ class ReadThroughPath : public StorePath {
       const Uuid& request_id, Durability wanted) override {
     return path_->TryFindRequest(request_id, wanted);
   }
+  absl::StatusOr<std::string> ScanFiles(const FileRange& range,
+                                        FileVisitor* visitor) override {
+    return path_->ScanFiles(range, visitor);
+  }
   absl::Status Writable(int64_t bytes) override {
     return path_->Writable(bytes);
   }

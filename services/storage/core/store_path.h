@@ -27,6 +27,7 @@
 #include "lib/base/executor.h"
 #include "lib/base/uuid.h"
 #include "services/storage/core/file_info.h"
+#include "services/storage/core/file_scan.h"
 #include "services/storage/core/replica_log.h"
 
 namespace cairn {
@@ -303,6 +304,17 @@ class StorePath {
       absl::string_view name) = 0;
   virtual absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> TryOpen(
       absl::string_view name) = 0;
+
+  // Shows `visitor` the files of a range in the order of their keys, each once,
+  // and returns where the rest begins: FileRange::from of the next call, behind
+  // what was shown or skipped; empty if there is nothing left. May end
+  // anywhere, so that no call takes everything into memory. What was committed
+  // before the call is seen; of what is committed meanwhile, some may be.
+  // Blocks.
+  //   UNAVAILABLE  READ_FAILED; SHUTTING_DOWN.
+  //   DATA_LOSS    CONTENT_DAMAGED: the index is damaged there.
+  virtual absl::StatusOr<std::string> ScanFiles(const FileRange& range,
+                                                FileVisitor* visitor) = 0;
 
   // What an earlier change with this id answered, if there was one and it is
   // not older than 24 hours: Committed::replayed is true. `reached` is at least

@@ -283,6 +283,24 @@ class EngineImpl : public Engine, public ReplicaStore {
     return absl::StatusOr<std::unique_ptr<OpenFile>>(*std::move(file));
   }
 
+  absl::StatusOr<std::string> ScanFiles(const FileRange& range,
+                                        FileVisitor* visitor) override {
+    if (stopped_.load()) return ShuttingDown();
+    KnownFile known;  // Once for all of them: its memory is used again.
+    return index_->ScanFiles(
+        range,
+        [visitor](absl::string_view key, std::string* seek) {
+          return visitor->OnKey(key, seek);
+        },
+        [visitor, &known](absl::string_view key, absl::string_view name,
+                          const FileRecord& record) {
+          record.FillFileInfo(name, &known.file);
+          known.deleted = record.deleted;
+          known.content_missing = record.content_missing;
+          return visitor->OnFile(key, known);
+        });
+  }
+
   absl::StatusOr<absl::optional<Committed>> FindRequest(
       const Uuid& request_id, Durability wanted) override {
     return *FindCommitted(request_id, wanted, /*may_block=*/true);

@@ -191,17 +191,21 @@ absl::InlinedVector<Extent, 1> FileRecord::Holders() const {
 
 FileInfo FileRecord::ToFileInfo(absl::string_view name) const {
   FileInfo info;
-  info.name = std::string(name);
-  info.size_bytes = size_bytes;
-  info.crc32c = crc32c;
-  info.kind = kind;
-  info.create_unix_seconds = create_unix_seconds;
-  info.version = version;
-  info.origin_node = origin_node;
-  info.life = life;
-  info.attributes = attributes;
-  info.grown_since = grown_since;
+  FillFileInfo(name, &info);
   return info;
+}
+
+void FileRecord::FillFileInfo(absl::string_view name, FileInfo* info) const {
+  info->name.assign(name.data(), name.size());
+  info->size_bytes = size_bytes;
+  info->crc32c = crc32c;
+  info->kind = kind;
+  info->create_unix_seconds = create_unix_seconds;
+  info->version = version;
+  info->origin_node = origin_node;
+  info->life = life;
+  info->attributes = attributes;
+  info->grown_since = grown_since;
 }
 
 absl::StatusOr<FileRecord> FileRecordFromChange(

@@ -122,6 +122,9 @@ struct FileRecord {
   absl::InlinedVector<Extent, 1> Holders() const;
 
   FileInfo ToFileInfo(absl::string_view name) const;
+
+  // Every field of `info`.
+  void FillFileInfo(absl::string_view name, FileInfo* info) const;
 };
 
 // The record that `change` makes, found at `at` with this header.

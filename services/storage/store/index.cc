@@ -8,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/log.h"
 #include "lib/base/mutex.h"
@@ -20,7 +21,7 @@
 #include "rocksdb/options.h"
 #include "rocksdb/statistics.h"
 #include "rocksdb/table.h"
-#include "services/storage/store/file_key.h"
+#include "services/storage/core/file_key.h"
 #include "services/storage/store/rocksdb_env.h"
 #include "services/storage/store/rocksdb_status.h"
 
@@ -38,6 +39,9 @@ constexpr char kDoomedPrefix = 'd';
 constexpr char kExpiryTombstone = 't';
 constexpr absl::string_view kMissingPrefix = "missing/";
 constexpr absl::string_view kAsidePrefix = "aside/";
+
+// What of the delta a part of a scan looks at.
+constexpr size_t kScannedDeltaMax = 1024;
 
 // Big-endian, so that keys sort as the numbers do.
 template <typename T>
@@ -750,6 +754,66 @@ absl::StatusOr<std::vector<Index::FileRow>> Index::ReadFiles(
   CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list files"));
   next->clear();
   return rows;
+}
+
+absl::StatusOr<std::string> Index::ScanFiles(
+    const FileRange& range,
+    absl::FunctionRef<FileVisitor::Step(absl::string_view, std::string*)>
+        on_key,
+    absl::FunctionRef<bool(absl::string_view, absl::string_view,
+                           const FileRecord&)>
+        on_file) {
+  // The delta first: what is dropped from it meanwhile is in the tables then.
+  IndexDelta::FilePage delta;
+  delta_.ReadFiles(range.from, range.until, kScannedDeltaMax, &delta);
+  const std::string& end = delta.end.empty() ? range.until : delta.end;
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  options.readahead_size = static_cast<size_t>(range.read_ahead_bytes);
+  const rocksdb::Slice bound(end);
+  if (!end.empty()) options.iterate_upper_bound = &bound;
+  std::unique_ptr<rocksdb::Iterator> it(
+      db_->NewIterator(options, family(IndexFamily::kFiles)));
+  it->Seek(range.from);
+  auto changed = delta.files.begin();
+  std::string seek;
+  std::string name;
+  while (it->Valid() || changed != delta.files.end()) {
+    const bool in_tables = it->Valid();
+    const bool in_delta = changed != delta.files.end();
+    const int order = !in_tables  ? 1
+                      : !in_delta ? -1
+                                  : FromSlice(it->key()).compare(changed->key);
+    const absl::string_view key =
+        order < 0 ? FromSlice(it->key()) : changed->key;
+    const bool is_gone = order >= 0 && !changed->value.has_value();
+    const FileVisitor::Step step =
+        is_gone ? FileVisitor::Step::kSkip : on_key(key, &seek);
+    if (step == FileVisitor::Step::kStop) return std::string(key);
+    if (step == FileVisitor::Step::kSeek) {
+      CAIRN_CHECK(key < seek);
+      if (!range.until.empty() && seek >= range.until) return std::string();
+      if (!end.empty() && seek >= end) return seek;
+      changed = std::lower_bound(
+          changed, delta.files.end(), seek,
+          [](const IndexDelta::FileInPage& file, const std::string& wanted) {
+            return file.key < wanted;
+          });
+      it->Seek(seek);
+      continue;
+    }
+    if (step == FileVisitor::Step::kShow) {
+      CAIRN_ASSIGN_OR_RETURN(
+          const FileRecord record,
+          ParseFileEntry(order < 0 ? FromSlice(it->value()) : *changed->value));
+      if (!FileNameFromKey(key, &name)) return Damaged("index: file key");
+      if (!on_file(key, name, record)) return KeyBehind(key);
+    }
+    if (order <= 0) it->Next();
+    if (order >= 0) ++changed;
+  }
+  CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list files"));
+  return delta.end;
 }
 
 void Index::Write(IndexBatch* batch) {

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -37,6 +38,7 @@
 #include "lib/io/file_system.h"
 #include "rocksdb/db.h"
 #include "rocksdb/write_batch.h"
+#include "services/storage/core/file_scan.h"
 #include "services/storage/store/engine_metrics.h"
 #include "services/storage/store/file_record.h"
 #include "services/storage/store/index_delta.h"
@@ -205,6 +207,17 @@ class Index {
                                                  absl::string_view until,
                                                  size_t limit,
                                                  std::string* next);
+
+  // As StorePath::ScanFiles(), of what the tables have and what was written
+  // since: FileVisitor::OnKey() is `on_key`, and OnFile() is `on_file`, which
+  // gets the key, the name and the record.
+  absl::StatusOr<std::string> ScanFiles(
+      const FileRange& range,
+      absl::FunctionRef<FileVisitor::Step(absl::string_view, std::string*)>
+          on_key,
+      absl::FunctionRef<bool(absl::string_view, absl::string_view,
+                             const FileRecord&)>
+          on_file);
 
   // Makes a batch visible, and clears it. Not durable before a flush. A reader
   // never finds a request or a log entry before the file.

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <tuple>
 
 #include "absl/strings/match.h"
 #include "lib/base/check.h"
+#include "services/storage/core/file_key.h"
 
 namespace cairn {
 namespace storage {
@@ -14,7 +16,7 @@ namespace {
 constexpr size_t kChunkBytes = 32 << 10;
 
 // What an entry takes in a hash table, on average.
-constexpr int64_t kFileEntryBytes = 56;
+constexpr int64_t kFileEntryBytes = 72;
 constexpr int64_t kRequestEntryBytes = 48;
 constexpr int64_t kSmallEntryBytes = 128;
 
@@ -48,6 +50,7 @@ void IndexDelta::PutFile(absl::string_view name,
   const size_t hash = absl::Hash<absl::string_view>()(name);
   FileShard& shard = files_[ShardOf(hash)];
   int64_t bytes = static_cast<int64_t>(value.value_or("").size());
+  absl::string_view new_name;
   {
     MutexLock lock(&shard.mu);
     FileValue stored;
@@ -57,11 +60,113 @@ void IndexDelta::PutFile(absl::string_view name,
     if (it != shard.active.entries.end()) {
       it->second = stored;
     } else {
-      shard.active.entries.emplace(shard.active.arena.Copy(name), stored);
+      new_name = shard.active.arena.Copy(name);
+      shard.active.entries.emplace(new_name, stored);
       bytes += static_cast<int64_t>(name.size()) + kFileEntryBytes;
     }
   }
+  if (new_name.data() != nullptr) {
+    MutexLock lock(&order_mu_);
+    new_names_.push_back(new_name);
+  }
   active_bytes_.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+void IndexDelta::ReadOrder(NameOrder* order, absl::string_view from,
+                           absl::string_view until, size_t limit,
+                           FilePage* page, std::vector<NameInOrder>* names) {
+  MutexLock lock(&order->mu);
+  std::vector<absl::string_view> new_names;
+  {
+    MutexLock order_lock(&order_mu_);
+    if (order == order_.get()) {
+      new_names.swap(new_names_);
+    } else if (order == frozen_order_.get()) {
+      new_names.swap(frozen_new_names_);
+    }  // Else it was dropped, and the tables have it.
+  }
+  std::vector<std::vector<NameInOrder>>& runs = order->runs;
+  if (!new_names.empty()) {
+    std::vector<NameInOrder> run;
+    run.reserve(new_names.size());
+    std::string key;
+    for (const absl::string_view name : new_names) {
+      key.clear();
+      AppendFileKey(name, &key);
+      run.push_back({order->keys.Copy(key), name});
+    }
+    std::sort(run.begin(), run.end());
+    runs.push_back(std::move(run));
+    while (runs.size() > 1 &&
+           2 * runs.back().size() >= runs[runs.size() - 2].size()) {
+      const std::vector<NameInOrder> last = std::move(runs.back());
+      runs.pop_back();
+      std::vector<NameInOrder> merged;
+      merged.reserve(last.size() + runs.back().size());
+      std::merge(runs.back().begin(), runs.back().end(), last.begin(),
+                 last.end(), std::back_inserter(merged));
+      runs.back() = std::move(merged);
+    }
+  }
+  // There are few runs: the next of all of them is looked for one by one.
+  using Iterator = std::vector<NameInOrder>::const_iterator;
+  std::vector<std::pair<Iterator, Iterator>> rest;
+  for (const std::vector<NameInOrder>& run : runs) {
+    const Iterator begin =
+        std::lower_bound(run.begin(), run.end(), NameInOrder{from, {}});
+    if (begin != run.end()) rest.emplace_back(begin, run.end());
+  }
+  for (size_t taken = 0; taken < limit && !rest.empty(); ++taken) {
+    auto least = rest.begin();
+    for (auto it = rest.begin(); it != rest.end(); ++it) {
+      if (*it->first < *least->first) least = it;
+    }
+    const NameInOrder& next = *least->first;
+    if (!until.empty() && next.key >= until) break;
+    names->push_back({page->bytes.Copy(next.key), page->bytes.Copy(next.name)});
+    if (++least->first == least->second) rest.erase(least);
+  }
+}
+
+void IndexDelta::ReadFiles(absl::string_view from, absl::string_view until,
+                           size_t limit, FilePage* page) {
+  std::shared_ptr<NameOrder> order;
+  std::shared_ptr<NameOrder> frozen_order;
+  {
+    MutexLock lock(&order_mu_);
+    order = order_;
+    frozen_order = frozen_order_;
+  }
+  std::vector<NameInOrder> names;
+  if (frozen_order != nullptr) {
+    ReadOrder(frozen_order.get(), from, until, limit, page, &names);
+  }
+  const size_t of_frozen = names.size();
+  ReadOrder(order.get(), from, until, limit, page, &names);
+  const bool is_cut = of_frozen >= limit || names.size() - of_frozen >= limit;
+  std::inplace_merge(names.begin(),
+                     names.begin() + static_cast<int64_t>(of_frozen),
+                     names.end());
+  names.erase(std::unique(names.begin(), names.end(),
+                          [](const NameInOrder& a, const NameInOrder& b) {
+                            return a.key == b.key;
+                          }),
+              names.end());
+  // Behind the last one of a list that was cut off, there may be others.
+  if (is_cut) {
+    names.resize(limit);
+    page->end = KeyBehind(names.back().key);
+  }
+  page->files.reserve(names.size());
+  for (const NameInOrder& name : names) {
+    FileInPage file;
+    file.key = name.key;
+    const DeltaFound found = FindFile(name.name, [&](absl::string_view bytes) {
+      file.value = page->bytes.Copy(bytes);
+    });
+    // What is not here any more is in the tables.
+    if (found != DeltaFound::kNothing) page->files.push_back(file);
+  }
 }
 
 void IndexDelta::PutLog(const LogItem& item) {
@@ -184,6 +289,12 @@ void IndexDelta::Freeze() {
     MutexLock lock(&shard.mu);
     std::swap(shard.active, shard.frozen);
   }
+  {
+    MutexLock lock(&order_mu_);
+    frozen_order_ = std::move(order_);
+    order_ = std::make_shared<NameOrder>();
+    std::swap(new_names_, frozen_new_names_);
+  }
   for (RequestShard& shard : requests_) {
     MutexLock lock(&shard.mu);
     std::swap(shard.active, shard.frozen);
@@ -251,11 +362,18 @@ IndexDelta::SmallMap IndexDelta::FrozenSmall() const {
 }
 
 void IndexDelta::DropFrozen() {
-  // What is dropped is freed without a lock.
-  for (FileShard& shard : files_) {
-    FileTable dropped;
-    MutexLock lock(&shard.mu);
-    std::swap(shard.frozen, dropped);
+  // What is dropped is freed without a lock, and the files once nobody reads
+  // their order any more, whose names are theirs.
+  std::shared_ptr<NameOrder> order;
+  std::vector<absl::string_view> new_names;
+  {
+    MutexLock lock(&order_mu_);
+    order = std::move(frozen_order_);
+    new_names.swap(frozen_new_names_);
+  }
+  for (size_t i = 0; i < kShards; ++i) {
+    MutexLock lock(&files_[i].mu);
+    std::swap(files_[i].frozen, order->dropped[i]);
   }
   for (RequestShard& shard : requests_) {
     RequestTable dropped;

@@ -90,7 +90,8 @@ class IndexDelta {
   IndexDelta& operator=(const IndexDelta&) = delete;
 
   // nullopt deletes.
-  void PutFile(absl::string_view name, absl::optional<absl::string_view> value);
+  void PutFile(absl::string_view name, absl::optional<absl::string_view> value)
+      ABSL_LOCKS_EXCLUDED(order_mu_);
   void PutLog(const LogItem& item) ABSL_LOCKS_EXCLUDED(log_mu_);
   void PutRequest(const Uuid& id, const RequestItem& item);
   void PutSmall(int family, std::string key, absl::optional<std::string> value)
@@ -100,6 +101,26 @@ class IndexDelta {
   // `visit` must be short.
   template <typename Visit>
   DeltaFound FindFile(absl::string_view name, Visit visit) const;
+
+  // Files in the order of their keys (file_key.h), as they are now.
+  struct FileInPage {
+    absl::string_view key;                    // Both refer to `bytes`.
+    absl::optional<absl::string_view> value;  // nullopt: deleted.
+  };
+  struct FilePage {
+    std::vector<FileInPage> files;
+
+    // Where what was looked at ends: there may be more from this key on. Empty:
+    // there is none.
+    std::string end;
+    Arena bytes;
+  };
+
+  // Those whose keys are at least `from` and below `until` (empty: all), about
+  // `limit` at most. What is in the tables when this returns may be missing.
+  void ReadFiles(absl::string_view from, absl::string_view until, size_t limit,
+                 FilePage* page) ABSL_LOCKS_EXCLUDED(order_mu_);
+
   DeltaFound FindRequest(const Uuid& id, RequestItem* item) const;
   bool FindLog(uint32_t origin, uint64_t sequence, LogItem* item,
                std::string* name) const ABSL_LOCKS_EXCLUDED(log_mu_);
@@ -130,7 +151,7 @@ class IndexDelta {
 
   // What is active becomes frozen, and the active part is empty. There must be
   // nothing frozen.
-  void Freeze();
+  void Freeze() ABSL_LOCKS_EXCLUDED(order_mu_);
 
   // What is frozen; nullopt is a deletion. Files come in no order, the rest
   // sorted by key. Valid until DropFrozen(); one thread.
@@ -141,7 +162,7 @@ class IndexDelta {
   SmallMap FrozenSmall() const ABSL_LOCKS_EXCLUDED(small_mu_);
 
   // It is in the tables now, and readers find it there.
-  void DropFrozen();
+  void DropFrozen() ABSL_LOCKS_EXCLUDED(order_mu_);
 
  private:
   static constexpr size_t kShards = 16;
@@ -159,6 +180,35 @@ class IndexDelta {
     FileTable active ABSL_GUARDED_BY(mu);
     FileTable frozen ABSL_GUARDED_BY(mu);
   };
+
+  // The order of the names of one table, active or frozen, as far as somebody
+  // asked for it: runs that are sorted, each less than half as long as the one
+  // before it. So a name is sorted in once and merged a few times, however
+  // often somebody asks.
+  struct NameInOrder {
+    absl::string_view key;
+    absl::string_view name;
+    friend bool operator<(const NameInOrder& a, const NameInOrder& b) {
+      return a.key < b.key;
+    }
+  };
+  struct NameOrder {
+    Mutex
+        mu;  // Held while names are sorted. `order_mu_` may be taken under it.
+    std::vector<std::vector<NameInOrder>> runs ABSL_GUARDED_BY(mu);
+    Arena keys ABSL_GUARDED_BY(mu);
+
+    // What the names refer to, once it was dropped. Nobody reads it.
+    std::array<FileTable, kShards> dropped;
+  };
+
+  // Sorts in what is new, and appends the keys of the range in order, at most
+  // `limit`; they refer to `page`.
+  void ReadOrder(NameOrder* order, absl::string_view from,
+                 absl::string_view until, size_t limit, FilePage* page,
+                 std::vector<NameInOrder>* names)
+      ABSL_LOCKS_EXCLUDED(order_mu_);
+
   using RequestTable = absl::flat_hash_map<Uuid, RequestItem>;
   struct RequestShard {
     mutable Mutex mu;
@@ -176,6 +226,15 @@ class IndexDelta {
 
   std::array<FileShard, kShards> files_;
   std::array<RequestShard, kShards> requests_;
+
+  // The names of the tables in the order in which they came, as far as they are
+  // not in `order_` and `frozen_order_` yet. Held for moments.
+  mutable Mutex order_mu_;
+  std::vector<absl::string_view> new_names_ ABSL_GUARDED_BY(order_mu_);
+  std::vector<absl::string_view> frozen_new_names_ ABSL_GUARDED_BY(order_mu_);
+  std::shared_ptr<NameOrder> order_ ABSL_GUARDED_BY(order_mu_) =
+      std::make_shared<NameOrder>();
+  std::shared_ptr<NameOrder> frozen_order_ ABSL_GUARDED_BY(order_mu_);
 
   mutable Mutex log_mu_;
   LogTable log_ ABSL_GUARDED_BY(log_mu_);

@@ -5,6 +5,8 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "services/storage/core/file_key.h"
+#include "services/storage/core/testing/scan_file_map.h"
 
 namespace cairn {
 namespace storage {
@@ -407,6 +409,23 @@ absl::optional<absl::StatusOr<absl::optional<Committed>>>
 FakeStorePath::TryFindRequest(const Uuid& request_id, Durability wanted) {
   if (cold()) return absl::nullopt;
   return FindRequest(request_id, wanted);
+}
+
+absl::StatusOr<std::string> FakeStorePath::ScanFiles(const FileRange& range,
+                                                     FileVisitor* visitor) {
+  std::map<std::string, KnownFile> in_order;
+  {
+    MutexLock lock(&mu_);
+    if (stopped_) return Stopping();
+    for (const auto& [name, file] : stored_) {
+      std::string key;
+      AppendFileKey(name, &key);
+      KnownFile& known = in_order[key];
+      known.file = file.info;
+      known.deleted = file.deleted;
+    }
+  }
+  return ScanFileMap(in_order, range, visitor);
 }
 
 absl::Status FakeStorePath::Writable(int64_t bytes) {

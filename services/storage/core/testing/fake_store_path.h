@@ -21,6 +21,7 @@
 #include "lib/base/executor.h"
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
+#include "services/storage/core/file_scan.h"
 #include "services/storage/core/store_path.h"
 
 namespace cairn {
@@ -76,6 +77,8 @@ class FakeStorePath : public StorePath {
       const Uuid& request_id, Durability wanted) override;
   absl::optional<absl::StatusOr<absl::optional<Committed>>> TryFindRequest(
       const Uuid& request_id, Durability wanted) override;
+  absl::StatusOr<std::string> ScanFiles(const FileRange& range,
+                                        FileVisitor* visitor) override;
   absl::Status Writable(int64_t bytes) override;
   StorePathStatus Status() override;
   int64_t newest_create_unix_seconds() override;

@@ -1,4 +1,4 @@
-#include "services/storage/store/file_key.h"
+#include "services/storage/core/file_key.h"
 
 #include <array>
 #include <cstddef>
@@ -55,23 +55,43 @@ void AppendFileKey(absl::string_view name, std::string* key) {
   key->append(name.data(), slash);
 }
 
-absl::optional<std::string> FileNameFromKey(absl::string_view key) {
+bool FileNameFromKey(absl::string_view key, std::string* name) {
+  name->clear();
   if (!key.empty() && key[0] == kVerbatim) {
-    return std::string(key.substr(1));
+    name->append(key.data() + 1, key.size() - 1);
+    return true;
   }
   const size_t separator = key.find(kSeparator);
-  std::string name;
   if (separator != absl::string_view::npos) {
     const absl::string_view folders = key.substr(separator + 1);
-    if (folders.find(kSeparator) != absl::string_view::npos) {
-      return absl::nullopt;
-    }
-    name.assign(folders.data(), folders.size());
-    name.push_back('/');
+    if (folders.find(kSeparator) != absl::string_view::npos) return false;
+    name->append(folders.data(), folders.size());
+    name->push_back('/');
     key = key.substr(0, separator);
   }
-  AppendMapped(key, kFromSorted, &name);
+  AppendMapped(key, kFromSorted, name);
+  return true;
+}
+
+absl::optional<std::string> FileNameFromKey(absl::string_view key) {
+  std::string name;
+  if (!FileNameFromKey(key, &name)) return absl::nullopt;
   return name;
+}
+
+std::string KeyBehind(absl::string_view key) {
+  std::string behind(key);
+  behind.push_back('\0');
+  return behind;
+}
+
+std::string EndOfPrefix(absl::string_view prefix) {
+  std::string end(prefix);
+  while (!end.empty() && static_cast<unsigned char>(end.back()) == 0xff) {
+    end.pop_back();
+  }
+  if (!end.empty()) ++end.back();
+  return end;
 }
 
 }  // namespace storage

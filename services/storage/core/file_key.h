@@ -11,8 +11,8 @@
 // one flush after the other do not overlap. It works for every name and merely
 // does not help if a name is made otherwise.
 
-#ifndef CAIRN_SERVICES_STORAGE_STORE_FILE_KEY_H_
-#define CAIRN_SERVICES_STORAGE_STORE_FILE_KEY_H_
+#ifndef CAIRN_SERVICES_STORAGE_CORE_FILE_KEY_H_
+#define CAIRN_SERVICES_STORAGE_CORE_FILE_KEY_H_
 
 #include <string>
 
@@ -28,7 +28,18 @@ void AppendFileKey(absl::string_view name, std::string* key);
 // The name whose key this is; nullopt if it is none's.
 absl::optional<std::string> FileNameFromKey(absl::string_view key);
 
+// The same into memory that is there; false if it is none's.
+bool FileNameFromKey(absl::string_view key, std::string* name);
+
+// The first key behind `key`.
+std::string KeyBehind(absl::string_view key);
+
+// The first key behind all that begin with `prefix`; empty if there is none.
+// Without a slash in it, what AppendFileKey() makes of the first characters of
+// a name's last part is what the keys of all such names begin with.
+std::string EndOfPrefix(absl::string_view prefix);
+
 }  // namespace storage
 }  // namespace cairn
 
-#endif  // CAIRN_SERVICES_STORAGE_STORE_FILE_KEY_H_
+#endif  // CAIRN_SERVICES_STORAGE_CORE_FILE_KEY_H_

@@ -1,6 +1,6 @@
 // Keys of files: every name comes back, and younger names sort behind.
 
-#include "services/storage/store/file_key.h"
+#include "services/storage/core/file_key.h"
 
 #include <set>
 #include <string>
