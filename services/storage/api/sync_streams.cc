@@ -3,9 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
-#include "lib/rpc/grpc_status.h"
 #include "services/storage/core/peer_transport.h"
 #include "services/storage/core/replica_log.h"
 #include "services/storage/core/replica_source.h"
@@ -16,133 +14,16 @@ namespace storage {
 
 MemberStream::MemberStream(const CallContext& context,
                            rpc::MethodMetrics* metrics)
-    : context_(context), metrics_(metrics), begin_(context.clock->Monotonic()) {
-  metrics_->Begin();
-}
+    : ProducedStream(context, metrics) {}
 
-void MemberStream::Begin(const absl::Status& status,
-                         const absl::StatusOr<MemberCall>& call) {
-  if (status.ok()) {
-    stream_path_ = call->path;
-    still_member_ = call->still_member;
-  } else {
-    End(status);
-  }
-  Pump();
-}
-
-void MemberStream::Unref() {
-  TsanRelease(this);
-  if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    TsanAcquire(this);
-    Ended();
-    delete this;
-  }
-}
-
-void MemberStream::Wake() {
-  {
-    MutexLock lock(&mu_);
-    if (woken_ || finished_) return;
-    woken_ = true;
-    if (working_ || writing_) return;  // Whoever does goes on.
-  }
-  Pump();
-}
-
-void MemberStream::End(const absl::Status& status) {
-  MutexLock lock(&mu_);
-  if (!end_.has_value()) end_ = status;
-}
-
-void MemberStream::Pump() {
-  absl::optional<absl::Status> end;
-  {
-    MutexLock lock(&mu_);
-    if (finished_ || working_ || writing_) return;
-    if (end_.has_value()) {
-      finished_ = true;
-      end = end_;
-    } else {
-      if (!woken_) return;
-      woken_ = false;
-      working_ = true;
-      Ref();
-    }
-  }
-  if (end.has_value()) {
-    metrics_->End(*end, context_.clock->Monotonic() - begin_);
-    TsanRelease(this);
-    Finish(rpc::ToGrpcStatus(*end));
+void MemberStream::BeginFor(const absl::Status& status,
+                            const absl::StatusOr<MemberCall>& call) {
+  if (!status.ok()) {
+    Begin(status, nullptr);
     return;
   }
-  if (stream_path_->io()->TrySubmit([this] {
-        Work();
-        Unref();
-      })) {
-    return;
-  }
-  {
-    MutexLock lock(&mu_);
-    working_ = false;
-  }
-  End(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                      ErrorReason::kOverloaded, "the disk's queue is full"));
-  Pump();
-  Unref();
-}
-
-void MemberStream::Work() {
-  absl::Status allowed = context_.CheckServing();
-  // A caller that is removed is not served to the end.
-  if (allowed.ok()) allowed = still_member_();
-  absl::StatusOr<absl::optional<grpc::ByteBuffer>> produced =
-      allowed.ok() ? Produce() : allowed;
-  bool write = false;
-  {
-    MutexLock lock(&mu_);
-    working_ = false;
-    if (!produced.ok()) {
-      if (!end_.has_value()) end_ = produced.status();
-    } else {
-      if (last_ && !end_.has_value()) end_ = absl::OkStatus();
-      write = produced->has_value() && (!end_.has_value() || end_->ok());
-      writing_ = write;
-    }
-  }
-  if (!write) {
-    Pump();
-    return;
-  }
-  message_ = **std::move(produced);
-  TsanRelease(this);
-  StartWrite(&message_);
-}
-
-void MemberStream::OnWriteDone(bool ok) {
-  TsanAcquire(this);
-  message_.Clear();
-  {
-    MutexLock lock(&mu_);
-    writing_ = false;
-    woken_ = true;  // There may be more.
-    if (!ok && (!end_.has_value() || end_->ok())) {
-      end_ = absl::CancelledError("the member went away");
-    }
-  }
-  Pump();
-}
-
-void MemberStream::OnCancel() {
-  TsanAcquire(this);
-  End(absl::CancelledError("the member went away"));
-  Pump();
-  TsanRelease(this);
-}
-
-void MemberStream::OnDone() {
-  TsanAcquire(this);
-  Unref();
+  still_member_ = call->still_member;
+  Begin(status, call->path);
 }
 
 SyncStream::SyncStream(const CallContext& context, rpc::MethodMetrics* metrics,
@@ -152,7 +33,7 @@ SyncStream::SyncStream(const CallContext& context, rpc::MethodMetrics* metrics,
   absl::Status status = call.status();
   if (status.ok()) status = Prepare(*call, request);
   if (status.ok()) sender_->Start();
-  Begin(status, call);
+  BeginFor(status, call);
 }
 
 absl::Status SyncStream::Prepare(const MemberCall& call,
@@ -189,7 +70,7 @@ SnapshotStream::SnapshotStream(const CallContext& context,
                                const v1::SnapshotRequest& request)
     : MemberStream(context, metrics) {
   if (call.ok()) sender_.emplace(call->path, request.from(), ChangeLimits{});
-  Begin(call.status(), call);
+  BeginFor(call.status(), call);
 }
 
 absl::StatusOr<absl::optional<grpc::ByteBuffer>> SnapshotStream::Produce() {
@@ -211,7 +92,7 @@ DigestStream::DigestStream(const CallContext& context,
     wish.entries = request.entries();
     sender_.emplace(call->path, std::move(wish), DigestLimits());
   }
-  Begin(call.status(), call);
+  BeginFor(call.status(), call);
 }
 
 absl::StatusOr<absl::optional<grpc::ByteBuffer>> DigestStream::Produce() {
