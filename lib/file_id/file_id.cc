@@ -184,6 +184,48 @@ absl::StatusOr<FileIdFields> DecodeFileName(absl::string_view name) {
   return fields;
 }
 
+std::string FileNameFloor(const FileNameOrigin& origin) {
+  std::array<uint8_t, 9> raw{};
+  PutBigEndian(origin.node_number, 4, &raw[0]);
+  PutBigEndian(origin.create_unix_seconds, 4, &raw[4]);
+  std::string floor = absl::WebSafeBase64Escape(
+      absl::string_view(reinterpret_cast<const char*>(raw.data()), raw.size()));
+  floor.resize(kFileNameFloorSize);
+  return floor;
+}
+
+absl::optional<FileNameOrigin> DecodeFileNameFloor(
+    absl::string_view last_part) {
+  if (last_part.size() < kFileNameFloorSize) return absl::nullopt;
+  // 6 bits each; of the last one the upper 4.
+  uint64_t bits = 0;
+  for (size_t i = 0; i < kFileNameFloorSize; ++i) {
+    const char c = last_part[i];
+    uint64_t digit = 0;
+    if (c >= 'A' && c <= 'Z') {
+      digit = static_cast<uint64_t>(c - 'A');
+    } else if (c >= 'a' && c <= 'z') {
+      digit = static_cast<uint64_t>(c - 'a' + 26);
+    } else if (c >= '0' && c <= '9') {
+      digit = static_cast<uint64_t>(c - '0' + 52);
+    } else if (c == '-') {
+      digit = 62;
+    } else if (c == '_') {
+      digit = 63;
+    } else {
+      return absl::nullopt;
+    }
+    bits =
+        i + 1 < kFileNameFloorSize ? bits << 6 | digit : bits << 4 | digit >> 2;
+  }
+  return FileNameOrigin{static_cast<uint32_t>(bits >> 32),
+                        static_cast<uint32_t>(bits)};
+}
+
+bool IsDerivedLastPart(absl::string_view last_part) {
+  return last_part.size() > kStemSize && last_part[kStemSize] != '.';
+}
+
 absl::StatusOr<std::string> DerivedFileId(absl::string_view master_id,
                                           absl::string_view prefix,
                                           absl::string_view extension) {

@@ -5,6 +5,7 @@
 #ifndef CAIRN_LIB_FILE_ID_FILE_ID_H_
 #define CAIRN_LIB_FILE_ID_FILE_ID_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -12,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 
 namespace cairn {
 
@@ -63,6 +65,24 @@ absl::StatusOr<FileIdParts> ParseFileId(absl::string_view id);
 // Reads the fields in a name; works offline, proves nothing.
 //   INVALID_ARGUMENT (INVALID_FILE_ID)  not a name that this library made.
 absl::StatusOr<FileIdFields> DecodeFileName(absl::string_view name);
+
+// Who made a name, and when.
+struct FileNameOrigin {
+  uint32_t node_number = 0;
+  uint32_t create_unix_seconds = 0;
+};
+
+// What the last part of a name begins with at least that was made there and
+// then or later, in the order of base64url's digits.
+std::string FileNameFloor(const FileNameOrigin& origin);
+inline constexpr size_t kFileNameFloorSize = 11;
+
+// The same from the first kFileNameFloorSize characters of a name's last part;
+// nullopt if they are none. Proves nothing.
+absl::optional<FileNameOrigin> DecodeFileNameFloor(absl::string_view last_part);
+
+// Whether a name's last part is that of a derived file.
+bool IsDerivedLastPart(absl::string_view last_part);
 
 // The ID of the file that is derived from `master_id` with `prefix` (1 to
 // kDerivedPrefixMax) and `extension` (with no dot in front; may be empty).

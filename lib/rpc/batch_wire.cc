@@ -335,6 +335,26 @@ void BatchRequestReader::ReadDelete(BatchItem* item) {
   });
 }
 
+void AppendFileInfo(const BatchFileInfo& info, uint32_t field,
+                    WireWriter* out) {
+  SmallMessage inner;
+  WriteInfoFields(info, &inner);
+  if (!info.attributes.empty()) {
+    inner.Header(common::FileInfo::kAttributesFieldNumber,
+                 info.attributes.size());
+  }
+  SmallMessage header;
+  header.Header(field, inner.size() + info.attributes.size());
+  out->Append(header);
+  out->Append(inner);
+  out->Append(info.attributes);
+}
+
+void ReadFileInfo(WireReader* reader, std::string* scratch,
+                  BatchFileInfo* out) {
+  ReadInfo(reader, scratch, out);
+}
+
 absl::Status BatchRequestReader::status() const {
   if (reader_.ok()) return absl::OkStatus();
   return ErrorWithReason(

@@ -116,6 +116,14 @@ struct BatchAnswer {
   absl::Cord content;
 };
 
+// A FileInfo of another message, in the same way. `field` is its number there.
+void AppendFileInfo(const BatchFileInfo& info, uint32_t field, WireWriter* out);
+
+// Reads the FileInfo that the reader stands before, into one that is empty. Has
+// the whole ID in `id_rest`. Views last as long as the reader and the two
+// strings at `scratch`.
+void ReadFileInfo(WireReader* reader, std::string* scratch, BatchFileInfo* out);
+
 // Takes a RunRequest apart.
 class BatchRequestReader {
  public:

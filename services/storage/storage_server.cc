@@ -25,6 +25,7 @@
 #include "services/storage/api/appender_service.h"
 #include "services/storage/api/batch_service.h"
 #include "services/storage/api/call_context.h"
+#include "services/storage/api/catalog_service.h"
 #include "services/storage/api/file_service.h"
 #include "services/storage/api/node_service.h"
 #include "services/storage/api/replica_gate.h"
@@ -256,6 +257,7 @@ class Server : public StorageServer {
         std::vector<std::string>{v1::FileService::service_full_name(),
                                  v1::AppenderService::service_full_name(),
                                  v1::BatchService::service_full_name(),
+                                 v1::CatalogService::service_full_name(),
                                  v1::NodeService::service_full_name(),
                                  v1::SyncService::service_full_name(),
                                  v1::UploadService::service_full_name()});
@@ -288,6 +290,13 @@ class Server : public StorageServer {
         },
         [this](uint8_t path) { return replication_->at(path); },
         &sync_metrics_);
+    catalog_service_ = std::make_unique<CatalogServiceImpl>(
+        context, &member_auth_,
+        [this](absl::string_view node_uuid) {
+          return replication_->CheckMember(node_uuid);
+        },
+        [this](uint8_t path) { return replication_->at(path); },
+        &catalog_metrics_);
 
     rpc::RpcServerOptions options;
     options.listen.assign(config_.listen().begin(), config_.listen().end());
@@ -304,6 +313,7 @@ class Server : public StorageServer {
              {v1::AppenderService::service_full_name(),
               appender_service_.get()},
              {v1::BatchService::service_full_name(), batch_service_.get()},
+             {v1::CatalogService::service_full_name(), catalog_service_.get()},
              {v1::NodeService::service_full_name(), node_service_.get()},
              {v1::SyncService::service_full_name(), sync_service_.get()},
              {v1::UploadService::service_full_name(), upload_service_.get()},
@@ -487,6 +497,7 @@ class Server : public StorageServer {
   ApiMetrics api_metrics_{&registry_};
   BatchItemMetrics batch_metrics_{&api_metrics_};
   SyncMetrics sync_metrics_{&registry_};
+  CatalogMetrics catalog_metrics_{&registry_};
   Gauge* const replication_behind_ = registry_.AddGauge(
       "cairn_storage_replication_behind_changes",
       "Changes that other members have and this node has not, over all store "
@@ -543,6 +554,7 @@ class Server : public StorageServer {
   std::unique_ptr<BatchServiceImpl> batch_service_;
   std::unique_ptr<NodeServiceImpl> node_service_;
   std::unique_ptr<SyncServiceImpl> sync_service_;
+  std::unique_ptr<CatalogServiceImpl> catalog_service_;
   std::unique_ptr<rpc::RpcServer> rpc_;
   std::unique_ptr<TrackerLinks> links_;            // Null without trackers.
   std::unique_ptr<MetricsServer> metrics_server_;  // May be null.

@@ -88,6 +88,9 @@ struct LogEntry {
   std::string name;
   Uuid request_id;  // Nil if it had none.
 
+  // kPut: the file was there before, as far as this path knew then.
+  bool was_there = false;
+
   // Of an appender: what the change made of it, if that is known; and what it
   // was before, if the change only added to its end.
   absl::optional<FileState> state;

@@ -250,7 +250,11 @@ void Replicator::Tick() {
   const absl::Duration now = clock_->Monotonic();
   waits_.Expire(now);
   ReapEnded(now);
-  if (stopping_ || !AttachPath()) return;
+  if (stopping_) return;
+  if (!AttachPath()) {
+    OnLogs();  // Who follows the path finds that it was closed.
+    return;
+  }
   logs_ = path_->replica()->Logs();
   StartPulls(now);
   StartOtherPulls(now);

@@ -266,7 +266,10 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
     }
   }
   if (logged) {
-    const bool changed = place.header.type == RecordType::kPieces;
+    const bool pieces = place.header.type == RecordType::kPieces;
+    const bool changed =
+        known ? !before.deleted && (pieces || before.version < record.version)
+              : pieces;
     AddToLog(change,
              record.deleted ? kLogDelete
              : changed      ? kLogChange

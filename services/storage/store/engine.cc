@@ -469,6 +469,7 @@ class EngineImpl : public Engine, public ReplicaStore {
           Version{row.entry.version_clock(), row.entry.version_node()};
       entry.life = row.entry.life();
       entry.name = row.entry.name();
+      entry.was_there = row.entry.operation() == kLogChange;
       if (row.entry.has_size_bytes()) {
         entry.state = FileState{entry.version,
                                 static_cast<int64_t>(row.entry.size_bytes()),
