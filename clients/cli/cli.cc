@@ -58,6 +58,7 @@ class Commands {
   void AddAttributes();
   void AddRm();
   void AddVerify();
+  void AddCatalog();
   void AddDecode();
   void AddCluster();
   void AddNode();
@@ -88,6 +89,10 @@ class Commands {
   AttributesChangeFlags attributes_remove_;
   RmFlags rm_;
   VerifyFlags verify_;
+  LsFlags ls_;
+  WatchFlags watch_;
+  ExportFlags export_;
+  ImportFlags import_;
   DecodeFlags decode_;
   NodesFlags nodes_;
   NodesFlags node_list_;
@@ -113,6 +118,7 @@ Commands::Commands(CLI::App* app) : app_(app) {
   AddAttributes();
   AddRm();
   AddVerify();
+  AddCatalog();
   AddDecode();
   AddCluster();
   AddNode();
@@ -417,6 +423,79 @@ void Commands::AddVerify() {
   verify->add_option("--rate", verify_.rate,
                      "With --deep: bytes that each store path may read in a "
                      "second, as 50MiB. Without it as fast as it can.");
+}
+
+void Commands::AddCatalog() {
+  const auto add_common = [](CLI::App* command, CatalogFlags* flags) {
+    command->add_option("--group", flags->group, "Of this group alone.");
+    command->add_option("--node", flags->node,
+                        "As this node has them: UUID, name or address.");
+    command->add_option("--secret-file", flags->secret_file,
+                        "File that holds the cluster secret; default: "
+                        "CAIRN_SECRET_FILE.");
+  };
+  CLI::App* const ls =
+      Add("ls", "List files; needs the cluster secret.",
+          [this](Session* session) { return RunLs(ls_, session); });
+  add_common(ls, &ls_.catalog);
+  ls->add_option("--store-path", ls_.store_path, "Of this store path alone.")
+      ->check(CLI::Range(0, 255));
+  ls->add_option("--prefix", ls_.prefix,
+                 "Whose ID behind group and path, or whose last part, begins "
+                 "with this.");
+  ls->add_option("--since", ls_.since,
+                 "Created then or later: 2026-03-01, 2026-03-01T12:00:00Z, "
+                 "@1767225600, or an age as 15m, 2h, 7d.");
+  ls->add_option("--before", ls_.before, "Created before that; as --since.");
+  ls->add_option("--kind", ls_.kind, "Of this kind alone.")
+      ->check(CLI::IsMember({"normal", "appender", "derived"}));
+  ls->add_option("--attribute", ls_.attributes,
+                 "KEY=VALUE, or KEY for any value. Repeat for several, which "
+                 "it must all have.")
+      ->take_all()
+      ->allow_extra_args(false);
+  ls->add_flag("--attributes", ls_.with_attributes,
+               "Print their attributes, too.");
+  ls->add_flag("-l,--long", ls_.long_form,
+               "Time, kind, size and CRC-32C before each ID.");
+  ls->add_option("--limit", ls_.limit, "End after so many files.");
+
+  CLI::App* const watch =
+      Add("watch", "Tell what becomes of files; needs the cluster secret.",
+          [this](Session* session) { return RunWatch(watch_, session); });
+  add_common(watch, &watch_.catalog);
+  watch
+      ->add_option("--store-path", watch_.store_path,
+                   "Of this store path alone.")
+      ->check(CLI::Range(0, 255));
+  watch->add_option("--from", watch_.from,
+                    "Token to go on from, as `watch` gave it; without, from "
+                    "now on.");
+  watch->add_flag("--attributes", watch_.with_attributes,
+                  "Print their attributes, too.");
+  watch->add_flag("--until-now", watch_.until_now,
+                  "End where the cluster stands instead of waiting for more.");
+
+  CLI::App* const exporting =
+      Add("export", "Copy all files into a folder; needs the cluster secret.",
+          [this](Session* session) { return RunExport(export_, session); });
+  exporting->add_option("DIR", export_.folder, "Folder, made if it is missing.")
+      ->required();
+  add_common(exporting, &export_.catalog);
+  exporting->add_flag("--incremental", export_.incremental,
+                      "What has changed since the last export into DIR.");
+  AddJobs(exporting, &export_.jobs);
+
+  CLI::App* const importing =
+      Add("import", "Store what `cairn export` wrote, under new IDs.",
+          [this](Session* session) { return RunImport(import_, session); });
+  importing->add_option("DIR", import_.folder, "Folder of an export.")
+      ->required();
+  importing->add_option("--map", import_.map,
+                        "List of old and new IDs; default: DIR/import.list.");
+  importing->add_option("--group", import_.group, "Group to store in.");
+  AddDurability(importing, &import_.durability);
+  AddJobs(importing, &import_.jobs);
 }
 
 void Commands::AddDecode() {

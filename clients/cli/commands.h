@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "clients/cli/catalog_access.h"
 #include "clients/cli/durability.h"
 #include "clients/cli/exit_code.h"
 #include "clients/cli/session.h"
@@ -112,6 +113,46 @@ ExitCode RunVerify(const VerifyFlags& flags, Session* session);
 
 // What `verify --cluster` does.
 ExitCode RunCensus(const VerifyFlags& flags, Session* session);
+
+struct LsFlags {
+  CatalogFlags catalog;
+  int store_path = -1;  // All.
+  std::string prefix;
+  std::string since;                    // See ParseMoment(); empty: any.
+  std::string before;                   // The same.
+  std::string kind;                     // Empty: any.
+  std::vector<std::string> attributes;  // KEY or KEY=VALUE.
+  bool with_attributes = false;
+  bool long_form = false;
+  uint64_t limit = 0;  // 0: none.
+};
+ExitCode RunLs(const LsFlags& flags, Session* session);
+
+struct WatchFlags {
+  CatalogFlags catalog;
+  int store_path = -1;  // All.
+  std::string from;     // See group_tokens.h; empty: from now on.
+  bool with_attributes = false;
+  bool until_now = false;
+};
+ExitCode RunWatch(const WatchFlags& flags, Session* session);
+
+struct ExportFlags {
+  CatalogFlags catalog;
+  std::string folder;
+  bool incremental = false;
+  int jobs = 16;
+};
+ExitCode RunExport(const ExportFlags& flags, Session* session);
+
+struct ImportFlags {
+  std::string folder;  // That `export` wrote.
+  std::string map;     // Where old and new IDs go; empty: into the folder.
+  std::string group;   // Empty lets the cluster's policy choose.
+  DurabilityFlags durability;
+  int jobs = 16;
+};
+ExitCode RunImport(const ImportFlags& flags, Session* session);
 
 struct DecodeFlags {
   std::vector<std::string> file_ids;

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "lib/checksum/crc32c.h"
 #include "lib/file_id/file_id.h"
 #include "lib/io/errno_status.h"
 
@@ -104,6 +106,24 @@ std::string BaseName(absl::string_view path) {
 std::string JoinPath(absl::string_view folder, absl::string_view name) {
   if (folder.empty()) return std::string(name);
   return absl::StrCat(absl::StripSuffix(folder, "/"), "/", name);
+}
+
+bool HasContent(const std::string& path, int64_t size_bytes, uint32_t crc32c) {
+  const absl::StatusOr<std::unique_ptr<File>> file =
+      FileSystem::Real()->Open(AbsolutePath(path), OpenMode::kRead);
+  if (!file.ok()) return false;
+  const absl::StatusOr<int64_t> size = (*file)->Size();
+  if (!size.ok() || *size != size_bytes) return false;
+  std::string buffer(size_t{1} << 20, '\0');
+  uint32_t crc = 0;
+  for (int64_t at = 0; at < size_bytes;) {
+    const absl::StatusOr<size_t> got =
+        (*file)->ReadAt(at, buffer.data(), buffer.size());
+    if (!got.ok() || *got == 0) return false;
+    crc = ExtendCrc32c(crc, absl::string_view(buffer.data(), *got));
+    at += static_cast<int64_t>(*got);
+  }
+  return crc == crc32c;
 }
 
 }  // namespace cli

@@ -42,6 +42,10 @@ std::string ParentOf(absl::string_view path);
 // `b` for `/a/b`.
 std::string BaseName(absl::string_view path);
 
+// Whether the file at `path` is there, is so long and has that CRC-32C. Reads
+// all of it.
+bool HasContent(const std::string& path, int64_t size_bytes, uint32_t crc32c);
+
 // `folder`/`name`; `name` if `folder` is empty.
 std::string JoinPath(absl::string_view folder, absl::string_view name);
 

@@ -30,6 +30,9 @@ class RawCall::Reactor
     if (options.deadline < absl::InfiniteDuration()) {
       rpc::SetTimeout(&context_, options.deadline - MonotonicNow());
     }
+    for (const auto& [key, value] : options.metadata) {
+      context_.AddMetadata(key, value);
+    }
     grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer> stub(
         channel);
     stub.PrepareBidiStreamingCall(&context_, method, {}, this);

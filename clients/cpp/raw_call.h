@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/cord.h"
@@ -29,6 +31,9 @@ struct RawCallOptions {
 
   // Messages that may wait, to be sent or to be read.
   size_t window = 4;
+
+  // Sent along: keys and values.
+  std::vector<std::pair<std::string, std::string>> metadata = {};
 };
 
 // Used by one thread, except for Cancel(). gRPC moves messages on its own

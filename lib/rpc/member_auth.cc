@@ -311,6 +311,20 @@ absl::Status MemberAuthClient::AuthorizeAndWait(absl::string_view method,
   return answer;
 }
 
+absl::StatusOr<std::string> MemberAuthClient::ProofAndWait(
+    absl::string_view method) {
+  std::string proof = NextProof(method);
+  if (!proof.empty()) return proof;
+  grpc::ClientContext unused;
+  absl::Status authorized = AuthorizeAndWait(method, &unused);
+  if (!authorized.ok()) return authorized;
+  proof = NextProof(method);
+  if (proof.empty()) {
+    return absl::UnavailableError("the session was lost at once");
+  }
+  return proof;
+}
+
 bool MemberAuthClient::IsSessionLost(const absl::Status& status) {
   if (!IsSessionExpired(status)) return false;
   const std::string lost = MetadataOf(status)["session"];

@@ -139,6 +139,12 @@ class MemberAuthClient {
                                 grpc::ClientContext* context)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The proof alone, for a call whose context somebody else makes: the value of
+  // the metadata kMemberProofKey (member_proof.h). For one call; for threads
+  // that may block. Errors as Authorize().
+  absl::StatusOr<std::string> ProofAndWait(absl::string_view method)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // Whether a call failed with `status` because the server has forgotten the
   // session: it was restarted, say. The next Authorize() begins a new one, so
   // the call may be made again with a new context. Do that once.
