@@ -37,6 +37,10 @@ class Model {
  public:
   explicit Model(uint64_t seed)
       : random_(seed), fs_(seed), options_(TestPathOptions(kDirectory)) {
+    // A long run is days long by the clock, and every change is looked for in
+    // the log at its end.
+    options_.log_retention = absl::Hours(24 * 365);
+    options_.log_retention_longest = options_.log_retention;
     CAIRN_CHECK_OK(fs_.CreateDirectory("/disk"));
     CAIRN_CHECK_OK(fs_.SyncDirectory("/"));
     Open();
