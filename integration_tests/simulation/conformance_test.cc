@@ -85,6 +85,8 @@ class EngineSubject : public Subject {
     options_.node_number = number;
     options_.node_uuid = Uuid::Random();
     options_.small_file_bytes_max = kSmallMax;
+    // The model reclaims nothing.
+    options_.expiry_grace = absl::Hours(24 * 365 * 500);
     CAIRN_CHECK_OK(fs_.CreateDirectory("/disk"));
     CAIRN_CHECK_OK(fs_.SyncDirectory("/"));
     Open();
@@ -188,7 +190,8 @@ std::string Of(Pair* pair, const KnownFile& known) {
       known.file.name, " ", known.file.size_bytes, " ", known.file.crc32c, " ",
       known.file.version.clock, "/", known.file.version.node, " life ",
       known.file.life, " from ", known.file.origin_node,
-      known.deleted ? " deleted" : "", " {",
+      known.deleted ? " deleted" : "", " expires ",
+      known.file.expire_unix_seconds, " {",
       absl::CEscape(known.file.attributes), "}",
       known.content_missing ? " missing" : "", " change ",
       pair->NameOf(known.change.log), " ", known.change.sequence);
@@ -225,6 +228,12 @@ std::string Describe(Pair* pair, int member) {
   return text;
 }
 
+// Passed for long, so that clocks decide nothing, or far away.
+int64_t DrawExpiry(EventLoop* draw) {
+  return static_cast<int64_t>((draw->Chance(0.2) ? 1 : uint64_t{1} << 34) +
+                              draw->Draw(100));
+}
+
 // One of the calls of a script, on one kind. Draws the same for both kinds:
 // `draw` begins with the same seed.
 std::string Step(Pair* pair, EventLoop* draw, int* names) {
@@ -237,7 +246,7 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
   };
   const Durability level =
       draw->Chance(0.5) ? Durability::kSynced : Durability::kCached;
-  switch (draw->Draw(13)) {
+  switch (draw->Draw(14)) {
     case 0:
     case 1:
     case 2: {  // A put, now and then of a name that is taken.
@@ -251,6 +260,7 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
       if (draw->Chance(0.3)) {
         attributes = EncodeAttributes({{"born", absl::StrCat(draw->Draw(9))}});
       }
+      const int64_t expire = draw->Chance(0.2) ? DrawExpiry(draw) : 0;
       const auto put_here = [&](CommitDone done) {
         if (static_cast<int64_t>(content.size()) <= kSmallMax) {
           storage::PutRequest small;
@@ -260,6 +270,7 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
           small.crc32c = Crc32c(content);
           small.origin_node = static_cast<uint32_t>(to + 1);
           small.attributes = attributes;
+          small.expire_unix_seconds = expire;
           small.durability = level;
           here->path()->Put(std::move(small), std::move(done));
           return;
@@ -273,6 +284,7 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
         finish.name = name;
         finish.origin_node = static_cast<uint32_t>(to + 1);
         finish.attributes = attributes;
+        finish.expire_unix_seconds = expire;
         finish.durability = level;
         upload->Finish(std::move(finish),
                        [upload, done = std::move(done)](
@@ -434,7 +446,18 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
       }
       return text;
     }
-    case 11:
+    case 11: {
+      storage::SetExpiryRequest set;
+      set.name = some_name();
+      set.request_id = draw->DrawUuid();
+      set.durability = level;
+      if (draw->Chance(0.7)) set.expire_unix_seconds = DrawExpiry(draw);
+      return absl::StrCat("expiry ", set.name, " at ", to, ": ",
+                          Of(pair, here->Await([&](CommitDone done) {
+                            here->path()->SetExpiry(set, std::move(done));
+                          })));
+    }
+    case 12:
       if (draw->Chance(0.5)) {
         here->KillAndOpen();
         return absl::StrCat("kill ", to);

@@ -137,6 +137,7 @@ class ModelUpload : public storage::Upload {
     request.file.create_unix_seconds = finish.create_unix_seconds;
     request.file.origin_node = finish.origin_node;
     request.file.attributes = std::move(finish.attributes);
+    request.file.expire_unix_seconds = finish.expire_unix_seconds;
     Submit(std::move(request), std::move(done));
   }
 
@@ -246,6 +247,7 @@ void ModelPath::Put(storage::PutRequest put, CommitDone done) {
   request.file.create_unix_seconds = put.create_unix_seconds;
   request.file.origin_node = put.origin_node;
   request.file.attributes = std::move(put.attributes);
+  request.file.expire_unix_seconds = put.expire_unix_seconds;
   request.content = std::make_shared<DiskContent>();
   request.content->bytes = std::string(put.content);
   request.durability = put.durability;
@@ -318,6 +320,22 @@ void ModelPath::SetAttributes(storage::SetAttributesRequest set,
   request.attributes = std::move(set);
   request.done = std::move(done);
   Submit(std::move(request));
+}
+
+void ModelPath::SetExpiry(storage::SetExpiryRequest set, CommitDone done) {
+  Request request;
+  request.kind = Request::Kind::kExpiry;
+  request.request_id = set.request_id;
+  request.file.name = std::move(set.name);
+  request.file.expire_unix_seconds = set.expire_unix_seconds;
+  request.durability = set.durability;
+  request.done = std::move(done);
+  Submit(std::move(request));
+}
+
+bool ModelPath::HasExpired(const FileInfo& file) const {
+  return storage::HasExpired(file.expire_unix_seconds,
+                             absl::ToUnixSeconds(clock_->Now()));
 }
 
 absl::StatusOr<std::unique_ptr<storage::Upload>> ModelPath::StartUpload(
@@ -526,7 +544,8 @@ absl::optional<ModelPath::Outcome> ModelPath::AnswerFromRequestId(
   }
   outcome.committed = *std::move(earlier);
   // What counts of it is here, wherever the content is.
-  if (request.kind == Request::Kind::kAttributes) {
+  if (request.kind == Request::Kind::kAttributes ||
+      request.kind == Request::Kind::kExpiry) {
     outcome.committed.replicas = 1;
   }
   if (request.durability == Durability::kSynced) sync_contents_ = true;
@@ -565,11 +584,21 @@ ModelPath::Outcome ModelPath::Admit(Request* request) {
                                        : ErrorReason::kFileDeleted);
       return outcome;
     }
+    if (HasExpired(existing->known.file)) {
+      outcome.status = NotFound(ErrorReason::kFileExpired);
+      return outcome;
+    }
     if (request->kind == Request::Kind::kUpdate) {
       outcome.status = LayOut(*existing, request, &known);
       if (!outcome.status.ok()) return outcome;
       record.content = request->content;
       record.entry.kind = ChangeKind::kPut;
+    } else if (request->kind == Request::Kind::kExpiry) {
+      known = existing->known;
+      known.file.expire_unix_seconds = request->file.expire_unix_seconds;
+      record.content = existing->content;
+      record.entry.kind = ChangeKind::kPut;
+      KeepContent(request, existing->content);
     } else if (request->kind == Request::Kind::kAttributes) {
       known.file = existing->known.file;
       outcome.status = AdmitAttributes(request, *existing, &known, &record);
@@ -577,6 +606,7 @@ ModelPath::Outcome ModelPath::Admit(Request* request) {
     } else {
       known.file = existing->known.file;
       known.file.attributes.clear();
+      known.file.expire_unix_seconds = 0;
       known.deleted = true;
       record.entry.kind = ChangeKind::kDelete;
     }
@@ -697,7 +727,10 @@ ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
   KnownFile known;
   known.file = replica.file;
   known.deleted = replica.kind == ChangeKind::kDelete;
-  if (known.deleted) known.file.attributes.clear();
+  if (known.deleted) {
+    known.file.attributes.clear();
+    known.file.expire_unix_seconds = 0;
+  }
   if (!known.deleted && replica.mode != Mode::kContent && !same &&
       existing != nullptr && existing->content != nullptr &&
       existing->known.file.size_bytes == known.file.size_bytes &&
@@ -709,6 +742,7 @@ ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
     known.change = existing->known.change;
     known.file.attributes = existing->known.file.attributes;
     known.file.life = existing->known.file.life;
+    known.file.expire_unix_seconds = existing->known.file.expire_unix_seconds;
   } else if (state.logs.count(replica.change.log) != 0) {
     known.change = replica.change;
   }
@@ -724,6 +758,7 @@ absl::StatusOr<FileInfo> ModelPath::Stat(absl::string_view name) {
   const DiskState::File* const file = visible_.Find(name);
   if (file == nullptr) return NotFound(ErrorReason::kFileNotFound);
   if (file->known.deleted) return NotFound(ErrorReason::kFileDeleted);
+  if (HasExpired(file->known.file)) return NotFound(ErrorReason::kFileExpired);
   return file->known.file;
 }
 
@@ -734,15 +769,23 @@ absl::optional<absl::StatusOr<FileInfo>> ModelPath::TryStat(
 
 absl::StatusOr<std::unique_ptr<storage::OpenFile>> ModelPath::Open(
     absl::string_view name) {
-  CAIRN_ASSIGN_OR_RETURN(const FileInfo info, Stat(name));
+  CAIRN_RETURN_IF_ERROR(Stat(name).status());
+  return OpenForMember(name);
+}
+
+absl::StatusOr<std::unique_ptr<storage::OpenFile>> ModelPath::OpenForMember(
+    absl::string_view name) {
+  if (dead_ || stopped_) return ShuttingDown();
   const DiskState::File* const file = visible_.Find(name);
+  if (file == nullptr) return NotFound(ErrorReason::kFileNotFound);
+  if (file->known.deleted) return NotFound(ErrorReason::kFileDeleted);
   if (file->content == nullptr) {
     return ErrorWithReason(absl::StatusCode::kUnavailable,
                            ErrorReason::kContentNotHere,
                            "the content is at other members");
   }
   return std::unique_ptr<storage::OpenFile>(
-      std::make_unique<ModelOpenFile>(info, file->content));
+      std::make_unique<ModelOpenFile>(file->known.file, file->content));
 }
 
 absl::optional<absl::StatusOr<std::unique_ptr<storage::OpenFile>>>

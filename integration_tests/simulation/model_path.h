@@ -113,6 +113,8 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
               storage::CommitDone done) override;
   void SetAttributes(storage::SetAttributesRequest request,
                      storage::CommitDone done) override;
+  void SetExpiry(storage::SetExpiryRequest request,
+                 storage::CommitDone done) override;
   void Update(storage::UpdateRequest request,
               storage::CommitDone done) override;
   absl::StatusOr<std::unique_ptr<storage::Upload>> StartUpload(
@@ -151,6 +153,8 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
       const storage::LogId& log, uint64_t after, size_t limit) override;
   absl::StatusOr<absl::optional<storage::KnownFile>> Find(
       absl::string_view name) override;
+  absl::StatusOr<std::unique_ptr<storage::OpenFile>> OpenForMember(
+      absl::string_view name) override;
   void Apply(storage::ReplicatedChange change,
              storage::CommitDone done) override;
   absl::Status SetLogs(const std::vector<storage::LogRange>& logs) override;
@@ -170,10 +174,11 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   friend class ModelUpload;
 
   struct Request {
-    enum class Kind { kPut, kDelete, kReplica, kUpdate, kAttributes };
+    enum class Kind { kPut, kDelete, kReplica, kUpdate, kAttributes, kExpiry };
     Kind kind = Kind::kPut;
     Uuid request_id;
-    storage::FileInfo file;                // Name alone for kDelete.
+    storage::FileInfo file;                // Name alone for kDelete; kExpiry:
+                                           // with the expiry.
     std::shared_ptr<DiskContent> content;  // Null: none.
     storage::Durability durability = storage::Durability::kSynced;
     storage::ReplicatedChange replica;
@@ -195,6 +200,7 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   void EndGroup(bool sync);
   Outcome Admit(Request* request);
   Outcome AdmitReplica(Request* request);
+  bool HasExpired(const storage::FileInfo& file) const;
   absl::Status AdmitAttributes(Request* request, const DiskState::File& file,
                                storage::KnownFile* known, DiskRecord* record);
   void KeepContent(Request* request,

@@ -97,6 +97,12 @@ void WriteInfoFields(const BatchFileInfo& info, SmallMessage* inner) {
   inner->Bytes(common::FileInfo::kVersionFieldNumber, version.view());
   inner->VarintIfSet(common::FileInfo::kOriginNodeFieldNumber,
                      info.origin_node);
+  if (info.expire_unix_seconds != 0) {
+    SmallMessage expire;
+    expire.Varint(google::protobuf::Timestamp::kSecondsFieldNumber,
+                  static_cast<uint64_t>(info.expire_unix_seconds));
+    inner->Bytes(common::FileInfo::kExpireTimeFieldNumber, expire.view());
+  }
 }
 
 // Without its attributes.
@@ -123,6 +129,15 @@ std::string InfoBefore(const BatchFileInfo& info, uint32_t field,
   return bytes;
 }
 
+// Of a Timestamp.
+void ReadSeconds(WireReader* reader, int64_t* seconds) {
+  ReadFields(reader, [&](uint32_t field) {
+    if (field != google::protobuf::Timestamp::kSecondsFieldNumber) return false;
+    *seconds = reader->ReadInt64();
+    return true;
+  });
+}
+
 // `scratch`: of the ID and of the attributes.
 void ReadInfo(WireReader* reader, std::string* scratch, BatchFileInfo* out) {
   ReadFields(reader, [&](uint32_t field) {
@@ -140,13 +155,10 @@ void ReadInfo(WireReader* reader, std::string* scratch, BatchFileInfo* out) {
         out->kind = reader->ReadInt32();
         return true;
       case common::FileInfo::kCreateTimeFieldNumber:
-        ReadFields(reader, [&](uint32_t time) {
-          if (time != google::protobuf::Timestamp::kSecondsFieldNumber) {
-            return false;
-          }
-          out->create_unix_seconds = reader->ReadInt64();
-          return true;
-        });
+        ReadSeconds(reader, &out->create_unix_seconds);
+        return true;
+      case common::FileInfo::kExpireTimeFieldNumber:
+        ReadSeconds(reader, &out->expire_unix_seconds);
         return true;
       case common::FileInfo::kVersionFieldNumber:
         ReadFields(reader, [&](uint32_t version) {
@@ -275,6 +287,9 @@ void BatchRequestReader::ReadPut(BatchItem* item) {
       case pb::PutOperation::kAttributesFieldNumber:
         ReadRawMessage(&reader_, &scratch_[3], &item->attributes);
         return true;
+      case pb::PutOperation::kLifetimeFieldNumber:
+        ReadRawMessage(&reader_, &scratch_[5], &item->lifetime);
+        return true;
       default:
         return false;
     }
@@ -365,7 +380,7 @@ absl::Status BatchRequestReader::status() const {
 void BatchRequestWriter::Add(const BatchItem& in) {
   BatchItem item = in;
   for (absl::string_view* text :
-       {&item.file_id, &item.request_id, &item.extension}) {
+       {&item.file_id, &item.request_id, &item.extension, &item.lifetime}) {
     *text = text->substr(0, kBatchTextBytesMax);
   }
   // One after the other; the runs of bytes need not be small.
@@ -390,6 +405,8 @@ void BatchRequestWriter::Add(const BatchItem& in) {
       WriteDurability(item.durability, pb::PutOperation::kDurabilityFieldNumber,
                       &operation);
       operation.Fixed32IfSet(pb::PutOperation::kCrc32CFieldNumber, item.crc32c);
+      operation.BytesIfSet(pb::PutOperation::kLifetimeFieldNumber,
+                           item.lifetime);
       if (!item.content.empty()) {
         content = item.content;
         content_header.Header(pb::PutOperation::kContentFieldNumber,

@@ -68,6 +68,7 @@ struct BatchItem {
   uint32_t crc32c = 0;
   absl::Cord content;
   absl::string_view attributes;  // A message cairn.common.v1.Attributes.
+  absl::string_view lifetime;    // A message cairn.common.v1.Lifetime.
 
   // Get.
   int64_t offset = 0;
@@ -92,7 +93,8 @@ struct BatchFileInfo {
   uint64_t version_clock = 0;
   uint32_t version_node = 0;
   uint32_t origin_node = 0;
-  absl::string_view attributes;  // A message cairn.common.v1.Attributes.
+  int64_t expire_unix_seconds = 0;  // 0: never.
+  absl::string_view attributes;     // A message cairn.common.v1.Attributes.
 };
 
 // cairn.storage.v1.BatchAnswer. `operation` says which outcome it carries;
@@ -143,7 +145,7 @@ class BatchRequestReader {
   void ReadDelete(BatchItem* item);
 
   WireReader reader_;
-  std::string scratch_[5];
+  std::string scratch_[6];
 };
 
 // Puts a RunRequest together.

@@ -42,6 +42,9 @@ const char kId[] = "group1/M00/3F/A2/abcdefghijklmnopqrstuvwxyz0123456789ABCD";
 // A message Attributes: {"a": "one"}.
 const char kAttributes[] = "\x0a\x08\x0a\x01\x61\x12\x03one";
 
+// A message Lifetime: a time_to_live of 300 seconds.
+const char kLifetime[] = "\x12\x03\x08\xac\x02";
+
 std::vector<BatchItem> SomeItems() {
   std::vector<BatchItem> items(5);
   items[0].item_id = 1;
@@ -53,6 +56,7 @@ std::vector<BatchItem> SomeItems() {
   items[0].crc32c = 0xe3069283;
   items[0].content = absl::Cord(std::string(100000, 'a'));
   items[0].attributes = kAttributes;
+  items[0].lifetime = kLifetime;
   items[1].item_id = uint64_t{1} << 63;
   items[1].operation = BatchOperation::kGet;
   items[1].file_id = kId;
@@ -87,6 +91,7 @@ void ExpectSame(const BatchItem& a, const BatchItem& b) {
   EXPECT_EQ(a.offset, b.offset);
   EXPECT_EQ(a.length, b.length);
   EXPECT_EQ(a.attributes, b.attributes);
+  EXPECT_EQ(a.lifetime, b.lifetime);
   EXPECT_EQ(a.include_attributes, b.include_attributes);
 }
 
@@ -112,7 +117,9 @@ TEST(BatchWireTest, RequestsAreWhatGeneratedCodeReads) {
   EXPECT_EQ(request.items(0).put().content(), std::string(100000, 'a'));
   ASSERT_EQ(request.items(0).put().attributes().attributes_size(), 1);
   EXPECT_EQ(request.items(0).put().attributes().attributes(0).value(), "one");
+  EXPECT_EQ(request.items(0).put().lifetime().time_to_live().seconds(), 300);
   EXPECT_FALSE(request.items(4).put().has_attributes());
+  EXPECT_FALSE(request.items(4).put().has_lifetime());
   EXPECT_TRUE(request.items(1).get().include_attributes());
   EXPECT_FALSE(request.items(2).stat().include_attributes());
   EXPECT_EQ(request.items(1).item_id(), uint64_t{1} << 63);

@@ -163,7 +163,8 @@ class Server : public StorageServer {
                api_metrics_.upload_write.in_flight() == 0 &&
                api_metrics_.upload_finish.in_flight() == 0 &&
                api_metrics_.get_attributes.in_flight() == 0 &&
-               api_metrics_.set_attributes.in_flight() == 0;
+               api_metrics_.set_attributes.in_flight() == 0 &&
+               api_metrics_.set_expiry.in_flight() == 0;
       });
     }
     if (links_ != nullptr) links_->Stop();
@@ -481,7 +482,8 @@ class Server : public StorageServer {
         api_metrics_.upload.in_flight() + api_metrics_.download.in_flight() +
         api_metrics_.stat.in_flight() + api_metrics_.remove.in_flight() +
         api_metrics_.get_attributes.in_flight() +
-        api_metrics_.set_attributes.in_flight()));
+        api_metrics_.set_attributes.in_flight() +
+        api_metrics_.set_expiry.in_flight()));
     return report;
   }
 

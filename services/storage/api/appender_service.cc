@@ -159,6 +159,9 @@ grpc::ServerUnaryReactor* AppenderServiceImpl::CreateAppender(
     CAIRN_ASSIGN_OR_RETURN(call->wish, ParseDurability(request->durability()));
     CAIRN_ASSIGN_OR_RETURN(call->put.attributes,
                            ParseAttributes(request->attributes()));
+    CAIRN_ASSIGN_OR_RETURN(
+        call->put.expire_unix_seconds,
+        ParseLifetime(request->lifetime(), context_.clock->Now()));
     CAIRN_ASSIGN_OR_RETURN(call->put.content,
                            ContentOf(*request, &call->put.crc32c));
     call->bytes = static_cast<int64_t>(call->put.content.size());

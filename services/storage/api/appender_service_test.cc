@@ -161,8 +161,10 @@ TEST_F(AppenderServiceTest, MakesAndChangesAFile) {
       create.mutable_attributes()->add_attributes();
   attribute->set_key("k");
   attribute->set_value("v");
+  create.mutable_lifetime()->mutable_expire_time()->set_seconds(4000000000);
   const auto made = Create(create);
   ASSERT_THAT(made, IsOk());
+  EXPECT_EQ(made->info().expire_time().seconds(), 4000000000);
   EXPECT_EQ(fake_->Stat(ParseFileId(made->info().file_id())->name)->attributes,
             create.attributes().SerializeAsString());
   EXPECT_EQ(made->info().kind(), common::v1::FILE_KIND_APPENDER);
@@ -193,6 +195,7 @@ TEST_F(AppenderServiceTest, MakesAndChangesAFile) {
   const auto truncated = Truncate(truncate);
   ASSERT_THAT(truncated, IsOk());
   EXPECT_EQ(truncated->info().size_bytes(), 8);
+  EXPECT_EQ(truncated->info().expire_time().seconds(), 4000000000);
   EXPECT_EQ(ContentOf(id), "begin Mi");
 }
 

@@ -222,6 +222,35 @@ TEST_F(BatchServiceTest, WhatIsPutIsReadBackStatedAndDeleted) {
   }
 }
 
+TEST_F(BatchServiceTest, AFileExpiresAsItsPutSays) {
+  Start();
+  fakes_[0]->set_small_file_bytes_max(1000);
+  for (const size_t size : {size_t{10}, size_t{10000}}) {
+    v1::BatchItem item = PutItem(5, std::string(size, 'c'));
+    item.mutable_put()->mutable_lifetime()->mutable_expire_time()->set_seconds(
+        4000000000);
+    const v1::BatchAnswer put = RunOne(item);
+    ASSERT_TRUE(put.has_put()) << put.DebugString();
+    EXPECT_EQ(put.put().info().expire_time().seconds(), 4000000000);
+    const std::string id = put.put().info().file_id();
+    EXPECT_EQ(RunOne(StatItem(6, id)).stat().info().expire_time().seconds(),
+              4000000000);
+    EXPECT_EQ(RunOne(GetItem(7, id)).get().info().expire_time().seconds(),
+              4000000000);
+    fakes_[0]->Expire(id.substr(id.find('/', id.find('/') + 1) + 1));
+    for (const v1::BatchItem& later : {StatItem(8, id), GetItem(9, id)}) {
+      const v1::BatchAnswer answer = RunOne(later);
+      EXPECT_EQ(answer.error().code(),
+                static_cast<int>(absl::StatusCode::kNotFound));
+      EXPECT_EQ(ReasonOf(rpc::FromRpcStatus(answer.error())),
+                ErrorReason::kFileExpired);
+    }
+  }
+  v1::BatchItem item = PutItem(5, "x");
+  item.mutable_put()->mutable_lifetime()->mutable_expire_time()->set_seconds(1);
+  EXPECT_TRUE(RunOne(item).has_error());
+}
+
 TEST_F(BatchServiceTest, AttributesGoUpWithTheFileAndDownWhenAskedFor) {
   Start();
   fakes_[0]->set_small_file_bytes_max(1000);

@@ -525,6 +525,7 @@ void UploadWhole(std::shared_ptr<StorePath> path, PutRequest put,
   finish.create_unix_seconds = put.create_unix_seconds;
   finish.origin_node = put.origin_node;
   finish.attributes = std::move(put.attributes);
+  finish.expire_unix_seconds = put.expire_unix_seconds;
   finish.durability = put.durability;
   std::shared_ptr<Upload> kept = *std::move(upload);
   Upload* const started = kept.get();
@@ -549,6 +550,15 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
     CAIRN_RETURN_IF_ERROR(ValidateExtension(request.extension));
     CAIRN_ASSIGN_OR_RETURN(put.attributes,
                            NormalizeAttributes(request.attributes));
+    if (!request.lifetime.empty()) {
+      common::v1::Lifetime lifetime;
+      if (!lifetime.ParseFromArray(request.lifetime.data(),
+                                   static_cast<int>(request.lifetime.size()))) {
+        return InvalidField("lifetime", "the bytes are no Lifetime message");
+      }
+      CAIRN_ASSIGN_OR_RETURN(put.expire_unix_seconds,
+                             ParseLifetime(lifetime, context_.clock->Now()));
+    }
     if (bytes > rpc::kBatchContentBytesMax) return TooLarge();
     if (Crc32c(request.content) != request.crc32c) {
       return ErrorWithReason(absl::StatusCode::kInvalidArgument,

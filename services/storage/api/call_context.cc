@@ -12,6 +12,7 @@ ApiMetrics::ApiMetrics(MetricsRegistry* registry)
       remove(registry, "FileService.Delete"),
       get_attributes(registry, "FileService.GetAttributes"),
       set_attributes(registry, "FileService.SetAttributes"),
+      set_expiry(registry, "FileService.SetExpiry"),
       create_appender(registry, "AppenderService.CreateAppender"),
       append(registry, "AppenderService.Append"),
       modify(registry, "AppenderService.Modify"),

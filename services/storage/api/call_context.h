@@ -26,6 +26,7 @@ struct ApiMetrics {
   rpc::MethodMetrics remove;
   rpc::MethodMetrics get_attributes;
   rpc::MethodMetrics set_attributes;
+  rpc::MethodMetrics set_expiry;
   rpc::MethodMetrics create_appender;
   rpc::MethodMetrics append;
   rpc::MethodMetrics modify;

@@ -13,6 +13,7 @@
 #include "lib/rpc/wire.h"
 #include "services/storage/api/convert.h"
 #include "services/storage/api/translate.h"
+#include "services/storage/core/replica_store.h"
 
 namespace cairn {
 namespace storage {
@@ -111,13 +112,20 @@ absl::Status DownloadCall::Begin(absl::StatusOr<DownloadTarget> target) {
   target_ = *std::move(target);
   absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> opened =
       target_.path->TryOpen(target_.name);
-  if (opened.has_value()) {
+  // A member that copies the file gets it, whatever the clock here says. So
+  // does one that had it open before it expired.
+  const bool of_version =
+      target_.version.has_value() && opened.has_value() &&
+      ReasonOf(opened->status()) == ErrorReason::kFileExpired;
+  if (opened.has_value() && !of_version) {
     Opened(*std::move(opened));
     return absl::OkStatus();
   }
   Ref();
   const bool queued = target_.path->io()->TrySubmit([this] {
-    Opened(target_.path->Open(target_.name));
+    Opened(target_.version.has_value()
+               ? target_.path->replica()->OpenForMember(target_.name)
+               : target_.path->Open(target_.name));
     Pump();
     Unref();
   });

@@ -56,6 +56,32 @@ void LookUp(const CallContext& context, const std::string& file_id,
   }
 }
 
+// Answers a change with the file as it left it, when other members have it as
+// was wished for. The path is held until then.
+template <typename Response>
+CommitDone AnswerWithFile(const CallContext& context, uint8_t index,
+                          const ReplicaWish& wish,
+                          std::shared_ptr<StorePath> path,
+                          Replicator::AckInterest interest, Response* response,
+                          const UnaryEnd& end) {
+  CommitDone answer = [interest = std::move(interest), node = context.node,
+                       index, response,
+                       end](const absl::StatusOr<Committed>& committed) {
+    if (committed.ok()) {
+      ToProto(*node, index, committed->file, response->mutable_info());
+      response->mutable_reached()->set_level(ToProto(committed->reached));
+      response->mutable_reached()->set_replicas(committed->replicas);
+      response->set_replayed(committed->replayed);
+    }
+    end(committed.status());
+  };
+  return [path = std::move(path), index, wish, gate = context.replicas,
+          answer =
+              std::move(answer)](absl::StatusOr<Committed> committed) mutable {
+    gate->Confirm(index, wish, std::move(committed), std::move(answer));
+  };
+}
+
 }  // namespace
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* FileServiceImpl::Upload(
@@ -109,6 +135,7 @@ grpc::ServerUnaryReactor* FileServiceImpl::GetCapabilities(
   response->set_version(version_);
   for (const std::string& service : services_) response->add_services(service);
   response->add_features("attributes");
+  response->add_features("expiry");
   response->set_attributes_max(kAttributesMax);
   response->set_attribute_key_bytes_max(kAttributeKeyBytesMax);
   response->set_attribute_value_bytes_max(kAttributeValueBytesMax);
@@ -155,24 +182,47 @@ grpc::ServerUnaryReactor* FileServiceImpl::SetAttributes(
                            context_.replicas->Admit(index, &wish));
     change.name = std::move(located.id.name);
     StorePath* const path = located.path.get();
-    CommitDone answer = [interest = std::move(interest), node = context_.node,
-                         index, response,
-                         end](const absl::StatusOr<Committed>& committed) {
-      if (committed.ok()) {
-        ToProto(*node, index, committed->file, response->mutable_info());
-        response->mutable_reached()->set_level(ToProto(committed->reached));
-        response->mutable_reached()->set_replicas(committed->replicas);
-        response->set_replayed(committed->replayed);
-      }
-      end(committed.status());
-    };
     path->SetAttributes(
         std::move(change),
-        [path = std::move(located.path), index, wish, gate = context_.replicas,
-         answer =
-             std::move(answer)](absl::StatusOr<Committed> committed) mutable {
-          gate->Confirm(index, wish, std::move(committed), std::move(answer));
-        });
+        AnswerWithFile(context_, index, wish, std::move(located.path),
+                       std::move(interest), response, end));
+    return absl::OkStatus();
+  };
+  const absl::Status started = start();
+  if (!started.ok()) end(started);
+  return end.reactor;
+}
+
+grpc::ServerUnaryReactor* FileServiceImpl::SetExpiry(
+    grpc::CallbackServerContext* context, const v1::SetExpiryRequest* request,
+    v1::SetExpiryResponse* response) {
+  const UnaryEnd end =
+      BeginUnary(context_, context, &context_.metrics->set_expiry);
+  const auto start = [&]() -> absl::Status {
+    CAIRN_RETURN_IF_ERROR(context_.CheckServing());
+    SetExpiryRequest change;
+    CAIRN_ASSIGN_OR_RETURN(
+        change.request_id,
+        ParseRequestId(request->request_id(), /*required=*/false));
+    CAIRN_ASSIGN_OR_RETURN(ReplicaWish wish,
+                           ParseDurability(request->durability()));
+    change.durability = wish.level;
+    CAIRN_ASSIGN_OR_RETURN(
+        change.expire_unix_seconds,
+        ParseLifetime(request->lifetime(), context_.clock->Now()));
+    CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
+                           context_.node->Locate(request->file_id()));
+    const uint8_t index = located.id.store_path;
+    CAIRN_RETURN_IF_ERROR(
+        context_.replicas->AdmitUpdate(index, located.id.name));
+    CAIRN_ASSIGN_OR_RETURN(Replicator::AckInterest interest,
+                           context_.replicas->Admit(index, &wish));
+    change.name = std::move(located.id.name);
+    StorePath* const path = located.path.get();
+    path->SetExpiry(
+        std::move(change),
+        AnswerWithFile(context_, index, wish, std::move(located.path),
+                       std::move(interest), response, end));
     return absl::OkStatus();
   };
   const absl::Status started = start();

@@ -25,7 +25,8 @@ using FileServiceBase = v1::FileService::WithRawCallbackMethod_Upload<
                 v1::FileService::WithCallbackMethod_GetAttributes<
                     v1::FileService::WithCallbackMethod_SetAttributes<
                         v1::FileService::WithCallbackMethod_GetCapabilities<
-                            v1::FileService::Service>>>>>>>;
+                            v1::FileService::WithCallbackMethod_SetExpiry<
+                                v1::FileService::Service>>>>>>>>;
 
 class FileServiceImpl : public FileServiceBase {
  public:
@@ -57,6 +58,9 @@ class FileServiceImpl : public FileServiceBase {
       grpc::CallbackServerContext* context,
       const v1::SetAttributesRequest* request,
       v1::SetAttributesResponse* response) override;
+  grpc::ServerUnaryReactor* SetExpiry(grpc::CallbackServerContext* context,
+                                      const v1::SetExpiryRequest* request,
+                                      v1::SetExpiryResponse* response) override;
   grpc::ServerUnaryReactor* GetCapabilities(
       grpc::CallbackServerContext* context,
       const v1::GetCapabilitiesRequest* request,

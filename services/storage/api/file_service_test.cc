@@ -601,6 +601,123 @@ TEST_F(FileServiceTest, AttributesAreSetMergedAndRead) {
   EXPECT_REASON(call(request), kInvalidArgument, kInvalidFileId);
 }
 
+TEST_F(FileServiceTest, AFileExpiresAsItsUploadSays) {
+  Start();
+  fakes_[0]->set_small_file_bytes_max(1000);
+  for (const size_t size : {size_t{10}, size_t{100000}}) {
+    const std::string content(size, 'e');
+    v1::UploadSpec spec;
+    spec.set_request_id(Uuid::Random().ToString());
+    spec.mutable_lifetime()->mutable_expire_time()->set_seconds(4000000000);
+    spec.mutable_lifetime()->mutable_expire_time()->set_nanos(1);
+    const auto up = Upload(spec, content);
+    ASSERT_THAT(up, IsOk());
+    EXPECT_EQ(up->info().expire_time().seconds(), 4000000001);
+    const std::string id = up->info().file_id();
+    EXPECT_EQ(Stat(id)->info().expire_time().seconds(), 4000000001);
+    EXPECT_EQ(Download(id)->info.expire_time().seconds(), 4000000001);
+
+    spec.set_request_id(Uuid::Random().ToString());
+    spec.mutable_lifetime()->mutable_time_to_live()->set_seconds(7);
+    const int64_t before = absl::ToUnixSeconds(absl::Now());
+    const auto short_lived = Upload(spec, content);
+    ASSERT_THAT(short_lived, IsOk());
+    EXPECT_GE(short_lived->info().expire_time().seconds(), before + 7);
+    EXPECT_LE(short_lived->info().expire_time().seconds(),
+              absl::ToUnixSeconds(absl::Now()) + 8);
+  }
+  EXPECT_FALSE(Stat(Put("without"))->info().has_expire_time());
+}
+
+TEST_F(FileServiceTest, RefusesLifetimesThatAreNone) {
+  Start();
+  const auto refused =
+      [this](const std::function<void(common::v1::Lifetime*)>& fill) {
+        v1::UploadSpec spec;
+        spec.set_request_id(Uuid::Random().ToString());
+        fill(spec.mutable_lifetime());
+        const auto up = Upload(spec, "x");
+        EXPECT_REASON(up, kInvalidArgument, kInvalidField);
+        return MetadataOf(up.status())["field"];
+      };
+  EXPECT_EQ(refused([](common::v1::Lifetime* lifetime) {
+              lifetime->mutable_expire_time()->set_seconds(1);
+            }),
+            "lifetime.expire_time");
+  EXPECT_EQ(refused([](common::v1::Lifetime* lifetime) {
+              lifetime->mutable_expire_time()->set_seconds(253402300799);
+              lifetime->mutable_expire_time()->set_nanos(1);
+            }),
+            "lifetime.expire_time");
+  EXPECT_EQ(refused([](common::v1::Lifetime* lifetime) {
+              lifetime->mutable_expire_time()->set_seconds(INT64_MAX);
+            }),
+            "lifetime.expire_time");
+  EXPECT_EQ(refused([](common::v1::Lifetime* lifetime) {
+              lifetime->mutable_expire_time()->set_nanos(-1);
+            }),
+            "lifetime.expire_time");
+  EXPECT_EQ(refused([](common::v1::Lifetime* lifetime) {
+              lifetime->mutable_time_to_live()->set_nanos(999999999);
+            }),
+            "lifetime.time_to_live");
+  EXPECT_EQ(refused([](common::v1::Lifetime* lifetime) {
+              lifetime->mutable_time_to_live()->set_seconds(INT64_MAX);
+            }),
+            "lifetime.time_to_live");
+  EXPECT_EQ(refused([](common::v1::Lifetime* lifetime) {
+              lifetime->mutable_time_to_live()->set_seconds(253402300799);
+            }),
+            "lifetime.time_to_live");
+}
+
+TEST_F(FileServiceTest, WhenAFileExpiresCanBeSaidLater) {
+  Start();
+  const std::string id = Put("content");
+  const auto call = [this](const v1::SetExpiryRequest& request)
+      -> absl::StatusOr<v1::SetExpiryResponse> {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    v1::SetExpiryResponse response;
+    const grpc::Status status = stub_->SetExpiry(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpcStatus(status);
+    return response;
+  };
+  v1::SetExpiryRequest request;
+  request.set_request_id(Uuid::Random().ToString());
+  request.set_file_id(id);
+  request.mutable_lifetime()->mutable_expire_time()->set_seconds(4000000000);
+  const auto set = call(request);
+  ASSERT_THAT(set, IsOk());
+  EXPECT_EQ(set->info().file_id(), id);
+  EXPECT_EQ(set->info().expire_time().seconds(), 4000000000);
+  EXPECT_FALSE(set->replayed());
+  EXPECT_EQ(set->reached().level(), common::v1::DURABILITY_LEVEL_SYNCED);
+  EXPECT_TRUE(call(request)->replayed());
+  EXPECT_EQ(Stat(id)->info().version().clock(), set->info().version().clock());
+
+  request.set_request_id(Uuid::Random().ToString());
+  request.clear_lifetime();
+  ASSERT_THAT(call(request), IsOk());
+  EXPECT_FALSE(Stat(id)->info().has_expire_time());
+
+  request.set_request_id(Uuid::Random().ToString());
+  request.mutable_lifetime()->mutable_expire_time()->set_seconds(1);
+  EXPECT_REASON(call(request), kInvalidArgument, kInvalidField);
+  request.clear_lifetime();
+  request.set_request_id("?");
+  EXPECT_REASON(call(request), kInvalidArgument, kInvalidField);
+  request.clear_request_id();
+  request.set_file_id("group1/M00/00/00/x");
+  EXPECT_REASON(call(request), kInvalidArgument, kInvalidFileId);
+
+  request.set_file_id(id);
+  fakes_[0]->Expire(id.substr(id.find('/', id.find('/') + 1) + 1));
+  EXPECT_REASON(call(request), kNotFound, kFileExpired);
+  EXPECT_REASON(Stat(id), kNotFound, kFileExpired);
+  EXPECT_REASON(Download(id), kNotFound, kFileExpired);
+}
+
 TEST_F(FileServiceTest, SaysWhatItCanDo) {
   Start();
   grpc::ClientContext context;

@@ -4,6 +4,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/rpc/batch_wire.h"
 #include "services/storage/api/convert.h"
+#include "services/storage/core/file_info.h"
 
 namespace cairn {
 namespace storage {
@@ -56,6 +57,9 @@ void ToProto(const StorageNode& node, uint8_t path_index, const FileInfo& info,
   out->mutable_version()->set_clock(info.version.clock);
   out->mutable_version()->set_node(info.version.node);
   out->set_origin_node(info.origin_node);
+  if (info.expire_unix_seconds != 0) {
+    out->mutable_expire_time()->set_seconds(info.expire_unix_seconds);
+  }
 }
 
 absl::StatusOr<std::string> ParseAttributes(
@@ -81,6 +85,52 @@ absl::StatusOr<AttributeChange> ParseAttributeChange(
   change.remove.assign(remove.begin(), remove.end());
   CAIRN_RETURN_IF_ERROR(CheckAttributeChange(change));
   return change;
+}
+
+absl::StatusOr<int64_t> ParseLifetime(const common::v1::Lifetime& lifetime,
+                                      absl::Time now) {
+  constexpr int32_t kNanosPerSecond = 1000000000;
+  // So that whole seconds can be added without a look at each sum.
+  constexpr int64_t kSecondsMax = 2 * kExpireUnixSecondsMax;
+  const int64_t now_seconds = absl::ToUnixSeconds(now);
+  int64_t expire = 0;
+  absl::string_view field;
+  switch (lifetime.end_case()) {
+    case common::v1::Lifetime::END_NOT_SET:
+      return int64_t{0};
+    case common::v1::Lifetime::kExpireTime: {
+      field = "lifetime.expire_time";
+      const auto& time = lifetime.expire_time();
+      if (time.nanos() < 0 || time.nanos() >= kNanosPerSecond ||
+          time.seconds() > kSecondsMax) {
+        return InvalidField(field, "is no time");
+      }
+      expire = time.seconds() + (time.nanos() > 0 ? 1 : 0);
+      if (expire <= now_seconds) return InvalidField(field, "has passed");
+      break;
+    }
+    case common::v1::Lifetime::kTimeToLive: {
+      field = "lifetime.time_to_live";
+      const auto& duration = lifetime.time_to_live();
+      if (duration.nanos() < 0 || duration.nanos() >= kNanosPerSecond ||
+          duration.seconds() > kSecondsMax) {
+        return InvalidField(field, "is no duration of a file's life");
+      }
+      if (duration.seconds() < 1) {
+        return InvalidField(field, "must be at least a second");
+      }
+      const absl::Time end = now + absl::Seconds(duration.seconds()) +
+                             absl::Nanoseconds(duration.nanos());
+      // A file lives as long as it was said, if not longer.
+      expire = absl::ToUnixSeconds(end);
+      if (absl::FromUnixSeconds(expire) < end) ++expire;
+      break;
+    }
+  }
+  if (expire > kExpireUnixSecondsMax) {
+    return InvalidField(field, "lies behind the year 9999");
+  }
+  return expire;
 }
 
 void AttributesToProto(const FileInfo& info, common::v1::FileInfo* out) {

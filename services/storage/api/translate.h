@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "cairn/common/v1/file.pb.h"
 #include "google/protobuf/repeated_ptr_field.h"
 #include "lib/attributes/attributes.h"
@@ -47,6 +48,12 @@ absl::StatusOr<std::string> ParseAttributes(
 absl::StatusOr<AttributeChange> ParseAttributeChange(
     common::v1::AttributesMode mode, const common::v1::Attributes& attributes,
     const google::protobuf::RepeatedPtrField<std::string>& remove);
+
+// When a file expires that gets this lifetime now, as
+// FileInfo::expire_unix_seconds.
+//   INVALID_ARGUMENT  INVALID_FIELD: it has passed, or is no time.
+absl::StatusOr<int64_t> ParseLifetime(const common::v1::Lifetime& lifetime,
+                                      absl::Time now);
 
 // Leaves `out` unset if the file has none.
 void AttributesToProto(const FileInfo& info, common::v1::FileInfo* out);

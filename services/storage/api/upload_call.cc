@@ -151,6 +151,8 @@ absl::Status UploadCall::BeginUpload(const storage::v1::UploadSpec& spec) {
   CAIRN_ASSIGN_OR_RETURN(wish_, ParseDurability(spec.durability()));
   extension_ = spec.extension();
   CAIRN_ASSIGN_OR_RETURN(attributes_, ParseAttributes(spec.attributes()));
+  CAIRN_ASSIGN_OR_RETURN(expire_unix_seconds_,
+                         ParseLifetime(spec.lifetime(), context_.clock->Now()));
   if (spec.has_size_bytes()) {
     if (spec.size_bytes() < 0) {
       return InvalidField("size_bytes", "must not be negative");
@@ -427,6 +429,7 @@ void UploadCall::CommitSmall() {
   request.create_unix_seconds = file.create_unix_seconds;
   request.origin_node = context_.node->identity().node_number;
   request.attributes = std::move(attributes_);
+  request.expire_unix_seconds = expire_unix_seconds_;
   request.durability = wish_.level;
   placed_.path->Put(std::move(request), AnswerWhenDone());
 }
@@ -443,6 +446,7 @@ void UploadCall::CommitSegment() {
   request.create_unix_seconds = file.create_unix_seconds;
   request.origin_node = context_.node->identity().node_number;
   request.attributes = std::move(attributes_);
+  request.expire_unix_seconds = expire_unix_seconds_;
   request.durability = wish_.level;
   segment_->Finish(std::move(request), AnswerWhenDone());
 }

@@ -127,6 +127,7 @@ class UploadCall : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   Uuid request_id_;
   std::string extension_;
   std::string attributes_;  // As they are stored.
+  int64_t expire_unix_seconds_ = 0;
   ReplicaWish wish_;
   Replicator::AckInterest interest_;
   absl::optional<int64_t> declared_bytes_;

@@ -1,7 +1,9 @@
 #include "services/storage/api/upload_service.h"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -65,6 +67,8 @@ struct Finishing {
   LocatedUpload located;
   Uuid request_id;
   absl::optional<uint32_t> crc32c;
+  std::string attributes;
+  int64_t expire_unix_seconds = 0;
   ReplicaWish wish;
   Replicator::AckInterest interest;
   v1::FinishUploadResponse* response = nullptr;
@@ -117,6 +121,8 @@ absl::Status Commit(const std::shared_ptr<Finishing>& call) {
   request.name = std::move(file.name);
   request.create_unix_seconds = file.create_unix_seconds;
   request.origin_node = call->context.node->identity().node_number;
+  request.attributes = std::move(call->attributes);
+  request.expire_unix_seconds = call->expire_unix_seconds;
   request.durability = call->wish.level;
   call->complete->Commit(std::move(request),
                          [call](absl::StatusOr<Committed> committed) {
@@ -227,6 +233,11 @@ grpc::ServerUnaryReactor* UploadServiceImpl::FinishUpload(
         ParseRequestId(request->request_id(), /*required=*/false));
     if (call->request_id.is_nil()) call->request_id = call->located.id.secret;
     if (request->has_crc32c()) call->crc32c = request->crc32c();
+    CAIRN_ASSIGN_OR_RETURN(call->attributes,
+                           ParseAttributes(request->attributes()));
+    CAIRN_ASSIGN_OR_RETURN(
+        call->expire_unix_seconds,
+        ParseLifetime(request->lifetime(), context_.clock->Now()));
     CAIRN_ASSIGN_OR_RETURN(call->wish, ParseDurability(request->durability()));
     CAIRN_ASSIGN_OR_RETURN(
         call->interest,

@@ -185,10 +185,10 @@ class UploadServiceTest : public ::testing::Test {
 
   absl::StatusOr<v1::FinishUploadResponse> Finish(
       const std::string& upload_id, const std::string& request_id = "",
-      absl::optional<uint32_t> crc = absl::nullopt) {
+      absl::optional<uint32_t> crc = absl::nullopt,
+      v1::FinishUploadRequest request = {}) {
     grpc::ClientContext context;
     rpc::SetTimeout(&context, absl::Minutes(5));
-    v1::FinishUploadRequest request;
     request.set_upload_id(upload_id);
     request.set_request_id(request_id);
     if (crc.has_value()) request.set_crc32c(*crc);
@@ -275,6 +275,35 @@ TEST_F(UploadServiceTest, MakesAFileOfPartsThatComeSideBySide) {
   EXPECT_FALSE(finished->replayed());
   EXPECT_THAT(finished->info().file_id(), ::testing::EndsWith(".bin"));
   EXPECT_THAT(Read(finished->info().file_id()), IsOkAndHolds(content));
+}
+
+TEST_F(UploadServiceTest, TheFileHasWhatItsEndSays) {
+  // In the journal, and in a segment of its own.
+  for (const size_t size : {size_t{10}, size_t{2 * kBlockBytes + 5}}) {
+    const std::string id = Begin(absl::nullopt);
+    ASSERT_THAT(Send(id, 0, TestContent(3, size)), IsOk());
+    constexpr int64_t kEnd = 4000000000;
+    v1::FinishUploadRequest request;
+    request.mutable_lifetime()->mutable_expire_time()->set_seconds(1);
+    EXPECT_EQ(ReasonOf(Finish(id, "", absl::nullopt, request).status()),
+              ErrorReason::kInvalidField);
+    request.mutable_lifetime()->mutable_expire_time()->set_seconds(kEnd);
+    common::v1::Attribute* const attribute =
+        request.mutable_attributes()->add_attributes();
+    attribute->set_key("k");
+    attribute->set_value("v");
+    const auto finished = Finish(id, "", absl::nullopt, request);
+    ASSERT_THAT(finished, IsOk());
+    EXPECT_EQ(finished->info().expire_time().seconds(), kEnd);
+    const std::string name = ParseFileId(finished->info().file_id())->name;
+    for (int opened = 0; opened < 2; ++opened) {
+      const auto info = engine_->Stat(name);
+      ASSERT_THAT(info, IsOk());
+      EXPECT_EQ(info->expire_unix_seconds, kEnd);
+      EXPECT_EQ(info->attributes, request.attributes().SerializeAsString());
+      if (opened == 0) Restart();
+    }
+  }
 }
 
 TEST_F(UploadServiceTest, AnswersARepeatedFinishAlikeAlsoAfterARestart) {

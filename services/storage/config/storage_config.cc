@@ -101,6 +101,9 @@ void CheckEngine(const EngineConfig& engine, Complaints* complaints) {
   if (FromProto(engine.upload_lifetime()) <= absl::ZeroDuration()) {
     complaints->Add("engine.upload_lifetime", "must be above 0");
   }
+  if (FromProto(engine.expiry_grace()) < absl::ZeroDuration()) {
+    complaints->Add("engine.expiry_grace", "must not be negative");
+  }
   complaints->CheckRange("engine.uploads_open_max", engine.uploads_open_max(),
                          1, kMiB);
   complaints->CheckRange("engine.upload_bytes_open_max",
@@ -188,6 +191,9 @@ StorageConfig WithDefaults(StorageConfig config) {
   }
   if (!engine->has_upload_lifetime()) {
     engine->mutable_upload_lifetime()->set_seconds(24 * 3600);
+  }
+  if (!engine->has_expiry_grace()) {
+    engine->mutable_expiry_grace()->set_seconds(24 * 3600);
   }
   if (engine->uploads_open_max() == 0) engine->set_uploads_open_max(1000);
   if (engine->upload_bytes_open_max() == 0) {

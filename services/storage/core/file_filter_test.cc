@@ -99,7 +99,9 @@ bool Wanted(const KnownFile& known, const FileConditions& conditions) {
       return false;
     }
   }
-  return !known.deleted &&
+  const bool expired = known.file.expire_unix_seconds != 0 &&
+                       known.file.expire_unix_seconds <= kNow;
+  return !known.deleted && !expired &&
          (absl::StartsWith(file.name, conditions.prefix) ||
           absl::StartsWith(last, conditions.prefix)) &&
          file.create_unix_seconds >=
@@ -138,6 +140,11 @@ TEST(FileFilterTest, FindsWhatOneFindsWhoLooksAtEveryFile) {
             EncodeAttributes({{"a", absl::StrCat(random() % 2)}, {"b", "x"}});
       }
       known.deleted = random() % 8 == 0;
+      if (random() % 4 == 0) {
+        // Just before, just now, and just after.
+        file.expire_unix_seconds =
+            kNow + static_cast<int64_t>(random() % 3) - 1;
+      }
       all.push_back(file.name);
       Add(&files, known);
     }

@@ -15,6 +15,14 @@ inline constexpr int64_t kBlockBytes = 256 << 10;
 // What an acknowledgement survives: a killed process; a power cut.
 enum class Durability { kCached, kSynced };
 
+// The end of the year 9999: what a google.protobuf.Timestamp can say.
+inline constexpr int64_t kExpireUnixSecondsMax = 253402300799;
+
+// Whether a file that is to expire then is not to be found any more.
+inline bool HasExpired(int64_t expire_unix_seconds, int64_t now_unix_seconds) {
+  return expire_unix_seconds != 0 && expire_unix_seconds <= now_unix_seconds;
+}
+
 enum class FileKind { kNormal = 1, kAppender = 2, kDerived = 3 };
 
 // Orders the changes of one file, alike on every member: hybrid logical clock
@@ -44,6 +52,9 @@ struct FileInfo {
 
   // How often it was brought back after a deletion.
   uint32_t life = 0;
+
+  // From when on it is not to be found, 0..kExpireUnixSecondsMax; 0: never.
+  int64_t expire_unix_seconds = 0;
 
   // What users say of it, as lib/attributes lays it out; empty: nothing.
   std::string attributes;

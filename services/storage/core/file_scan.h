@@ -15,6 +15,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "services/storage/core/file_info.h"
 #include "services/storage/core/replica_log.h"
 
 namespace cairn {
@@ -31,8 +32,8 @@ struct FileRange {
 
 // Whether whoever asks for a file finds it.
 inline bool IsVisible(const KnownFile& known, int64_t now_unix_seconds) {
-  static_cast<void>(now_unix_seconds);
-  return !known.deleted;
+  return !known.deleted &&
+         !HasExpired(known.file.expire_unix_seconds, now_unix_seconds);
 }
 
 // Is shown what is there. Not to call the path it is shown.

@@ -15,8 +15,13 @@ bool MayBeElsewhere(const absl::Status& status) {
 }
 
 bool PeerAnswers::IsLastWord(const absl::Status& said) {
-  // A member that knows of the deletion knows more than this one.
-  if (said.ok() || ReasonOf(said) == ErrorReason::kFileDeleted) return true;
+  // A member that knows of the deletion, or when the file expires, knows more
+  // than this one.
+  const ErrorReason reason = ReasonOf(said);
+  if (said.ok() || reason == ErrorReason::kFileDeleted ||
+      reason == ErrorReason::kFileExpired) {
+    return true;
+  }
   if (!MayBeElsewhere(said)) unreachable_.Update(said);
   return false;
 }

@@ -45,6 +45,8 @@ TEST(PeerAnswersTest, WhoHasItOrKnowsOfItsDeletionHasTheLastWord) {
   PeerAnswers answers(NotFound());
   EXPECT_TRUE(answers.IsLastWord(absl::OkStatus()));
   EXPECT_TRUE(answers.IsLastWord(Deleted()));
+  EXPECT_TRUE(answers.IsLastWord(ErrorWithReason(
+      absl::StatusCode::kNotFound, ErrorReason::kFileExpired, "expired")));
 }
 
 TEST(PeerAnswersTest, ADamagedCopyStaysOneIfNobodyHasABetter) {

@@ -382,6 +382,23 @@ class ReadThroughPath : public StorePath {
         });
   }
 
+  void SetExpiry(SetExpiryRequest request, CommitDone done) override {
+    SetExpiryRequest again = request;
+    path_->SetExpiry(
+        std::move(request),
+        [this, again = std::move(again),
+         done = std::move(done)](absl::StatusOr<Committed> committed) mutable {
+          if (ReasonOf(committed.status()) != ErrorReason::kFileNotFound) {
+            done(std::move(committed));
+            return;
+          }
+          Introduce(again.name, std::move(done),
+                    [this, again](CommitDone introduced) {
+                      path_->SetExpiry(again, std::move(introduced));
+                    });
+        });
+  }
+
   // ---- The path's own.
   void Put(PutRequest request, CommitDone done) override {
     path_->Put(std::move(request), std::move(done));

@@ -20,7 +20,7 @@ void AddContent(StorePath* path, const KnownFile& known,
     return;
   }
   const absl::StatusOr<std::unique_ptr<OpenFile>> file =
-      path->Open(known.file.name);
+      path->replica()->OpenForMember(known.file.name);
   if (!file.ok() || !((*file)->info().version == known.file.version)) return;
   absl::StatusOr<absl::Cord> content =
       (*file)->Read(0, (*file)->info().size_bytes);
@@ -62,7 +62,7 @@ void FillEarlier(StorePath* path, const KnownFile& known, const LogEntry& entry,
   const int64_t length = entry.state->size_bytes - from;
   if (!known.content_missing && length <= limits.content_bytes_max) {
     const absl::StatusOr<std::unique_ptr<OpenFile>> file =
-        path->Open(known.file.name);
+        path->replica()->OpenForMember(known.file.name);
     // It may have been changed since it was looked up.
     if (file.ok() && (*file)->info().BeginsWith(entry.version)) {
       absl::StatusOr<absl::Cord> content = (*file)->Read(from, length);

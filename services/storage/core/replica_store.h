@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,12 @@ class ReplicaStore {
 
   // What is known of a name; nullopt if nothing is. Blocks.
   virtual absl::StatusOr<absl::optional<KnownFile>> Find(
+      absl::string_view name) = 0;
+
+  // Opens a file for another member: as StorePath::Open(), and one that has
+  // expired, too. By the other member's clock it may not have, and it must get
+  // what it copies. Blocks.
+  virtual absl::StatusOr<std::unique_ptr<OpenFile>> OpenForMember(
       absl::string_view name) = 0;
 
   // Queues a change that another member took. What is here already, or older

@@ -79,6 +79,7 @@ struct PutRequest {
   int64_t create_unix_seconds = 0;
   uint32_t origin_node = 0;
   std::string attributes;  // As FileInfo::attributes; within the limits.
+  int64_t expire_unix_seconds = 0;  // As FileInfo::expire_unix_seconds.
   Durability durability = Durability::kSynced;
 };
 
@@ -92,6 +93,16 @@ struct SetAttributesRequest {
 
   // The file must have this version; unset: any.
   absl::optional<Version> if_version_match;
+  Durability durability = Durability::kSynced;
+};
+
+struct SetExpiryRequest {
+  // Nil if the call cannot be repeated.
+  Uuid request_id;
+  std::string name;
+
+  // As FileInfo::expire_unix_seconds.
+  int64_t expire_unix_seconds = 0;
   Durability durability = Durability::kSynced;
 };
 
@@ -160,7 +171,8 @@ class Upload {
     FileKind kind = FileKind::kNormal;
     int64_t create_unix_seconds = 0;
     uint32_t origin_node = 0;
-    std::string attributes;  // As in PutRequest.
+    std::string attributes;           // As in PutRequest.
+    int64_t expire_unix_seconds = 0;  // The same.
     Durability durability = Durability::kSynced;
   };
 
@@ -254,13 +266,13 @@ class StorePath {
   virtual void Put(PutRequest request, CommitDone done) = 0;
 
   // Queues a deletion. Errors besides those of every change:
-  //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED.
+  //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.
   virtual void Delete(DeleteRequest request, CommitDone done) = 0;
 
   // Queues a change of an appender's content. A call that is repeated with its
   // request_id is answered with the file as the first one left it. Errors
   // besides those of every change:
-  //   NOT_FOUND            FILE_NOT_FOUND, FILE_DELETED.
+  //   NOT_FOUND            FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.
   //   FAILED_PRECONDITION  NOT_AN_APPENDER.
   //   OUT_OF_RANGE         RANGE_PAST_END: kModify behind the end.
   //   ABORTED              CONDITION_FAILED. Nothing was changed.
@@ -272,7 +284,7 @@ class StorePath {
 
   // Queues a change of a file's attributes: a new version with the same
   // content. Errors besides those of every change:
-  //   NOT_FOUND            FILE_NOT_FOUND, FILE_DELETED.
+  //   NOT_FOUND            FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.
   //   INVALID_ARGUMENT     TOO_LARGE: what comes out has too many attributes.
   //   FAILED_PRECONDITION  VERSION_MISMATCH: the file has another version,
   //                        which is in the metadata.
@@ -282,6 +294,11 @@ class StorePath {
   //                        damaged.
   virtual void SetAttributes(SetAttributesRequest request, CommitDone done) = 0;
 
+  // Queues a change of when a file expires: a new version with the same
+  // content. Errors besides those of every change: as SetAttributes(), but for
+  // TOO_LARGE and VERSION_MISMATCH.
+  virtual void SetExpiry(SetExpiryRequest request, CommitDone done) = 0;
+
   // Begins a large file, or one whose size is not known. Blocks: call it on
   // io(). `size_bytes`, if known, is checked against the free space at once.
   //   RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNAVAILABLE  as of every change.
@@ -289,7 +306,7 @@ class StorePath {
       absl::optional<int64_t> size_bytes) = 0;
 
   // What is known of a file.
-  //   NOT_FOUND    FILE_NOT_FOUND, FILE_DELETED.
+  //   NOT_FOUND    FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.
   //   UNAVAILABLE  READ_FAILED; SHUTTING_DOWN.
   //   DATA_LOSS    CONTENT_DAMAGED: the index is damaged there.
   // The first may block; the second gives nullopt instead.

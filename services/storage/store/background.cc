@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "lib/base/log.h"
@@ -16,11 +17,12 @@ namespace {
 
 FaultPoint before_remove("compactor.before_remove");
 
-// Tombstones looked at in one pause of the committer.
-constexpr size_t kTombstonesAtOnce = 256;
+// Names looked at in one pause of the committer.
+constexpr size_t kNamesAtOnce = 256;
 
 // A tombstone that cannot go yet is looked at again after a part of the
-// retention time, but not every second, unless that is how short it is.
+// retention time, but not every second, unless that is how short it is. A file
+// that could not be reclaimed is looked at again after these seconds.
 constexpr int64_t kPostponePart = 24;
 constexpr int64_t kPostponeSeconds = 60;
 
@@ -28,6 +30,9 @@ constexpr int64_t kPostponeSeconds = 60;
 
 Background::Background(const BackgroundParts& parts)
     : parts_(parts),
+      change_options_{parts.options->node_number,
+                      parts.options->tombstone_retention,
+                      parts.options->expiry_grace},
       log_cutter_({parts.options, parts.index, parts.state, parts.journal,
                    parts.health, parts.committer, parts.clock}) {}
 
@@ -135,7 +140,7 @@ void Background::RunOnce() {
   ResumeIndex();
   if (parts_.expire_uploads) parts_.expire_uploads();
   absl::Status done = RemoveDoomed();
-  done.Update(DropTombstones());
+  done.Update(LookAtExpiries());
   done.Update(log_cutter_.RunOnce());
   if (!done.ok() && !absl::IsUnavailable(done)) {
     CAIRN_LOG(kWarning, "store", "background work failed path={} error={}",
@@ -175,48 +180,118 @@ absl::Status Background::RemoveDoomed() {
   });
 }
 
-absl::Status Background::DropTombstones() {
+absl::Status Background::LookAtExpiries() {
   const int64_t now = absl::ToUnixSeconds(parts_.clock->Now());
-  const int64_t retention =
-      absl::ToInt64Seconds(parts_.options->tombstone_retention);
+  absl::Status done;
   while (true) {
-    CAIRN_ASSIGN_OR_RETURN(const std::vector<ExpiryKey> expired,
-                           parts_.index->ListExpired(now, kTombstonesAtOnce));
-    if (expired.empty()) return absl::OkStatus();
+    CAIRN_ASSIGN_OR_RETURN(const std::vector<ExpiryKey> expiries,
+                           parts_.index->ListExpired(now, kNamesAtOnce));
+    if (expiries.empty()) return done;
+    // What could not be reclaimed is put off below, with the error told.
+    done.Update(Reclaim(expiries, now));
     CAIRN_RETURN_IF_ERROR(
         parts_.committer->Run([&](ChangeSet* changes) -> absl::Status {
-          for (const ExpiryKey& expiry : expired) {
-            FileRecord record;
-            CAIRN_ASSIGN_OR_RETURN(const bool known,
-                                   changes->FindFile(expiry.name, &record));
-            if (!known || !record.deleted) {
-              changes->ForgetExpiry(expiry);
-              continue;
-            }
-            const bool shadows = std::any_of(
-                record.shadowed_segments.begin(),
-                record.shadowed_segments.end(), [this](uint64_t number) {
-                  return parts_.state->SegmentFileExists(number);
-                });
-            // A member that has not heard of the deletion would bring the file
-            // back.
-            const bool passed =
-                record.log_sequence == 0 ||
-                parts_.state->IsPassed(record.log_origin, record.log_sequence);
-            if (shadows || !passed) {
-              changes->PostponeTombstone(
-                  expiry,
-                  now + std::max(retention / kPostponePart,
-                                 std::min(retention, kPostponeSeconds)));
-            } else {
-              changes->DropTombstone(expiry, record);
-            }
+          for (const ExpiryKey& expiry : expiries) {
+            CAIRN_RETURN_IF_ERROR(expiry.kind == ExpiryKey::Kind::kTombstone
+                                      ? LookAtTombstone(expiry, now, changes)
+                                      : LookAtFile(expiry, now, changes));
           }
           return absl::OkStatus();
         }));
     MutexLock lock(&mu_);
-    if (stopping_) return absl::OkStatus();
+    if (stopping_) return done;
   }
+}
+
+absl::Status Background::Reclaim(const std::vector<ExpiryKey>& expiries,
+                                 int64_t now) {
+  struct Waiting {
+    Mutex mu;
+    CondVar changed;
+    size_t count ABSL_GUARDED_BY(mu) = 0;
+    absl::Status first_error ABSL_GUARDED_BY(mu);
+  } waiting;
+  // Of a path that is only read nothing is taken; there is nothing to tell.
+  if (!parts_.health->CheckWanted().ok()) return absl::OkStatus();
+  absl::Status failed;
+  for (const ExpiryKey& expiry : expiries) {
+    if (!failed.ok()) break;
+    if (expiry.kind != ExpiryKey::Kind::kFile) continue;
+    // A first look without the committer, which looks again.
+    FileRecord record;
+    const absl::StatusOr<Lookup> found =
+        parts_.index->GetFile(expiry.name, /*may_block=*/true, &record);
+    failed.Update(found.status());
+    if (!found.ok() || *found != Lookup::kFound || record.deleted ||
+        record.expire_unix_seconds == 0 ||
+        ReclaimUnixSeconds(change_options_, record) > now) {
+      continue;
+    }
+    CommitRequest request;
+    request.kind = CommitRequest::Kind::kReclaim;
+    request.name = expiry.name;
+    request.durability = Durability::kCached;
+    request.done = [&waiting](const absl::StatusOr<Committed>& committed) {
+      MutexLock lock(&waiting.mu);
+      waiting.first_error.Update(committed.status());
+      waiting.count -= 1;
+      waiting.changed.SignalAll();
+    };
+    {
+      MutexLock lock(&waiting.mu);
+      waiting.count += 1;
+    }
+    parts_.committer->Submit(std::move(request));
+  }
+  MutexLock lock(&waiting.mu);
+  while (waiting.count > 0) waiting.changed.Wait(&waiting.mu);
+  failed.Update(waiting.first_error);
+  return failed;
+}
+
+absl::Status Background::LookAtFile(const ExpiryKey& expiry, int64_t now,
+                                    ChangeSet* changes) {
+  FileRecord record;
+  CAIRN_ASSIGN_OR_RETURN(const bool known,
+                         changes->FindFile(expiry.name, &record));
+  if (!known || record.deleted || record.expire_unix_seconds == 0) {
+    changes->ForgetExpiry(expiry);
+    return absl::OkStatus();
+  }
+  // Somebody has said something else since, or it could not be reclaimed.
+  const int64_t due = ReclaimUnixSeconds(change_options_, record);
+  changes->PostponeExpiry(expiry, due > now ? due : now + kPostponeSeconds);
+  return absl::OkStatus();
+}
+
+absl::Status Background::LookAtTombstone(const ExpiryKey& expiry, int64_t now,
+                                         ChangeSet* changes) {
+  FileRecord record;
+  CAIRN_ASSIGN_OR_RETURN(const bool known,
+                         changes->FindFile(expiry.name, &record));
+  if (!known || !record.deleted) {
+    changes->ForgetExpiry(expiry);
+    return absl::OkStatus();
+  }
+  const bool shadows =
+      std::any_of(record.shadowed_segments.begin(),
+                  record.shadowed_segments.end(), [this](uint64_t number) {
+                    return parts_.state->SegmentFileExists(number);
+                  });
+  // A member that has not heard of the deletion would bring the file back.
+  const bool passed =
+      record.log_sequence == 0 ||
+      parts_.state->IsPassed(record.log_origin, record.log_sequence);
+  if (shadows || !passed) {
+    const int64_t retention =
+        absl::ToInt64Seconds(parts_.options->tombstone_retention);
+    changes->PostponeExpiry(
+        expiry, now + std::max(retention / kPostponePart,
+                               std::min(retention, kPostponeSeconds)));
+  } else {
+    changes->DropTombstone(expiry, record);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace storage

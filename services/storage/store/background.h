@@ -1,17 +1,21 @@
 // The background thread of a store path: checkpoints, removal of segments that
-// nothing needs, expiry of tombstones, cutting of logs, the ballast.
+// nothing needs, files that have expired, tombstones that may be forgotten,
+// cutting of logs, the ballast.
 
 #ifndef CAIRN_SERVICES_STORAGE_STORE_BACKGROUND_H_
 #define CAIRN_SERVICES_STORAGE_STORE_BACKGROUND_H_
 
+#include <cstdint>
 #include <functional>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
+#include "services/storage/store/change_set.h"
 #include "services/storage/store/checkpoint.h"
 #include "services/storage/store/committer.h"
 #include "services/storage/store/index.h"
@@ -72,9 +76,22 @@ class Background {
   absl::Status Checkpoint();
   void ResumeIndex();
   absl::Status RemoveDoomed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mu_);
-  absl::Status DropTombstones() ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mu_);
+
+  // Looks at the names whose time has come.
+  absl::Status LookAtExpiries() ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mu_);
+
+  // Deletes those of them that are to be reclaimed, and waits.
+  absl::Status Reclaim(const std::vector<ExpiryKey>& expiries, int64_t now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mu_);
+
+  // What is left to do for a name, between two groups of the committer.
+  absl::Status LookAtTombstone(const ExpiryKey& expiry, int64_t now,
+                               ChangeSet* changes);
+  absl::Status LookAtFile(const ExpiryKey& expiry, int64_t now,
+                          ChangeSet* changes);
 
   const BackgroundParts parts_;
+  const ChangeSetOptions change_options_;
 
   Mutex round_mu_;  // Held for a round; before mu_.
   LogCutter log_cutter_ ABSL_GUARDED_BY(round_mu_);

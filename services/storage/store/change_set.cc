@@ -35,6 +35,13 @@ bool Refers(const FileRecord& record, uint64_t segment) {
 
 }  // namespace
 
+int64_t ReclaimUnixSeconds(const ChangeSetOptions& options,
+                           const FileRecord& record) {
+  const int64_t grace = absl::ToInt64Seconds(options.expiry_grace);
+  return record.expire_unix_seconds +
+         (record.origin_node == options.node_number ? grace : 2 * grace);
+}
+
 ChangeSet::ChangeSet(const ChangeSetOptions& options, Index* index,
                      PathState* state)
     : options_(options), index_(index), state_(state) {
@@ -208,6 +215,7 @@ void ChangeSet::SetAside(const disk::v1::FileChange& change) {
   entry.set_crc32c(change.crc32c());
   entry.set_attributes(change.attributes());
   entry.set_life(change.life());
+  entry.set_expire_unix_seconds(change.expire_unix_seconds());
   batch_.PutSetAside(change.name(), entry);
   change_.set_aside.emplace_back(change.name(), entry);
 }
@@ -262,7 +270,13 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
     if (record.deleted && (!known || !before.deleted)) {
       batch_.PutExpiry({UnixMillis(record.version) / 1000 +
                             absl::ToInt64Seconds(options_.tombstone_retention),
-                        std::string(name)});
+                        ExpiryKey::Kind::kTombstone, std::string(name)});
+    }
+    // What was said before stays; whoever looks at it finds that it is stale.
+    if (record.expire_unix_seconds != 0 &&
+        (!known || before.expire_unix_seconds != record.expire_unix_seconds)) {
+      batch_.PutExpiry({ReclaimUnixSeconds(options_, record),
+                        ExpiryKey::Kind::kFile, std::string(name)});
     }
   }
   if (logged) {
@@ -287,10 +301,9 @@ void ChangeSet::DropTombstone(const ExpiryKey& expiry,
   Count(record, -1);
 }
 
-void ChangeSet::PostponeTombstone(const ExpiryKey& expiry,
-                                  int64_t unix_seconds) {
+void ChangeSet::PostponeExpiry(const ExpiryKey& expiry, int64_t unix_seconds) {
   batch_.DeleteExpiry(expiry);
-  batch_.PutExpiry({unix_seconds, expiry.name});
+  batch_.PutExpiry({unix_seconds, expiry.kind, expiry.name});
 }
 
 void ChangeSet::ForgetExpiry(const ExpiryKey& expiry) {

@@ -25,6 +25,7 @@ namespace storage {
 struct ChangeSetOptions {
   uint32_t node_number = 0;  // Of this node.
   absl::Duration tombstone_retention;
+  absl::Duration expiry_grace;
 
   // A rebuild: records come from everywhere and in any order; no log and no
   // requests are made of them.
@@ -42,6 +43,12 @@ struct RecordPlace {
             at.offset + RecordBytes(prefix_bytes, header.content_bytes)};
   }
 };
+
+// When the space of a file that expires is to be reclaimed here, unix seconds.
+// The node that took the file does it first; others only if that has not
+// happened. docs/decisions/0013-lifetimes.md.
+int64_t ReclaimUnixSeconds(const ChangeSetOptions& options,
+                           const FileRecord& record);
 
 // Used by the one thread that changes the path. Nothing is visible before
 // Write().
@@ -76,10 +83,14 @@ class ChangeSet {
   // back.
   void SetLog(const LogHead& head);
 
-  // Forgets a tombstone, or puts off the moment to look at it again.
+  // Forgets a tombstone.
   void DropTombstone(const ExpiryKey& expiry, const FileRecord& record);
-  void PostponeTombstone(const ExpiryKey& expiry, int64_t unix_seconds);
+
+  // Puts off the moment to look at a name again, or forgets it.
+  void PostponeExpiry(const ExpiryKey& expiry, int64_t unix_seconds);
   void ForgetExpiry(const ExpiryKey& expiry);
+
+  const ChangeSetOptions& options() const { return options_; }
 
   // A rebuild found that the content is not there: the file stays known, as
   // after a replay that finds the same.

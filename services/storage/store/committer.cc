@@ -39,8 +39,9 @@ absl::Status NotFound(ErrorReason reason, absl::string_view name) {
   return ErrorWithReason(
       absl::StatusCode::kNotFound, reason,
       absl::StrCat("file ", name,
-                   reason == ErrorReason::kFileDeleted ? " was deleted"
-                                                       : " is not known"));
+                   reason == ErrorReason::kFileDeleted   ? " was deleted"
+                   : reason == ErrorReason::kFileExpired ? " has expired"
+                                                         : " is not known"));
 }
 
 absl::Status RequestIdReused() {
@@ -64,9 +65,11 @@ absl::Status CutNeeded() {
 uint32_t OperationOf(CommitRequest::Kind kind) {
   switch (kind) {
     case CommitRequest::Kind::kDelete:
+    case CommitRequest::Kind::kReclaim:
       return kLogDelete;
     case CommitRequest::Kind::kUpdate:
     case CommitRequest::Kind::kAttributes:
+    case CommitRequest::Kind::kExpiry:
       return kLogChange;
     default:
       return kLogPut;
@@ -107,7 +110,8 @@ absl::InlinedVector<uint32_t, 1> BlockCrcsOf(const absl::Cord& content) {
 Committer::Committer(CommitterParts parts)
     : parts_(std::move(parts)),
       options_(*parts_.options),
-      changes_({options_.node_number, options_.tombstone_retention},
+      changes_({options_.node_number, options_.tombstone_retention,
+                options_.expiry_grace},
                parts_.index, parts_.state) {}
 
 Committer::~Committer() { Stop(); }
@@ -448,6 +452,7 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
   const bool needs_room = request->kind == CommitRequest::Kind::kPut ||
                           request->kind == CommitRequest::Kind::kFinish ||
                           request->kind == CommitRequest::Kind::kAttributes ||
+                          request->kind == CommitRequest::Kind::kExpiry ||
                           request->kind == CommitRequest::Kind::kMerge ||
                           (request->kind == CommitRequest::Kind::kUpdate &&
                            !request->content.empty()) ||
@@ -478,7 +483,11 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
       AdmitUpdate(request, outcome);
       break;
     case CommitRequest::Kind::kAttributes:
+    case CommitRequest::Kind::kExpiry:
       AdmitAttributes(request, outcome);
+      break;
+    case CommitRequest::Kind::kReclaim:
+      AdmitReclaim(request, outcome);
       break;
     case CommitRequest::Kind::kMerge:
       AdmitMerge(request, outcome);
@@ -530,7 +539,8 @@ bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
   outcome->committed = std::move(earlier);
   outcome->committed.replayed = true;
   // What counts of it is here, wherever the content is.
-  if (request->kind == CommitRequest::Kind::kAttributes) {
+  if (request->kind == CommitRequest::Kind::kAttributes ||
+      request->kind == CommitRequest::Kind::kExpiry) {
     outcome->committed.replicas = 1;
   }
   // The first call may have asked for less, and may have put the content into a
@@ -689,6 +699,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   change->set_log_origin(parts_.state->log_origin());
   change->set_log_sequence(changes_.NextSequence());
   change->set_attributes(request->attributes);
+  change->set_expire_unix_seconds(request->expire_unix_seconds);
   if (request->kind == CommitRequest::Kind::kPut) {
     outcome->status = AddRecord(RecordType::kPut, 0, *change, &request->content,
                                 request->crc32c, request->block_crcs);
@@ -715,6 +726,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   info.version = version;
   info.origin_node =
       request->origin_node != 0 ? request->origin_node : version.node;
+  info.expire_unix_seconds = request->expire_unix_seconds;
   info.attributes = request->attributes;
 }
 
@@ -725,13 +737,44 @@ absl::Status Committer::FindPresent(absl::string_view name,
     return NotFound(
         known ? ErrorReason::kFileDeleted : ErrorReason::kFileNotFound, name);
   }
+  if (record->expire_unix_seconds != 0 &&
+      HasExpired(record->expire_unix_seconds,
+                 absl::ToUnixSeconds(parts_.clock->Now()))) {
+    return NotFound(ErrorReason::kFileExpired, name);
+  }
   return absl::OkStatus();
 }
 
 void Committer::AdmitDelete(CommitRequest* request, Outcome* outcome) {
   FileRecord existing;
   outcome->status = FindPresent(request->name, &existing);
-  if (!outcome->status.ok()) return;
+  if (outcome->status.ok()) AddTombstone(existing, request, outcome);
+}
+
+void Committer::AdmitReclaim(CommitRequest* request, Outcome* outcome) {
+  outcome->kind = Outcome::Kind::kSkipped;
+  outcome->committed.replayed = true;
+  FileRecord existing;
+  const absl::StatusOr<bool> known =
+      changes_.FindFile(request->name, &existing);
+  if (!known.ok()) {
+    outcome->kind = Outcome::Kind::kRefused;
+    outcome->status = known.status();
+    return;
+  }
+  // Deleted, or somebody has said something else, since it was looked at.
+  if (!*known || existing.deleted || existing.expire_unix_seconds == 0 ||
+      ReclaimUnixSeconds(changes_.options(), existing) >
+          absl::ToUnixSeconds(parts_.clock->Now())) {
+    return;
+  }
+  outcome->kind = Outcome::Kind::kRefused;
+  outcome->committed.replayed = false;
+  AddTombstone(existing, request, outcome);
+}
+
+void Committer::AddTombstone(const FileRecord& existing, CommitRequest* request,
+                             Outcome* outcome) {
   disk::v1::FileChange* change = NextChange();
   const Version version = changes_.NextVersion(parts_.clock->Now());
   change->set_name(request->name);
@@ -1001,20 +1044,24 @@ void Committer::AdmitAttributes(CommitRequest* request, Outcome* outcome) {
     outcome->status = ErrorWithReason(
         absl::StatusCode::kFailedPrecondition, ErrorReason::kNotOrigin,
         absl::StrCat("file ", request->name,
-                     " is an appender: its attributes are changed at the node "
-                     "that took it, which has number ",
+                     " is an appender: what is said of it is changed at the "
+                     "node that took it, which has number ",
                      existing.origin_node),
         {{"origin_node", absl::StrCat(existing.origin_node)}});
     return;
   }
-  absl::StatusOr<std::string> attributes =
-      ApplyAttributeChange(existing.attributes, request->attribute_change);
-  if (!attributes.ok()) {
-    outcome->status = attributes.status();
-    return;
-  }
   FileRecord after = existing;
-  after.attributes = *std::move(attributes);
+  if (request->kind == CommitRequest::Kind::kExpiry) {
+    after.expire_unix_seconds = request->expire_unix_seconds;
+  } else {
+    absl::StatusOr<std::string> attributes =
+        ApplyAttributeChange(existing.attributes, request->attribute_change);
+    if (!attributes.ok()) {
+      outcome->status = attributes.status();
+      return;
+    }
+    after.attributes = *std::move(attributes);
+  }
   after.version = changes_.NextVersion(parts_.clock->Now());
   after.log_origin = parts_.state->log_origin();
   after.log_sequence = changes_.NextSequence();
@@ -1108,6 +1155,7 @@ void Committer::FillReplica(const CommitRequest& request,
   change->set_create_unix_seconds(file.create_unix_seconds);
   change->set_life(file.life);
   if (request.replica->kind == ChangeKind::kPut) {
+    change->set_expire_unix_seconds(file.expire_unix_seconds);
     change->set_attributes(file.attributes);
   }
 }
@@ -1225,6 +1273,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     change->set_log_sequence(existing.log_sequence);
     change->set_attributes(existing.attributes);
     change->set_life(existing.life);
+    change->set_expire_unix_seconds(existing.expire_unix_seconds);
   } else if (request->replica_log != 0) {
     change->set_log_origin(request->replica_log);
     change->set_log_sequence(replica.change.sequence);
@@ -1305,6 +1354,7 @@ bool Committer::AddGrown(const FileRecord& existing, CommitRequest* request,
   after.version = file.version;
   after.attributes = file.attributes;
   after.life = file.life;
+  after.expire_unix_seconds = file.expire_unix_seconds;
   after.log_origin = request->replica_log;
   after.log_sequence = replica.change.sequence;
   disk::v1::FileChange* const change = NextChange();

@@ -59,6 +59,9 @@ struct CommitRequest {
     kUpdate,      // A change of an appender's content.
     kMerge,       // Pieces of a content as one; nobody sees a difference.
     kAttributes,  // New attributes of a file, whose content stays.
+    kExpiry,      // The same of when it expires.
+    kReclaim,     // Deletes a file that has expired long enough ago, if it
+                  // still has; answered OK in any case.
   };
   Kind kind = Kind::kPut;
   Uuid request_id;
@@ -70,6 +73,7 @@ struct CommitRequest {
   int64_t size_bytes = 0;
   uint32_t crc32c = 0;
   std::string attributes;            // kPut and kFinish.
+  int64_t expire_unix_seconds = 0;   // The same, and kExpiry.
   AttributeChange attribute_change;  // kAttributes; with `if_version`.
 
   // kPut, kMove of a record that has one, kReplica with a small content;
@@ -228,6 +232,7 @@ class Committer {
   void AdmitMove(CommitRequest* request, Outcome* outcome);
   void AdmitReplica(CommitRequest* request, Outcome* outcome);
   void AdmitUpdate(CommitRequest* request, Outcome* outcome);
+  void AdmitReclaim(CommitRequest* request, Outcome* outcome);
   void AdmitAttributes(CommitRequest* request, Outcome* outcome);
   void AdmitMerge(CommitRequest* request, Outcome* outcome);
 
@@ -270,8 +275,12 @@ class Committer {
   static void FillReplica(const CommitRequest& request,
                           disk::v1::FileChange* change);
 
+  // The tombstone of a file that is there.
+  void AddTombstone(const FileRecord& existing, CommitRequest* request,
+                    Outcome* outcome);
+
   // What is known of a file that is there.
-  //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED.
+  //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.
   absl::Status FindPresent(absl::string_view name, FileRecord* record);
 
   // True if `request` was answered from an earlier change.

@@ -130,7 +130,8 @@ class EngineImpl : public Engine, public ReplicaStore {
                 options_.directory);
     }
     const ChangeSetOptions change_options{options_.node_number,
-                                          options_.tombstone_retention};
+                                          options_.tombstone_retention,
+                                          options_.expiry_grace};
     const absl::Duration start = clock_->Monotonic();
     CAIRN_ASSIGN_OR_RETURN(RecoveryResult recovered,
                            Recover(change_options, checkpoint, boot_id, suspect,
@@ -197,6 +198,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     request.create_unix_seconds = put.create_unix_seconds;
     request.origin_node = put.origin_node;
     request.attributes = std::move(put.attributes);
+    request.expire_unix_seconds = put.expire_unix_seconds;
     request.crc32c = put.crc32c;
     request.content = std::move(put.content);
     request.done = std::move(done);
@@ -230,6 +232,22 @@ class EngineImpl : public Engine, public ReplicaStore {
     request.name = std::move(set.name);
     request.attribute_change = std::move(set.change);
     request.if_version = set.if_version_match;
+    request.durability = set.durability;
+    request.done = std::move(done);
+    committer_->Submit(std::move(request));
+  }
+
+  void SetExpiry(SetExpiryRequest set, CommitDone done) override {
+    const absl::Status wanted = health_.CheckWanted();
+    if (!wanted.ok()) {
+      done(wanted);
+      return;
+    }
+    CommitRequest request;
+    request.kind = CommitRequest::Kind::kExpiry;
+    request.request_id = set.request_id;
+    request.name = std::move(set.name);
+    request.expire_unix_seconds = set.expire_unix_seconds;
     request.durability = set.durability;
     request.done = std::move(done);
     committer_->Submit(std::move(request));
@@ -428,6 +446,7 @@ class EngineImpl : public Engine, public ReplicaStore {
       change.file.origin_node =
           entry.origin_node() != 0 ? entry.origin_node() : entry.version_node();
       change.file.life = entry.life();
+      change.file.expire_unix_seconds = entry.expire_unix_seconds();
       change.file.attributes = entry.attributes();
       changes.push_back(std::move(change));
     }
@@ -492,6 +511,14 @@ class EngineImpl : public Engine, public ReplicaStore {
                            index_->GetFile(name, /*may_block=*/true, &record));
     if (found != Lookup::kFound) return absl::optional<KnownFile>();
     return absl::optional<KnownFile>(ToKnown(name, record));
+  }
+
+  absl::StatusOr<std::unique_ptr<OpenFile>> OpenForMember(
+      absl::string_view name) override {
+    CAIRN_ASSIGN_OR_RETURN(
+        std::unique_ptr<SegmentOpenFile> file,
+        *OpenForReading(name, /*may_block=*/true, Expired::kFound));
+    return std::unique_ptr<OpenFile>(std::move(file));
   }
 
   void Apply(ReplicatedChange change, CommitDone done) override {
@@ -821,9 +848,13 @@ class EngineImpl : public Engine, public ReplicaStore {
     return known;
   }
 
+  // What becomes of a lookup that finds a file that has expired.
+  enum class Expired { kNotFound, kFound };
+
   // The record of a file that is there.
   absl::optional<absl::Status> FindFile(absl::string_view name, bool may_block,
-                                        FileRecord* record) {
+                                        FileRecord* record,
+                                        Expired expired = Expired::kNotFound) {
     if (stopped_.load(std::memory_order_relaxed)) return ShuttingDown();
     const absl::StatusOr<Lookup> found =
         index_->GetFile(name, may_block, record);
@@ -838,6 +869,13 @@ class EngineImpl : public Engine, public ReplicaStore {
       return ErrorWithReason(absl::StatusCode::kNotFound,
                              ErrorReason::kFileDeleted,
                              absl::StrCat("file ", name, " was deleted"));
+    }
+    if (expired == Expired::kNotFound && record->expire_unix_seconds != 0 &&
+        HasExpired(record->expire_unix_seconds,
+                   absl::ToUnixSeconds(clock_->Now()))) {
+      return ErrorWithReason(absl::StatusCode::kNotFound,
+                             ErrorReason::kFileExpired,
+                             absl::StrCat("file ", name, " has expired"));
     }
     return absl::OkStatus();
   }
@@ -967,14 +1005,15 @@ class EngineImpl : public Engine, public ReplicaStore {
   }
 
   absl::optional<absl::StatusOr<std::unique_ptr<SegmentOpenFile>>>
-  OpenForReading(absl::string_view name, bool may_block) {
+  OpenForReading(absl::string_view name, bool may_block,
+                 Expired expired = Expired::kNotFound) {
     using Result = absl::StatusOr<std::unique_ptr<SegmentOpenFile>>;
     absl::Status last;
     FileInfo damaged;
     for (int i = 0; i < kOpenRetries; ++i) {
       FileRecord record;
       const absl::optional<absl::Status> found =
-          FindFile(name, may_block, &record);
+          FindFile(name, may_block, &record, expired);
       if (!found.has_value()) return absl::nullopt;
       if (!found->ok()) return Result(*found);
       if (record.content_missing) {

@@ -29,6 +29,13 @@ absl::StatusOr<FileKind> DecodeKind(uint32_t kind) {
   }
 }
 
+absl::StatusOr<int64_t> DecodeExpiry(int64_t unix_seconds) {
+  if (unix_seconds < 0 || unix_seconds > kExpireUnixSecondsMax) {
+    return Damaged("file record: expiry");
+  }
+  return unix_seconds;
+}
+
 // Whether a run is one that a reader can check: all of a content, or whole
 // blocks of it.
 bool IsSound(const Extent& extent) {
@@ -204,6 +211,7 @@ void FileRecord::FillFileInfo(absl::string_view name, FileInfo* info) const {
   info->version = version;
   info->origin_node = origin_node;
   info->life = life;
+  info->expire_unix_seconds = expire_unix_seconds;
   info->attributes = attributes;
   info->grown_since = grown_since;
 }
@@ -232,6 +240,8 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
   record.log_sequence = change.log_sequence();
   if (header.type != RecordType::kDelete) {
     record.attributes = change.attributes();
+    CAIRN_ASSIGN_OR_RETURN(record.expire_unix_seconds,
+                           DecodeExpiry(change.expire_unix_seconds()));
   }
   if (header.type == RecordType::kPut) {
     record.size_bytes = header.content_bytes;
@@ -303,6 +313,7 @@ void FillPieces(const FileRecord& record, disk::v1::FileChange* change) {
   change->set_size_bytes(record.size_bytes);
   change->set_crc32c(record.crc32c);
   change->set_life(record.life);
+  change->set_expire_unix_seconds(record.expire_unix_seconds);
   change->set_attributes(record.attributes);
   if (!(record.grown_since == record.version)) {
     change->set_grown_since_clock(record.grown_since.clock);
@@ -341,6 +352,7 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
   entry->set_log_origin(record.log_origin);
   entry->set_log_sequence(record.log_sequence);
   entry->set_life(record.life);
+  entry->set_expire_unix_seconds(record.expire_unix_seconds);
   entry->set_attributes(record.attributes);
   for (const uint64_t segment : record.shadowed_segments) {
     entry->add_shadowed_segments(segment);
@@ -379,6 +391,8 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   record.log_origin = entry.log_origin();
   record.log_sequence = entry.log_sequence();
   record.life = entry.life();
+  CAIRN_ASSIGN_OR_RETURN(record.expire_unix_seconds,
+                         DecodeExpiry(entry.expire_unix_seconds()));
   record.attributes = entry.attributes();
   record.record_content_bytes = entry.record_content_bytes();
   if (record.deleted || record.content_missing) return record;

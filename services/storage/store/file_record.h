@@ -77,8 +77,9 @@ struct FileRecord {
   Version version;
   uint32_t origin_node = 0;
   bool deleted = false;
-  uint32_t life = 0;       // As FileInfo::life.
-  std::string attributes;  // As FileInfo::attributes.
+  uint32_t life = 0;                // As FileInfo::life.
+  int64_t expire_unix_seconds = 0;  // As in FileInfo; 0 of a tombstone.
+  std::string attributes;           // As FileInfo::attributes.
 
   // As FileInfo::grown_since.
   Version grown_since;

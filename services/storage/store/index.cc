@@ -36,7 +36,6 @@ constexpr const char* kFamilyNames[kIndexFamilies] = {
 constexpr absl::string_view kStateKey = "state";
 constexpr char kSegmentPrefix = 's';
 constexpr char kDoomedPrefix = 'd';
-constexpr char kExpiryTombstone = 't';
 constexpr absl::string_view kMissingPrefix = "missing/";
 constexpr absl::string_view kAsidePrefix = "aside/";
 
@@ -125,7 +124,7 @@ std::string SegmentKey(char prefix, uint64_t number) {
 std::string EncodeExpiryKey(const ExpiryKey& expiry) {
   std::string key;
   AppendBigEndian(static_cast<uint64_t>(expiry.unix_seconds), &key);
-  key.push_back(kExpiryTombstone);
+  key.push_back(static_cast<char>(expiry.kind));
   key.append(expiry.name);
   return key;
 }
@@ -706,7 +705,11 @@ absl::StatusOr<std::vector<ExpiryKey>> Index::ListExpired(
                          &value) == DeltaFound::kDeleted) {
       continue;
     }
-    keys.push_back({when, std::string(key.data() + 9, key.size() - 9)});
+    ExpiryKey expiry;
+    expiry.unix_seconds = when;
+    expiry.kind = static_cast<ExpiryKey::Kind>(key[8]);
+    expiry.name.assign(key.data() + 9, key.size() - 9);
+    keys.push_back(std::move(expiry));
   }
   CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list expiries"));
   return keys;

@@ -68,9 +68,14 @@ enum class IndexFamily : int {
 };
 inline constexpr int kIndexFamilies = 9;
 
-// A name whose tombstone may be dropped after `unix_seconds`.
+// A name to be looked at after `unix_seconds`.
 struct ExpiryKey {
+  enum class Kind : char {
+    kTombstone = 't',  // It may be dropped.
+    kFile = 'e',       // Its space may be reclaimed, if it has expired.
+  };
   int64_t unix_seconds = 0;
+  Kind kind = Kind::kTombstone;
   std::string name;
 };
 

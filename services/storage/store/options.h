@@ -80,6 +80,10 @@ struct StorePathOptions {
   absl::Duration tombstone_retention = absl::Hours(24);
   absl::Duration request_retention = absl::Hours(24);
 
+  // How long the space of a file that has expired is kept, by the node that
+  // took it; by the others twice as long. What their clocks may be off.
+  absl::Duration expiry_grace = absl::Hours(24);
+
   // How long entries of logs are kept that every member has, and how long those
   // that a member has not got which stays away. Not shorter than
   // `request_retention`, and not shorter than the former.

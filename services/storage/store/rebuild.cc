@@ -90,6 +90,7 @@ class Rebuild {
     ChangeSetOptions change_options;
     change_options.node_number = options_.node_number;
     change_options.tombstone_retention = options_.tombstone_retention;
+    change_options.expiry_grace = options_.expiry_grace;
     change_options.rebuilding = true;
     changes_ =
         std::make_unique<ChangeSet>(change_options, index_.get(), &state_);

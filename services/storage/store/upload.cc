@@ -185,6 +185,7 @@ void SegmentUpload::Finish(FinishRequest finish, CommitDone done) {
   request.create_unix_seconds = finish.create_unix_seconds;
   request.origin_node = finish.origin_node;
   request.attributes = std::move(finish.attributes);
+  request.expire_unix_seconds = finish.expire_unix_seconds;
   Submit(std::move(request), CommitRequest::Kind::kPut,
          CommitRequest::Kind::kFinish, std::move(done));
 }

@@ -350,6 +350,8 @@ class SegmentUploadSessions::Complete : public CompleteUpload {
     request.file_kind = finish.kind;
     request.create_unix_seconds = finish.create_unix_seconds;
     request.origin_node = finish.origin_node;
+    request.attributes = std::move(finish.attributes);
+    request.expire_unix_seconds = finish.expire_unix_seconds;
     request.size_bytes = size_bytes();
     request.crc32c = crc32c();
     // As everywhere: what fits into one block needs no segment of its own.

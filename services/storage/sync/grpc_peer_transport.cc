@@ -6,6 +6,8 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/client_callback.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "absl/functional/any_invocable.h"
@@ -44,6 +46,8 @@ FileInfo FromProto(const common::v1::FileInfo& info) {
   out.create_unix_seconds = info.create_time().seconds();
   out.version = Version{info.version().clock(), info.version().node()};
   out.origin_node = info.origin_node();
+  out.expire_unix_seconds = std::clamp<int64_t>(info.expire_time().seconds(), 0,
+                                                kExpireUnixSecondsMax);
   return out;
 }
 

@@ -22,6 +22,7 @@ namespace {
 constexpr uint32_t kEntriesField = 15;
 constexpr uint32_t kContentField = 15;
 constexpr uint32_t kAttributesField = 30;
+constexpr uint32_t kExpireField = 40;
 constexpr uint32_t kLifeField = 41;
 
 // Well above the limit of this version, and below what a record can hold.
@@ -60,6 +61,8 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
     fields.VarintIfSet(11,
                        static_cast<uint64_t>(change.file.create_unix_seconds));
     fields.VarintIfSet(12, change.file.origin_node);
+    fields.VarintIfSet(kExpireField,
+                       static_cast<uint64_t>(change.file.expire_unix_seconds));
   }
   fields.VarintIfSet(13, snapshot_log);
   fields.VarintIfSet(20, change.superseded_by);
@@ -204,6 +207,9 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
         change->file.attributes = EncodeAttributes(*attributes);
         break;
       }
+      case kExpireField:
+        change->file.expire_unix_seconds = reader->ReadInt64();
+        break;
       case kLifeField:
         change->file.life = reader->ReadUint32();
         break;
@@ -218,6 +224,10 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
   }
   if (change->file.name.empty()) return Malformed("name");
   if (change->file.size_bytes < 0) return Malformed("size_bytes");
+  if (change->file.expire_unix_seconds < 0 ||
+      change->file.expire_unix_seconds > kExpireUnixSecondsMax) {
+    return Malformed("expire_unix_seconds");
+  }
   if (operation != v1::CHANGE_OPERATION_PUT &&
       operation != v1::CHANGE_OPERATION_DELETE) {
     return Malformed("operation");

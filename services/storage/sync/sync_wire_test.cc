@@ -72,6 +72,7 @@ SyncBatch MakeBatch() {
   ReplicatedChange appended = MakeChange(12, "head and tail");
   appended.file.kind = FileKind::kAppender;
   appended.file.life = 1;
+  appended.file.expire_unix_seconds = 1800000000;
   appended.base = FileState{Version{77, 7}, 5, Crc32c("head ")};
   appended.content = absl::Cord("and tail");
   batch.changes.push_back(appended);
@@ -104,6 +105,7 @@ TEST(SyncWireTest, GivesBackWhatWasSent) {
     EXPECT_EQ(a.file.origin_node, b.file.origin_node);
     EXPECT_EQ(a.file.attributes, b.file.attributes);
     EXPECT_EQ(a.file.life, b.file.life);
+    EXPECT_EQ(a.file.expire_unix_seconds, b.file.expire_unix_seconds);
     EXPECT_TRUE(a.request_id == b.request_id);
     EXPECT_EQ(a.superseded_by, b.superseded_by);
     ASSERT_EQ(a.base.has_value(), b.base.has_value());
@@ -137,6 +139,7 @@ TEST(SyncWireTest, IsWhatTheProtocolSays) {
   EXPECT_EQ(response.entries(0).life(), 0u);
   EXPECT_EQ(response.entries(3).life(), 2u);
   EXPECT_EQ(response.entries(6).life(), 1u);
+  EXPECT_EQ(response.entries(6).expire_unix_seconds(), 1800000000);
   EXPECT_EQ(response.entries(6).base().size_bytes(), 5u);
   EXPECT_EQ(response.entries(6).base().version_clock(), 77u);
 }

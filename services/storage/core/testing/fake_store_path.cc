@@ -52,6 +52,7 @@ class FakeUpload : public Upload {
     info.create_unix_seconds = request.create_unix_seconds;
     info.origin_node = request.origin_node;
     info.attributes = request.attributes;
+    info.expire_unix_seconds = request.expire_unix_seconds;
     path_->Store(request.request_id, info, std::move(content_),
                  request.durability, std::move(done));
   }
@@ -172,6 +173,7 @@ void FakeStorePath::Put(PutRequest request, CommitDone done) {
   info.create_unix_seconds = request.create_unix_seconds;
   info.origin_node = request.origin_node;
   info.attributes = request.attributes;
+  info.expire_unix_seconds = request.expire_unix_seconds;
   Store(request.request_id, info, std::string(request.content),
         request.durability, std::move(done));
 }
@@ -347,6 +349,42 @@ absl::StatusOr<Committed> FakeStorePath::SetAttributesLocked(
   return committed;
 }
 
+void FakeStorePath::SetExpiry(SetExpiryRequest request, CommitDone done) {
+  absl::StatusOr<Committed> outcome = absl::InternalError("not run");
+  {
+    MutexLock lock(&mu_);
+    outcome = SetExpiryLocked(request);
+  }
+  Answer(std::move(outcome), std::move(done));
+}
+
+absl::StatusOr<Committed> FakeStorePath::SetExpiryLocked(
+    const SetExpiryRequest& request) {
+  if (stopped_) return Stopping();
+  CAIRN_RETURN_IF_ERROR(refusal_);
+  const auto earlier = requests_.find(request.request_id);
+  if (!request.request_id.is_nil() && earlier != requests_.end()) {
+    Committed replayed = earlier->second;
+    replayed.replayed = true;
+    return replayed;
+  }
+  CAIRN_RETURN_IF_ERROR(FindLocked(request.name).status());
+  StoredFile& file = stored_.at(request.name);
+  file.info.expire_unix_seconds = request.expire_unix_seconds;
+  file.info.version.clock = ++sequence_;
+  Committed committed;
+  committed.file = file.info;
+  committed.reached = request.durability;
+  committed.change = {log_, sequence_};
+  if (!request.request_id.is_nil()) requests_[request.request_id] = committed;
+  return committed;
+}
+
+void FakeStorePath::Expire(absl::string_view name) {
+  MutexLock lock(&mu_);
+  stored_.at(std::string(name)).expired = true;
+}
+
 absl::StatusOr<std::unique_ptr<Upload>> FakeStorePath::StartUpload(
     absl::optional<int64_t> size_bytes) {
   CAIRN_RETURN_IF_ERROR(Writable(size_bytes.value_or(0)));
@@ -364,6 +402,10 @@ absl::StatusOr<const FakeStorePath::StoredFile*> FakeStorePath::FindLocked(
   if (found->second.deleted) {
     return ErrorWithReason(absl::StatusCode::kNotFound,
                            ErrorReason::kFileDeleted, "the file was deleted");
+  }
+  if (found->second.expired) {
+    return ErrorWithReason(absl::StatusCode::kNotFound,
+                           ErrorReason::kFileExpired, "the file has expired");
   }
   return &found->second;
 }

@@ -44,6 +44,9 @@ class FakeStorePath : public StorePath {
   // Reads of a file's content answer CONTENT_DAMAGED from this offset on.
   void DamageContent(absl::string_view name, int64_t from_offset);
 
+  // The file has expired.
+  void Expire(absl::string_view name);
+
   // Keeps answers to changes back until ReleaseCommits().
   void HoldCommits();
   void ReleaseCommits();
@@ -63,6 +66,7 @@ class FakeStorePath : public StorePath {
   void Put(PutRequest request, CommitDone done) override;
   void Delete(DeleteRequest request, CommitDone done) override;
   void SetAttributes(SetAttributesRequest request, CommitDone done) override;
+  void SetExpiry(SetExpiryRequest request, CommitDone done) override;
   void Update(UpdateRequest request, CommitDone done) override;
   absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override;
@@ -98,6 +102,7 @@ class FakeStorePath : public StorePath {
     std::shared_ptr<const std::string> content;
     int64_t damaged_from = -1;
     bool deleted = false;
+    bool expired = false;  // Expire() was called.
   };
 
   absl::StatusOr<Committed> CommitLocked(const Uuid& request_id,
@@ -109,6 +114,8 @@ class FakeStorePath : public StorePath {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Committed> SetAttributesLocked(
       const SetAttributesRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Committed> SetExpiryLocked(const SetExpiryRequest& request)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<const StoredFile*> FindLocked(absl::string_view name) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Store(const Uuid& request_id, const FileInfo& info, std::string content,

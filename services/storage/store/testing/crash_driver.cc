@@ -102,6 +102,8 @@ void CrashDriver::VerifyFile(ExpectedFile* file) {
     EXPECT_EQ(info->origin_node, file->origin_node);
     EXPECT_TRUE(info->kind == file->kind);
     EXPECT_EQ(info->attributes, file->attributes) << file->name;
+    EXPECT_EQ(info->expire_unix_seconds, file->expire_unix_seconds)
+        << file->name;
     auto open = engine_->Open(file->name);
     if (ReasonOf(open.status()) == ErrorReason::kContentNotHere) {
       // The record outlived the bytes beside the journal, which nobody had
@@ -194,6 +196,11 @@ ExpectedFile CrashDriver::NewFile(int64_t size) {
     file.attributes = EncodeAttributes(
         {{"of", file.name}, {"long", std::string(Random(1024), 'x')}});
   }
+  if (Random(3) == 0) {
+    // Later than any clock here ever is.
+    file.expire_unix_seconds =
+        (int64_t{1} << 34) + static_cast<int64_t>(number);
+  }
   file.request_id = DrawRequestId();
   return file;
 }
@@ -278,6 +285,7 @@ void CrashDriver::SubmitPut(ExpectedFile* file, Durability durability) {
   request.create_unix_seconds = file->create_unix_seconds;
   request.origin_node = file->origin_node;
   request.attributes = file->attributes;
+  request.expire_unix_seconds = file->expire_unix_seconds;
   request.durability = durability;
   engine_->Put(std::move(request),
                Await(file, /*is_delete=*/false, durability));
@@ -318,6 +326,7 @@ void CrashDriver::SubmitUpload(ExpectedFile* file, Durability durability) {
   request.create_unix_seconds = file->create_unix_seconds;
   request.origin_node = file->origin_node;
   request.attributes = file->attributes;
+  request.expire_unix_seconds = file->expire_unix_seconds;
   request.durability = durability;
   (*upload)->Finish(std::move(request),
                     Await(file, /*is_delete=*/false, durability));

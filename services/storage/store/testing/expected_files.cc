@@ -78,6 +78,8 @@ void ExpectedFiles::CheckAnswer(ExpectedFile* file, const Committed& answer) {
   // They are gone with the file.
   if ((file->now & kDeleted) == 0) {
     EXPECT_EQ(info.attributes, file->attributes) << file->name;
+    EXPECT_EQ(info.expire_unix_seconds, file->expire_unix_seconds)
+        << file->name;
   }
 }
 

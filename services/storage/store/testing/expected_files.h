@@ -60,6 +60,7 @@ struct ExpectedFile {
   int64_t create_unix_seconds = 0;
   uint32_t origin_node = 0;
   std::string attributes;
+  int64_t expire_unix_seconds = 0;
 
   Presence now = kAbsent;
   Presence after_power_cut = kAbsent;
