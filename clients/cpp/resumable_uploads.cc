@@ -443,6 +443,12 @@ class ResumableUploads::Run {
     request.mutable_durability()->set_replicas(durability.replicas);
     request.mutable_durability()->set_policy(
         static_cast<common::v1::ReplicaPolicy>(durability.policy));
+    for (const auto& [key, value] : options_.put.attributes) {
+      common::v1::Attribute* const attribute =
+          request.mutable_attributes()->add_attributes();
+      attribute->set_key(key);
+      attribute->set_value(value);
+    }
     wire::FinishUploadResponse response;
     CAIRN_RETURN_IF_ERROR(Call(kFinish, request, &response));
     // It has the fields of an UploadResponse.

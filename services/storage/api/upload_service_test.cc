@@ -499,6 +499,35 @@ TEST_F(UploadServiceTest, SaysWhenThereAreTooMany) {
   EXPECT_THAT(Create(v1::CreateUploadRequest()), IsOk());
 }
 
+TEST_F(UploadServiceTest, AFileHasItsAttributesFromTheBeginning) {
+  const std::string content = TestContent(1, 1 << 20);
+  const std::string id = Begin(1 << 20);
+  Part part(stub_.get(), id, 0, absl::nullopt);
+  part.Send(content);
+  ASSERT_THAT(part.Finish(), IsOk());
+  v1::FinishUploadRequest request;
+  request.set_upload_id(id);
+  common::v1::Attribute* attribute =
+      request.mutable_attributes()->add_attributes();
+  attribute->set_key("k");
+  attribute->set_value("v");
+  v1::FinishUploadResponse response;
+  {
+    v1::FinishUploadRequest wrong = request;
+    wrong.mutable_attributes()->mutable_attributes(0)->set_key("");
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    EXPECT_FALSE(stub_->FinishUpload(&context, wrong, &response).ok());
+  }
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, absl::Minutes(5));
+  ASSERT_TRUE(stub_->FinishUpload(&context, request, &response).ok());
+  const auto parts = codec_.Verify(response.info().file_id());
+  ASSERT_THAT(parts, IsOk());
+  EXPECT_EQ(engine_->Stat(parts->name)->attributes,
+            request.attributes().SerializeAsString());
+}
+
 }  // namespace
 }  // namespace storage
 }  // namespace cairn
