@@ -182,6 +182,9 @@ absl::StatusOr<client::PutResult> Create(const PutFlags& flags,
   if (flags.resume || !flags.journal.empty() || flags.streams > 1) {
     return Usage("--appender does not go with --resume");
   }
+  if (!flags.derived_from.empty() || !flags.prefix.empty()) {
+    return Usage("--appender does not go with --derived-from");
+  }
   if (session->flags().print_grpcurl) {
     return Usage("--print-grpcurl is not made for --appender");
   }

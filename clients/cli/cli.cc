@@ -57,6 +57,7 @@ class Commands {
   void AddStat();
   void AddAttributes();
   void AddRm();
+  void AddDerived();
   void AddVerify();
   void AddCatalog();
   void AddDecode();
@@ -88,6 +89,7 @@ class Commands {
   AttributesChangeFlags attributes_merge_;
   AttributesChangeFlags attributes_remove_;
   RmFlags rm_;
+  DerivedFlags derived_;
   VerifyFlags verify_;
   LsFlags ls_;
   WatchFlags watch_;
@@ -117,6 +119,7 @@ Commands::Commands(CLI::App* app) : app_(app) {
   AddStat();
   AddAttributes();
   AddRm();
+  AddDerived();
   AddVerify();
   AddCatalog();
   AddDecode();
@@ -261,6 +264,12 @@ void Commands::AddPut() {
                 "its type (content-type).");
   put->add_flag("--appender", put_.appender,
                 "One file that can be changed: see append, modify, truncate.");
+  put->add_option("--derived-from", put_.derived_from,
+                  "ID of a file, of which this one is a form: a preview, a "
+                  "translation. Its ID is that one with --prefix.");
+  put->add_option("--prefix", put_.prefix,
+                  "What --derived-from puts into the ID: 1 to 32 letters, "
+                  "digits, - and _.");
 }
 
 void Commands::AddUpdates() {
@@ -399,8 +408,18 @@ void Commands::AddRm() {
   AddManifest(rm, &rm_.manifest);
   rm->add_flag("-f,--ignore-missing", rm_.ignore_missing,
                "Files that are not there are no error.");
+  rm->add_flag("--with-derived", rm_.with_derived,
+               "Delete what is derived from the files, too, and first.");
   AddDurability(rm, &rm_.durability);
   AddJobs(rm, &rm_.jobs);
+}
+
+void Commands::AddDerived() {
+  CLI::App* const derived =
+      Add("derived", "List the files that are derived from a file.",
+          [this](Session* session) { return RunDerived(derived_, session); });
+  derived->add_option("ID", derived_.file_id, "File ID of the master.")
+      ->required();
 }
 
 void Commands::AddVerify() {

@@ -81,6 +81,75 @@ TEST_F(CliTest, StdinGoesInAndStdoutComesOutUnchanged) {
 
 // ---- Attributes.
 
+TEST_F(CliTest, ADerivedFileIsNamedAfterItsMaster) {
+  cli_.WriteFile("photo.jpg", "not really a photo");
+  cli_.WriteFile("small.webp", "a small one");
+  const std::string master = Id(Run({"put", cli_.Path("photo.jpg")}));
+  const std::string id =
+      Id(Run({"put", cli_.Path("small.webp"), "--derived-from", master,
+              "--prefix", "_small"}));
+  EXPECT_EQ(id, absl::StrReplaceAll(master, {{".jpg", "_small.webp"}}));
+  const CliResult got = Run({"get", id, "-o", "-"});
+  EXPECT_EQ(got.out, "a small one");
+  EXPECT_THAT(Run({"stat", id}).out, HasSubstr("derived"));
+  const CliResult offline = Run({"stat", "--offline", id});
+  EXPECT_THAT(offline.out, HasSubstr("_small"));
+  EXPECT_THAT(offline.out, Not(HasSubstr("crc32c")));
+
+  // The same again is no error, something else is.
+  EXPECT_EQ(Id(Run({"put", cli_.Path("small.webp"), "--derived-from", master,
+                    "--prefix", "_small"})),
+            id);
+  const CliResult refused =
+      Run({"put", cli_.Path("photo.jpg"), "--ext", "webp", "--derived-from",
+           master, "--prefix", "_small"});
+  EXPECT_NE(refused.exit, 0);
+  EXPECT_THAT(refused.err, HasSubstr("FILE_EXISTS"));
+
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{"--derived-from", master},
+        {"--prefix", "_x"},
+        {"--derived-from", id, "--prefix", "_x"},
+        {"--derived-from", master, "--prefix", "_x", "--appender"},
+        {"--derived-from", master, "--prefix", "_x",
+         cli_.Path("small.webp")}}) {
+    std::vector<std::string> arguments = {"put", cli_.Path("photo.jpg")};
+    arguments.insert(arguments.end(), wrong.begin(), wrong.end());
+    EXPECT_NE(Run(arguments).exit, 0) << wrong.back();
+  }
+}
+
+TEST_F(CliTest, DerivedFilesAreListedAndGoWithTheirMaster) {
+  cli_.WriteFile("f.jpg", "a form of it");
+  const std::string master = storage_.Add("the master");
+  const std::string other = storage_.Add("another one");
+  const auto derive = [&](const std::string& from, const std::string& prefix) {
+    return Id(Run({"put", cli_.Path("f.jpg"), "--derived-from", from,
+                   "--prefix", prefix}));
+  };
+  std::vector<std::string> ids;
+  for (const char* prefix : {"_a", "_b", "_c", "_d", "_e"}) {
+    ids.push_back(derive(master, prefix));
+  }
+  const std::string kept = derive(other, "_a");
+  const CliResult listed = Run({"derived", master});
+  EXPECT_EQ(listed.exit, 0) << listed.err;
+  EXPECT_EQ(listed.OutLines(), ids);
+  const CliResult json = Run({"derived", master, "--json"});
+  ASSERT_THAT(json.OutLines(), SizeIs(5));
+  EXPECT_EQ(Json::parse(json.OutLines()[4])["file_id"], ids[4]);
+  EXPECT_EQ(Json::parse(json.OutLines()[4])["kind"], "derived");
+  EXPECT_THAT(Run({"derived", master, "--print-grpcurl"}).out,
+              HasSubstr("ListDerived"));
+
+  const CliResult removed = Run({"rm", "--with-derived", master, "--json"});
+  EXPECT_EQ(removed.exit, 0) << removed.err;
+  EXPECT_EQ(Json::parse(removed.OutLines()[0])["derived_deleted"], 5);
+  EXPECT_THAT(Run({"derived", master}).out, IsEmpty());
+  EXPECT_EQ(Run({"stat", ids[0]}).exit, 3);
+  EXPECT_EQ(Run({"stat", kept}).exit, 0);
+}
+
 TEST_F(CliTest, AttributesGoInWithAFileAndAreShown) {
   cli_.WriteFile("photo.JPG", "x");
   const std::string id =

@@ -33,6 +33,10 @@ struct PutFlags {
   std::string journal;    // With one file only.
   int streams = 1;        // Of each large file, with `resume`.
   bool appender = false;  // With one file only.
+
+  // ID of a master and what is put behind it: with one file only.
+  std::string derived_from;
+  std::string prefix;
 };
 ExitCode RunPut(const PutFlags& flags, Session* session);
 
@@ -93,10 +97,16 @@ struct RmFlags {
   std::vector<std::string> file_ids;
   std::string manifest;  // Instead of file_ids.
   bool ignore_missing = false;
+  bool with_derived = false;
   DurabilityFlags durability;
   int jobs = 64;
 };
 ExitCode RunRm(const RmFlags& flags, Session* session);
+
+struct DerivedFlags {
+  std::string file_id;
+};
+ExitCode RunDerived(const DerivedFlags& flags, Session* session);
 
 struct VerifyFlags {
   std::vector<std::string> file_ids;

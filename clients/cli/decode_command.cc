@@ -1,6 +1,6 @@
 // cairn decode: what an ID says by itself, without any server.
 
-#include <algorithm>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -14,23 +14,13 @@ namespace cairn {
 namespace cli {
 namespace {
 
-// Length of `3F/A2/` and the 40 characters.
-constexpr size_t kStemSize = 6 + kFileNameCharacters;
-
-// What stands between the 40 characters and the extension: empty, but for a
-// derived file.
-std::string DerivedPrefix(absl::string_view name) {
-  const absl::string_view rest = name.substr(std::min(kStemSize, name.size()));
-  return std::string(rest.substr(0, rest.find('.')));
-}
-
 absl::Status DecodeOne(const std::string& id, Session* session) {
   const absl::StatusOr<FileIdParts> parts = ParseFileId(id);
   if (!parts.ok()) return parts.status();
   const absl::StatusOr<FileIdFields> fields = DecodeFileName(parts->name);
   if (!fields.ok()) return fields.status();
   const bool appender = (fields->flags & kFileIdAppender) != 0;
-  const std::string prefix = DerivedPrefix(parts->name);
+  const std::string prefix(DerivedPrefixOf(parts->name));
   // Size and checksum are in the ID unless they came after it was made: an
   // appender's change, and a derived file has its master's ID.
   const bool content_known = !appender && prefix.empty();

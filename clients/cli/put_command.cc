@@ -48,6 +48,8 @@ absl::StatusOr<client::PutOptions> OptionsOf(const PutFlags& flags,
     CAIRN_ASSIGN_OR_RETURN(options.request_id, Uuid::Parse(flags.request_id));
   }
   CAIRN_ASSIGN_OR_RETURN(options.attributes, ParseAttributes(flags.attributes));
+  options.derived_from = flags.derived_from;
+  options.prefix = flags.prefix;
   return options;
 }
 
@@ -153,6 +155,22 @@ absl::Status PutRun::Find() {
                            "neither XDG_STATE_HOME nor HOME is set: say with "
                            "--journal where to remember the upload");
   }
+  if (flags_.derived_from.empty() != flags_.prefix.empty()) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                           ErrorReason::kInvalidField,
+                           "--derived-from and --prefix go together");
+  }
+  if (!flags_.derived_from.empty() && (files_.size() > 1 || flags_.recursive)) {
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                           ErrorReason::kInvalidField,
+                           "--derived-from goes with one file");
+  }
+  if (!flags_.derived_from.empty() && !flags_.journal.empty()) {
+    // What is in it might be of another file.
+    return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                           ErrorReason::kInvalidField,
+                           "--journal does not go with --derived-from");
+  }
   if (!flags_.request_id.empty() && files_.size() > 1) {
     return ErrorWithReason(absl::StatusCode::kInvalidArgument,
                            ErrorReason::kInvalidField,
@@ -197,7 +215,12 @@ void PutRun::PutFiles() {
 void PutRun::PutResumable(
     const LocalFile& file, const client::PutOptions& options,
     const std::shared_ptr<std::atomic<int64_t>>& counted) {
-  const std::string source = AbsolutePath(file.path);
+  std::string source = AbsolutePath(file.path);
+  if (!options.derived_from.empty()) {
+    // The same content may be uploaded as several files.
+    absl::StrAppend(&source, "\n", options.derived_from, "\n", options.prefix,
+                    ".", options.extension);
+  }
   ResumablePut::Start(
       client_.get(), file.path,
       flags_.journal.empty() ? DefaultJournalPath(StateHome(), source)

@@ -75,6 +75,10 @@ absl::StatusOr<std::string> GrpcurlForPut(const PutFlags& flags,
   if (!extension.empty()) spec["extension"] = extension;
   spec["sizeBytes"] = absl::StrCat(content.size());
   spec["durability"] = DurabilityRequestJson(durability);
+  if (!flags.derived_from.empty()) {
+    spec["derived"]["masterId"] = flags.derived_from;
+    spec["derived"]["prefix"] = flags.prefix;
+  }
   CAIRN_ASSIGN_OR_RETURN(Attributes attributes,
                          ParseAttributes(flags.attributes));
   if (flags.describe) DescribeFile(BaseName(path), extension, &attributes);
@@ -82,7 +86,9 @@ absl::StatusOr<std::string> GrpcurlForPut(const PutFlags& flags,
     spec["attributes"] = AttributesRequestJson(attributes);
   }
 
-  std::string lines = NodeForUpload(session, flags.group);
+  std::string lines = flags.derived_from.empty()
+                          ? NodeForUpload(session, flags.group)
+                          : NodeForFile(session, flags.derived_from);
   Json first;
   first["spec"] = spec;
   absl::StrAppend(&lines, "{\n  echo ", ShellQuote(first.dump()), "\n");

@@ -36,6 +36,7 @@ class RmRun {
   Session* const session_;
   ExitCode exit_ = kExitOk;
   int64_t deleted_ = 0;
+  int64_t derived_deleted_ = 0;
   Window window_;
 };
 
@@ -66,6 +67,10 @@ ExitCode RmRun::Run(const std::vector<ListedFile>& files,
   } else if (all > 1) {
     session_->Say(absl::StrCat("deleted ", Count(deleted_, "file")));
   }
+  if (derived_deleted_ > 0) {
+    session_->Say(
+        absl::StrCat("deleted ", Count(derived_deleted_, "derived file")));
+  }
   return exit_;
 }
 
@@ -88,11 +93,13 @@ void RmRun::Report(const ListedFile& file,
     return;
   }
   if (!missing) ++deleted_;
+  if (result.ok()) derived_deleted_ += result->derived_deleted;
   if (!session_->json()) return;
   json["deleted"] = !missing;
   if (result.ok()) {
     json["level"] = LevelName(result->level);
     json["replicas"] = result->replicas;
+    if (flags_.with_derived) json["derived_deleted"] = result->derived_deleted;
   }
   session_->PrintJson(json);
 }
@@ -111,6 +118,7 @@ ExitCode RunRm(const RmFlags& flags, Session* session) {
       Json request;
       request["fileId"] = file.file_id;
       request["durability"] = DurabilityRequestJson(*durability);
+      if (flags.with_derived) request["withDerived"] = true;
       session->Write(NodeForFile(*session, file.file_id));
       session->Print(GrpcurlCall(
           *session, kNodeWord, "cairn.storage.v1.FileService/Delete", request));
@@ -120,6 +128,7 @@ ExitCode RunRm(const RmFlags& flags, Session* session) {
   client::DeleteOptions options;
   options.durability = *durability;
   options.timeout = session->timeout();
+  options.with_derived = flags.with_derived;
   return RmRun(flags, session).Run(*files, options);
 }
 

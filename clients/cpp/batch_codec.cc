@@ -25,6 +25,9 @@ constexpr uint32_t kContentField = 15;
 // Of PutOperation; and of GetOperation and StatOperation, which ask for them.
 constexpr uint32_t kAttributesField = 30;
 
+// Of PutOperation: what it is derived from.
+constexpr uint32_t kDerivedField = 50;
+
 // AttributesMode.
 constexpr uint64_t kOverwrite = 1;
 constexpr uint64_t kMerge = 2;
@@ -47,6 +50,11 @@ size_t VersionSize(const SmallRequest& r) {
          VarintFieldSize(2, r.if_version_match->second);
 }
 
+size_t DerivedSize(const SmallRequest& r) {
+  return BytesFieldSize(1, r.derived_from.size()) +
+         BytesFieldSize(2, r.prefix.size());
+}
+
 // Sizes and then bytes, in two functions that must name the same fields: the
 // lengths in front have to be known before anything is written.
 size_t OperationSize(const SmallRequest& r) {
@@ -60,6 +68,9 @@ size_t OperationSize(const SmallRequest& r) {
              (r.attributes.empty()
                   ? 0
                   : BytesFieldSize(kAttributesField, r.attributes.size())) +
+             (r.derived_from.empty()
+                  ? 0
+                  : BytesFieldSize(kDerivedField, DerivedSize(r))) +
              BytesFieldSize(kContentField, r.content_bytes());
     case SmallKind::kGet:
       return BytesFieldSize(1, r.file_id.size()) +
@@ -110,6 +121,11 @@ void AppendOperation(const SmallRequest& r, std::string* out) {
       AppendFixed32Field(5, r.crc32c, out);
       if (!r.attributes.empty()) {
         AppendBytesField(kAttributesField, r.attributes, out);
+      }
+      if (!r.derived_from.empty()) {
+        AppendBytesHeader(kDerivedField, DerivedSize(r), out);
+        AppendBytesField(1, r.derived_from, out);
+        AppendBytesField(2, r.prefix, out);
       }
       AppendBytesHeader(kContentField, r.content_bytes(), out);
       break;

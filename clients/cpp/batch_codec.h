@@ -51,6 +51,8 @@ struct SmallRequest {
   // message), else `content` (large pieces are referenced).
   std::string extension;
   absl::optional<uint32_t> store_path;
+  std::string derived_from;  // With `prefix`; empty: it is no derived file.
+  std::string prefix;
   uint32_t crc32c = 0;
   absl::string_view borrowed;
   absl::Cord content;

@@ -110,6 +110,8 @@ TEST(BatchMessageTest, ItemsOfAllKindsShareAMessage) {
   overwrite.if_version_match.reset();
   SmallRequest put = PutOf(std::string(30000, 'p'));
   put.attributes = set.attributes;
+  put.derived_from = "group1/M00/00/00/master.jpg";
+  put.prefix = "_small";
   get.include_attributes = true;
 
   BatchMessage message;
@@ -123,6 +125,9 @@ TEST(BatchMessageTest, ItemsOfAllKindsShareAMessage) {
   ASSERT_EQ(request.items_size(), 6);
   ASSERT_EQ(request.items(0).put().attributes().attributes_size(), 1);
   EXPECT_EQ(request.items(0).put().attributes().attributes(0).key(), "k");
+  EXPECT_EQ(request.items(0).put().derived().master_id(), put.derived_from);
+  EXPECT_EQ(request.items(0).put().derived().prefix(), "_small");
+  EXPECT_EQ(request.items(0).put().content(), std::string(30000, 'p'));
   EXPECT_TRUE(request.items(1).get().include_attributes());
   EXPECT_FALSE(request.items(2).stat().include_attributes());
   const pb::SetAttributesOperation& change = request.items(4).set_attributes();

@@ -29,6 +29,7 @@ namespace cairn {
 namespace client {
 namespace {
 
+constexpr uint32_t kDerivedPageMax = 1000;
 constexpr int64_t kSmallFileBytesLimit = 1 << 20;  // The protocol's.
 constexpr int32_t kChunkBytesMin = 4 << 10;
 constexpr int32_t kChunkBytesMax = 2 << 20;
@@ -86,6 +87,20 @@ absl::Status Validate(const Durability& durability) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateDerived(const PutOptions& options) {
+  if (options.derived_from.empty()) {
+    return options.prefix.empty() ? absl::OkStatus()
+                                  : Invalid("prefix goes with derived_from");
+  }
+  if (!options.group.empty() || options.store_path) {
+    return Invalid(
+        "a derived file lies where its master does: neither group nor "
+        "store_path is given");
+  }
+  return DerivedFileId(options.derived_from, options.prefix, options.extension)
+      .status();
+}
+
 absl::Status Validate(const PutOptions& options) {
   CAIRN_RETURN_IF_ERROR(ValidateExtension(options.extension));
   if (!options.group.empty()) {
@@ -95,6 +110,7 @@ absl::Status Validate(const PutOptions& options) {
     return Invalid("store_path must be 0 to 255");
   }
   CAIRN_RETURN_IF_ERROR(CheckAttributes(options.attributes));
+  CAIRN_RETURN_IF_ERROR(ValidateDerived(options));
   return Validate(options.durability);
 }
 
@@ -121,7 +137,8 @@ absl::Status Validate(const GetOptions& options) {
 // whose file can change.
 absl::optional<int64_t> SizeFromId(const FileIdParts& parts) {
   const absl::StatusOr<FileIdFields> fields = DecodeFileName(parts.name);
-  if (!fields.ok() || (fields->flags & kFileIdAppender) != 0) {
+  if (!fields.ok() || (fields->flags & kFileIdAppender) != 0 ||
+      !DerivedPrefixOf(parts.name).empty()) {
     return absl::nullopt;
   }
   return fields->size_bytes;
@@ -440,6 +457,15 @@ class ClientImpl : public Client {
                        });
   }
 
+  absl::StatusOr<ListDerivedResult> ListDerived(
+      absl::string_view file_id, const ListDerivedOptions& options) override {
+    if (options.page_size > kDerivedPageMax) {
+      return Invalid("page_size must be 0 to 1000");
+    }
+    return transfers_.ListDerived(file_id, options,
+                                  options.timeout.value_or(options_.timeout));
+  }
+
   absl::StatusOr<DeleteResult> Delete(absl::string_view file_id,
                                       const DeleteOptions& options) override {
     Waiter<DeleteResult> waiter;
@@ -451,6 +477,14 @@ class ClientImpl : public Client {
                    Callback<DeleteResult> done) override {
     const absl::Status valid = Validate(options.durability);
     if (!valid.ok()) return done(valid);
+    if (options.with_derived) {
+      return OnPool<DeleteResult>(
+          [this, id = std::string(file_id), options] {
+            return transfers_.DeleteWithDerived(
+                id, options, options.timeout.value_or(options_.timeout));
+          },
+          std::move(done));
+    }
     SmallRequest request;
     request.kind = SmallKind::kDelete;
     request.file_id = std::string(file_id);
@@ -473,6 +507,9 @@ class ClientImpl : public Client {
   absl::StatusOr<PutResult> CreateAppender(absl::string_view content,
                                            const PutOptions& options) override {
     CAIRN_RETURN_IF_ERROR(Validate(options));
+    if (!options.derived_from.empty()) {
+      return Invalid("an appender cannot be derived from another file");
+    }
     CAIRN_RETURN_IF_ERROR(CheckUpdateSize(content));
     return transfers_.CreateAppender(
         content, options, options.timeout.value_or(options_.timeout));
@@ -561,6 +598,8 @@ class ClientImpl : public Client {
     request.extension = options.extension;
     request.attributes = EncodeAttributes(options.attributes);
     request.store_path = options.store_path;
+    request.derived_from = options.derived_from;
+    request.prefix = options.prefix;
     small_calls_.Start(std::move(request), options.group,
                        options.timeout.value_or(options_.timeout),
                        [done = std::move(done)](absl::Status status,

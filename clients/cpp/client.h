@@ -126,6 +126,12 @@ class Client {
   virtual ~Client() = default;
 
   // Stores a file. `content` of a Cord is referenced, that of a string copied.
+  // Errors of a file that is derived from another one (this call and the next
+  // ones):
+  //   INVALID_ARGUMENT  WRONG_KIND: the master is derived itself.
+  //   ALREADY_EXISTS    FILE_EXISTS: a file of that name is there with another
+  //                     content. With the same content the call is answered as
+  //                     a repeated one.
   virtual absl::StatusOr<PutResult> Put(absl::string_view content,
                                         const PutOptions& options = {}) = 0;
   virtual absl::StatusOr<PutResult> Put(const absl::Cord& content,
@@ -205,6 +211,12 @@ class Client {
                                   const AttributeChange& change,
                                   const SetAttributesOptions& options,
                                   Callback<SetAttributesResult> done) = 0;
+
+  // Names the files that are derived from a file, which may be deleted itself,
+  // as far as the member that answers has them.
+  //   INVALID_ARGUMENT  WRONG_KIND: it is a derived file.
+  virtual absl::StatusOr<ListDerivedResult> ListDerived(
+      absl::string_view file_id, const ListDerivedOptions& options = {}) = 0;
 
   // Deletes a file.
   virtual absl::StatusOr<DeleteResult> Delete(

@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/error_reason.h"
+#include "lib/file_id/file_id.h"
 #include "lib/testing/status_matchers.h"
 
 namespace cairn {
@@ -92,6 +93,34 @@ TEST(ClientClusterTest, AttributesAreChangedWhereTheFileWasTaken) {
     ASSERT_THAT(client->SetAttributes(id, change), IsOk());
   }
   EXPECT_EQ(a.attribute_changes() + c.attribute_changes(), 12);
+}
+
+TEST(ClientClusterTest, DerivedFilesAreStoredWhereTheMasterWasTaken) {
+  FakeStorage a(Member(1, "group1"));
+  FakeStorage b(Member(2, "group1"));
+  FakeStorage c(Member(3, "group1"));
+  FakeTracker tracker;
+  tracker.SetNodes({NodeOf(a), NodeOf(b), NodeOf(c)});
+  const std::unique_ptr<Client> client = Connect(Fast({tracker.address()}));
+  std::vector<std::string> ids;
+  for (int i = 0; i < 12; ++i) ids.push_back(b.Add(absl::StrCat(i)));
+  const std::string large(1 << 20, 'l');
+  for (const std::string& id : ids) {
+    ASSERT_THAT(client->Put("s", {.derived_from = id, .prefix = "_small"}),
+                IsOk());
+    ASSERT_THAT(client->Put(large, {.derived_from = id, .prefix = "_large"}),
+                IsOk());
+  }
+  EXPECT_EQ(b.files(), 36);
+  for (const std::string& id : ids) {
+    ASSERT_THAT(client->Delete(*DerivedFileId(id, "_large", "")), IsOk());
+  }
+  b.Kill();
+  for (const std::string& id : ids) {
+    ASSERT_THAT(client->Put("s", {.derived_from = id, .prefix = "_other"}),
+                IsOk());
+  }
+  EXPECT_EQ(a.files() + c.files(), 12);
 }
 
 TEST(ClientClusterTest, AnyTrackerIsEnough) {

@@ -20,6 +20,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/mutex.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/file_id/file_id.h"
 #include "lib/testing/status_matchers.h"
 
 namespace cairn {
@@ -349,6 +350,61 @@ TEST(ClientTest, ARequestIdOfTheCallerMakesTwoPutsOne) {
     EXPECT_TRUE(second->replayed);
   }
   EXPECT_EQ(storage.files(), 2);
+}
+
+TEST(ClientTest, ADerivedFileHasItsOwnContent) {
+  FakeStorage storage;
+  const std::unique_ptr<Client> client = ConnectTo(storage);
+  const std::string master = storage.Add(Pattern(10));
+  for (const size_t size : {size_t{0}, size_t{1000}, size_t{3 << 20}}) {
+    SCOPED_TRACE(size);
+    const std::string content = Pattern(size);
+    const PutOptions options = {.extension = "webp",
+                                .derived_from = master,
+                                .prefix = absl::StrCat("_", size)};
+    const absl::StatusOr<PutResult> put = client->Put(content, options);
+    ASSERT_THAT(put, IsOk());
+    EXPECT_EQ(put->info.file_id,
+              *DerivedFileId(master, options.prefix, "webp"));
+    EXPECT_EQ(put->info.kind, FileKind::kDerived);
+    const absl::StatusOr<GetResult> got = client->Get(put->info.file_id);
+    ASSERT_THAT(got, IsOk());
+    EXPECT_TRUE(got->content == content);
+    const absl::StatusOr<PutResult> again = client->Put(content, options);
+    ASSERT_THAT(again, IsOk());
+    EXPECT_TRUE(again->replayed);
+    EXPECT_EQ(ReasonOf(client->Put(content + "x", options).status()),
+              ErrorReason::kFileExists);
+  }
+}
+
+TEST(ClientTest, WhatCannotBeDerivedIsRefusedWithoutANode) {
+  FakeStorage storage;
+  const std::unique_ptr<Client> client = ConnectTo(storage);
+  const std::string master = storage.Add("m");
+  const auto code = [&](const PutOptions& options) {
+    return client->Put("x", options).status().code();
+  };
+  EXPECT_EQ(code({.prefix = "_x"}), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({.derived_from = master}), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({.derived_from = "m", .prefix = "_x"}),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({.group = "g", .derived_from = master, .prefix = "_x"}),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code({.store_path = 1, .derived_from = master, .prefix = "_x"}),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      ReasonOf(client
+                   ->Put("x", {.derived_from = *DerivedFileId(master, "_y", ""),
+                               .prefix = "_x"})
+                   .status()),
+      ErrorReason::kWrongKind);
+  EXPECT_EQ(
+      client->CreateAppender("x", {.derived_from = master, .prefix = "_x"})
+          .status()
+          .code(),
+      absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(storage.operations(), 0);
 }
 
 TEST(ClientTest, ANodeThatRestartsIsWaitedFor) {

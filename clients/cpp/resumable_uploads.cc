@@ -234,8 +234,11 @@ class ResumableUploads::Run {
   absl::Status Create() {
     RetryState retry(owner_->options_.retry);
     for (;;) {
+      const PutOptions& put = options_.put;
       absl::StatusOr<Router::UploadTarget> target =
-          owner_->router_->ForUpload(options_.put.group, size_, retry.tried());
+          put.derived_from.empty()
+              ? owner_->router_->ForUpload(put.group, size_, retry.tried())
+              : owner_->router_->ForDerived(put.derived_from, retry.tried());
       if (!target.ok()) {
         const absl::optional<absl::Duration> wait =
             retry.AfterNoRoute(target.status());
@@ -246,10 +249,14 @@ class ResumableUploads::Run {
         continue;
       }
       wire::CreateUploadRequest request;
-      request.set_group(options_.put.group);
-      if (options_.put.store_path) target->store_path = options_.put.store_path;
+      request.set_group(put.group);
+      if (put.store_path) target->store_path = put.store_path;
       if (target->store_path) request.set_store_path(*target->store_path);
-      request.set_extension(options_.put.extension);
+      request.set_extension(put.extension);
+      if (!put.derived_from.empty()) {
+        request.mutable_derived()->set_master_id(put.derived_from);
+        request.mutable_derived()->set_prefix(put.prefix);
+      }
       request.set_size_bytes(size_);
       wire::CreateUploadResponse response;
       const absl::Status created =

@@ -115,6 +115,13 @@ absl::StatusOr<Router::UploadTarget> Router::ForUpload(
   return target;
 }
 
+absl::StatusOr<Router::UploadTarget> Router::ForDerived(
+    absl::string_view master_id, const Tried& tried) {
+  CAIRN_ASSIGN_OR_RETURN(std::shared_ptr<Node> node,
+                         ForFile(master_id, tried, /*origin_first=*/true));
+  return UploadTarget{std::move(node), absl::nullopt};
+}
+
 absl::StatusOr<std::shared_ptr<Node>> Router::ForFile(absl::string_view file_id,
                                                       const Tried& tried,
                                                       bool origin_first) {

@@ -55,6 +55,14 @@ class Router {
                                          const Tried& tried)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Where a file goes that is derived from `master_id`, not to a node in
+  // `tried`: to the one that took the master, if it can be reached, so that
+  // uploads of one name follow on each other there.
+  //   INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE  as ForFile().
+  absl::StatusOr<UploadTarget> ForDerived(absl::string_view master_id,
+                                          const Tried& tried)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // The best member for a file, not in `tried`; with `origin_first` the one
   // that took it, unless that seems gone.
   //   INVALID_ARGUMENT        INVALID_FILE_ID.

@@ -7,6 +7,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/file_id/file_id.h"
 #include "lib/rpc/grpc_status.h"
 
 namespace cairn {
@@ -25,6 +26,15 @@ Intent IntentOf(SmallKind kind) {
       break;
   }
   return Intent::kRead;
+}
+
+// Changes that meet at one member follow on each other: those of attributes,
+// and those of a name that is used again.
+bool GoesToOrigin(const SmallRequest& request) {
+  if (request.kind == SmallKind::kSetAttributes) return true;
+  if (request.kind != SmallKind::kDelete) return false;
+  const absl::StatusOr<FileIdParts> parts = ParseFileId(request.file_id);
+  return parts.ok() && !DerivedPrefixOf(parts->name).empty();
 }
 
 absl::Status Damaged(absl::string_view what) {
@@ -97,19 +107,23 @@ void SmallCalls::Attempt(std::unique_ptr<Call> call) {
     return Finish(std::move(call), Cancelled(), SmallAnswer());
   }
   if (call->request.kind == SmallKind::kPut) {
-    absl::StatusOr<Router::UploadTarget> target = router_->ForUpload(
-        call->group, static_cast<int64_t>(call->request.content_bytes()),
-        call->retry.tried());
+    absl::StatusOr<Router::UploadTarget> target =
+        call->request.derived_from.empty()
+            ? router_->ForUpload(
+                  call->group,
+                  static_cast<int64_t>(call->request.content_bytes()),
+                  call->retry.tried())
+            : router_->ForDerived(call->request.derived_from,
+                                  call->retry.tried());
     if (!target.ok()) return NoRoute(std::move(call), target.status());
     call->node = std::move(target->node);
     if (!call->path_is_the_callers) {
       call->request.store_path = target->store_path;
     }
   } else {
-    // Changes that meet at one member follow on each other.
-    absl::StatusOr<std::shared_ptr<Node>> node = router_->ForFile(
-        call->request.file_id, call->retry.tried(),
-        /*origin_first=*/call->request.kind == SmallKind::kSetAttributes);
+    absl::StatusOr<std::shared_ptr<Node>> node =
+        router_->ForFile(call->request.file_id, call->retry.tried(),
+                         GoesToOrigin(call->request));
     if (!node.ok()) return NoRoute(std::move(call), node.status());
     call->node = *std::move(node);
   }

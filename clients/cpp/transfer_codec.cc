@@ -73,6 +73,12 @@ absl::Cord EncodeUploadSpec(const std::string& request_id,
   if (!options.attributes.empty()) {
     AppendBytesField(30, EncodeAttributes(options.attributes), &spec);
   }
+  if (!options.derived_from.empty()) {
+    std::string derived;
+    AppendBytesField(1, options.derived_from, &derived);
+    AppendBytesField(2, options.prefix, &derived);
+    AppendBytesField(50, derived, &spec);
+  }
   std::string message;
   AppendBytesField(1, spec, &message);
   return absl::Cord(std::move(message));

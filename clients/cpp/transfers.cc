@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "clients/cpp/derived_codec.h"
 #include "clients/cpp/request_ids.h"
 #include "clients/cpp/timer.h"
 #include "clients/cpp/transfer_codec.h"
@@ -18,6 +19,8 @@ namespace {
 
 constexpr char kUpload[] = "/cairn.storage.v1.FileService/Upload";
 constexpr char kDownload[] = "/cairn.storage.v1.FileService/Download";
+constexpr char kListDerived[] = "/cairn.storage.v1.FileService/ListDerived";
+constexpr char kDelete[] = "/cairn.storage.v1.FileService/Delete";
 constexpr char kCreateAppender[] =
     "/cairn.storage.v1.AppenderService/CreateAppender";
 constexpr char kAppend[] = "/cairn.storage.v1.AppenderService/Append";
@@ -142,7 +145,10 @@ absl::StatusOr<PutResult> Transfers::Upload(ChunkSource* source,
   bool begun = false;
   for (;;) {
     absl::StatusOr<Router::UploadTarget> target =
-        router_->ForUpload(options.group, source->size_bytes(), retry.tried());
+        options.derived_from.empty()
+            ? router_->ForUpload(options.group, source->size_bytes(),
+                                 retry.tried())
+            : router_->ForDerived(options.derived_from, retry.tried());
     if (!target.ok()) {
       CAIRN_RETURN_IF_ERROR(
           WaitForRoute(target.status(), &retry, attempt.deadline));
@@ -239,26 +245,93 @@ absl::StatusOr<PutResult> Transfers::UploadOnce(
   return result;
 }
 
-absl::StatusOr<PutResult> Transfers::AskOnce(const std::shared_ptr<Node>& node,
-                                             const char* method,
-                                             absl::Cord message,
-                                             absl::Duration deadline) {
+absl::StatusOr<absl::Cord> Transfers::CallOnce(
+    const std::shared_ptr<Node>& node, const char* method,
+    const absl::Cord& message, absl::Duration deadline) {
   RawCallOptions call_options;
   call_options.deadline = deadline;
   call_options.stall_timeout = options_.stall_timeout;
   RawCall call(node->channel(), method, call_options);
   const Registered registered(this, &call);
-  call.Write(std::move(message), /*last=*/true);
-  const absl::optional<absl::Cord> response = call.ReadPatiently();
+  call.Write(message, /*last=*/true);
+  absl::optional<absl::Cord> response = call.ReadPatiently();
   if (response) {
     while (call.ReadPatiently()) {
     }
   }
   CAIRN_RETURN_IF_ERROR(call.Finish());
+  if (!response) return Malformed();
+  return *std::move(response);
+}
+
+absl::StatusOr<PutResult> Transfers::AskOnce(const std::shared_ptr<Node>& node,
+                                             const char* method,
+                                             absl::Cord message,
+                                             absl::Duration deadline) {
+  CAIRN_ASSIGN_OR_RETURN(const absl::Cord response,
+                         CallOnce(node, method, message, deadline));
   PutResult result;
-  if (!response || !ParseUpdateResponse(*response, &result)) {
-    return Malformed();
+  if (!ParseUpdateResponse(response, &result)) return Malformed();
+  return result;
+}
+
+absl::StatusOr<absl::Cord> Transfers::CallMember(absl::string_view file_id,
+                                                 Intent intent,
+                                                 const char* method,
+                                                 const absl::Cord& message,
+                                                 absl::Duration timeout) {
+  const absl::Duration deadline = MonotonicNow() + timeout;
+  RetryState retry(options_.retry);
+  for (;;) {
+    const absl::StatusOr<std::shared_ptr<Node>> node =
+        router_->ForFile(file_id, retry.tried(), /*origin_first=*/true);
+    if (!node.ok()) {
+      CAIRN_RETURN_IF_ERROR(WaitForRoute(node.status(), &retry, deadline));
+      continue;
+    }
+    absl::StatusOr<absl::Cord> response =
+        CallOnce(*node, method, message, deadline);
+    if (response.ok()) {
+      (*node)->MarkThere();
+      return response;
+    }
+    if (stopping()) return Cancelled();
+    const RetryAdvice advice = AdviceFor(response.status(), intent);
+    if (advice.node_is_gone) (*node)->MarkGone();
+    if (!retry.AfterFailure(
+            WithContext(response.status(),
+                        absl::StrCat("node ", (*node)->address())),
+            advice, (*node)->uuid())) {
+      return retry.failure();
+    }
   }
+}
+
+absl::StatusOr<ListDerivedResult> Transfers::ListDerived(
+    absl::string_view file_id, const ListDerivedOptions& options,
+    absl::Duration timeout) {
+  CAIRN_ASSIGN_OR_RETURN(
+      const absl::Cord response,
+      CallMember(file_id, Intent::kRead, kListDerived,
+                 EncodeListDerived(file_id, options), timeout));
+  ListDerivedResult result;
+  if (!ParseListDerivedResponse(response, &result)) return Malformed();
+  return result;
+}
+
+absl::StatusOr<DeleteResult> Transfers::DeleteWithDerived(
+    absl::string_view file_id, const DeleteOptions& options,
+    absl::Duration timeout) {
+  const std::string request_id =
+      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
+          .ToString();
+  CAIRN_ASSIGN_OR_RETURN(
+      const absl::Cord response,
+      CallMember(file_id, Intent::kChange, kDelete,
+                 EncodeDeleteWithDerived(file_id, request_id, options),
+                 timeout));
+  DeleteResult result;
+  if (!ParseDeleteResponse(response, &result)) return Malformed();
   return result;
 }
 

@@ -61,6 +61,15 @@ class Transfers {
                                       absl::Duration timeout)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Name and delete what is derived from a file; see Client.
+  absl::StatusOr<ListDerivedResult> ListDerived(
+      absl::string_view file_id, const ListDerivedOptions& options,
+      absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<DeleteResult> DeleteWithDerived(absl::string_view file_id,
+                                                 const DeleteOptions& options,
+                                                 absl::Duration timeout)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // Ends what runs, and what is started, with CANCELLED.
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -74,6 +83,21 @@ class Transfers {
       ABSL_LOCKS_EXCLUDED(mu_);
 
   // One message there and one back.
+  absl::StatusOr<absl::Cord> CallOnce(const std::shared_ptr<Node>& node,
+                                      const char* method,
+                                      const absl::Cord& message,
+                                      absl::Duration deadline)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The same at one member of the file's group after the other, the one that
+  // took it first.
+  absl::StatusOr<absl::Cord> CallMember(absl::string_view file_id,
+                                        Intent intent, const char* method,
+                                        const absl::Cord& message,
+                                        absl::Duration timeout)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // A CallOnce() that is answered with a file.
   absl::StatusOr<PutResult> AskOnce(const std::shared_ptr<Node>& node,
                                     const char* method, absl::Cord message,
                                     absl::Duration deadline)

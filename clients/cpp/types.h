@@ -85,6 +85,13 @@ struct PutOptions {
   // The file has these from its beginning on.
   Attributes attributes = {};
 
+  // ID of a master: the file is named after it, with `prefix` (1 to 32
+  // characters of `[A-Za-z0-9_-]`) and `extension`, and lies in its group and
+  // store path, which are not given. Its ID is known beforehand:
+  // DerivedFileId() of lib/file_id. Empty: the file gets an ID of its own.
+  std::string derived_from = {};
+  std::string prefix = {};
+
   Progress progress = {};  // For files and readers only. May be empty.
 };
 
@@ -180,6 +187,9 @@ using UpdateResult = PutResult;
 
 struct DeleteOptions {
   Durability durability = {};
+
+  // Delete what is derived from the file, too, and first; each on its own.
+  bool with_derived = false;
   absl::optional<absl::Duration> timeout = {};
   Uuid request_id = {};  // As PutOptions::request_id.
 };
@@ -188,6 +198,18 @@ struct DeleteResult {
   DurabilityLevel level = DurabilityLevel::kCached;
   uint32_t replicas = 0;
   bool replayed = false;
+  uint32_t derived_deleted = 0;  // By this call, with `with_derived`.
+};
+
+struct ListDerivedOptions {
+  uint32_t page_size = 0;       // 1..1000; 0: the node's choice.
+  std::string page_token = {};  // ListDerivedResult::next_page_token, or empty.
+  absl::optional<absl::Duration> timeout = {};
+};
+
+struct ListDerivedResult {
+  std::vector<FileInfo> files = {};  // Without attributes.
+  std::string next_page_token = {};  // Empty after the last page.
 };
 
 // Where the bytes of a file come from. Used by one thread at a time.

@@ -226,14 +226,30 @@ bool IsDerivedLastPart(absl::string_view last_part) {
   return last_part.size() > kStemSize && last_part[kStemSize] != '.';
 }
 
+absl::string_view DerivedPrefixOf(absl::string_view name) {
+  if (!CheckNameForm(name).ok()) return absl::string_view();
+  const absl::string_view rest = name.substr(kDirectoriesSize + kStemSize);
+  return rest.substr(0, rest.find('.'));
+}
+
+bool IsAppenderName(absl::string_view name) {
+  const absl::StatusOr<FileIdFields> fields = DecodeFileName(name);
+  return fields.ok() && (fields->flags & kFileIdAppender) != 0 &&
+         DerivedPrefixOf(name).empty();
+}
+
+absl::string_view MasterStemOf(absl::string_view name) {
+  return name.substr(0, kDirectoriesSize + kStemSize);
+}
+
 absl::StatusOr<std::string> DerivedFileId(absl::string_view master_id,
                                           absl::string_view prefix,
                                           absl::string_view extension) {
   CAIRN_ASSIGN_OR_RETURN(FileIdParts parts, ParseFileId(master_id));
-  const absl::string_view file =
-      absl::string_view(parts.name).substr(kDirectoriesSize);
-  if (file.size() > kStemSize && file[kStemSize] != '.') {
-    return Malformed("a derived file cannot be a master");
+  if (!DerivedPrefixOf(parts.name).empty()) {
+    return ErrorWithReason(
+        absl::StatusCode::kInvalidArgument, ErrorReason::kWrongKind,
+        "a derived file cannot be a master", {{"kind", "DERIVED"}});
   }
   if (prefix.empty() || prefix.size() > kDerivedPrefixMax) {
     return InvalidField("prefix", "a derived prefix has 1 to 32 characters");

@@ -62,7 +62,8 @@ struct FileIdParts {
 //   INVALID_ARGUMENT (INVALID_FILE_ID)  the message says what is wrong.
 absl::StatusOr<FileIdParts> ParseFileId(absl::string_view id);
 
-// Reads the fields in a name; works offline, proves nothing.
+// Reads the fields in a name; works offline, proves nothing. Those of a derived
+// file are its master's: they say nothing of its kind, size and checksum.
 //   INVALID_ARGUMENT (INVALID_FILE_ID)  not a name that this library made.
 absl::StatusOr<FileIdFields> DecodeFileName(absl::string_view name);
 
@@ -84,9 +85,22 @@ absl::optional<FileNameOrigin> DecodeFileNameFloor(absl::string_view last_part);
 // Whether a name's last part is that of a derived file.
 bool IsDerivedLastPart(absl::string_view last_part);
 
+// What stands between the 40 characters and the extension in the name of a
+// derived file; empty for every other name. A part of `name`.
+absl::string_view DerivedPrefixOf(absl::string_view name);
+
+// What a name says of its file: an appender, and not one that is derived from
+// an appender.
+bool IsAppenderName(absl::string_view name);
+
+// What the names of a file and of all that is derived from it begin with, and
+// no other name. `name` is of ParseFileId().
+absl::string_view MasterStemOf(absl::string_view name);
+
 // The ID of the file that is derived from `master_id` with `prefix` (1 to
 // kDerivedPrefixMax) and `extension` (with no dot in front; may be empty).
-//   INVALID_ARGUMENT  one of the three is malformed.
+//   INVALID_ARGUMENT  one of the three is malformed; WRONG_KIND: the master is
+//                     a derived file itself.
 absl::StatusOr<std::string> DerivedFileId(absl::string_view master_id,
                                           absl::string_view prefix,
                                           absl::string_view extension);

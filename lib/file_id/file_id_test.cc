@@ -135,6 +135,13 @@ TEST(FileIdTest, ADerivedIdIsComputedFromTheMasterAndVerifies) {
   ASSERT_THAT(derived, IsOk());
   EXPECT_EQ(*derived, master.substr(0, master.size() - 4) + "_150x150.png");
   EXPECT_THAT(codec.Verify(*derived), IsOk());
+  const auto parts = ParseFileId(*derived);
+  ASSERT_THAT(parts, IsOk());
+  EXPECT_EQ(DerivedPrefixOf(parts->name), "_150x150");
+  EXPECT_EQ(DerivedPrefixOf(ParseFileId(master)->name), "");
+  EXPECT_EQ(MasterStemOf(parts->name), MasterStemOf(ParseFileId(master)->name));
+  EXPECT_EQ(ReasonOf(DerivedFileId(*derived, "_x", "").status()),
+            ErrorReason::kWrongKind);
   EXPECT_THAT(DerivedFileId(*derived, "_x", ""),
               StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(DerivedFileId(master, "", "png"),
@@ -143,6 +150,20 @@ TEST(FileIdTest, ADerivedIdIsComputedFromTheMasterAndVerifies) {
               StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(DerivedFileId(master, "_x", "a..b"),
               StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(FileIdTest, WhatIsDerivedFromAnAppenderIsNone) {
+  const FileIdCodec codec("secret");
+  FileIdFields fields = SomeFields();
+  fields.flags = kFileIdAppender;
+  const std::string master = MakeId(codec, fields, "log");
+  EXPECT_TRUE(IsAppenderName(ParseFileId(master)->name));
+  const auto derived = DerivedFileId(master, "-day1", "");
+  ASSERT_THAT(derived, IsOk());
+  EXPECT_FALSE(IsAppenderName(ParseFileId(*derived)->name));
+  EXPECT_FALSE(
+      IsAppenderName(ParseFileId(MakeId(codec, SomeFields(), ""))->name));
+  EXPECT_FALSE(IsAppenderName("not a name"));
 }
 
 TEST(FileIdTest, GroupNamesAndExtensionsKeepTheirRules) {

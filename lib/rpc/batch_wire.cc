@@ -290,6 +290,10 @@ void BatchRequestReader::ReadPut(BatchItem* item) {
       case pb::PutOperation::kLifetimeFieldNumber:
         ReadRawMessage(&reader_, &scratch_[5], &item->lifetime);
         return true;
+      case pb::PutOperation::kDerivedFieldNumber:
+        if (!item->derived.has_value()) item->derived.emplace();
+        ReadRawMessage(&reader_, &scratch_[6], &*item->derived);
+        return true;
       default:
         return false;
     }
@@ -407,6 +411,10 @@ void BatchRequestWriter::Add(const BatchItem& in) {
       operation.Fixed32IfSet(pb::PutOperation::kCrc32CFieldNumber, item.crc32c);
       operation.BytesIfSet(pb::PutOperation::kLifetimeFieldNumber,
                            item.lifetime);
+      if (item.derived.has_value()) {
+        operation.Bytes(pb::PutOperation::kDerivedFieldNumber,
+                        item.derived->substr(0, kBatchTextBytesMax));
+      }
       if (!item.content.empty()) {
         content = item.content;
         content_header.Header(pb::PutOperation::kContentFieldNumber,

@@ -69,6 +69,7 @@ struct BatchItem {
   absl::Cord content;
   absl::string_view attributes;  // A message cairn.common.v1.Attributes.
   absl::string_view lifetime;    // A message cairn.common.v1.Lifetime.
+  absl::optional<absl::string_view> derived;  // A message DerivedName.
 
   // Get.
   int64_t offset = 0;
@@ -145,7 +146,7 @@ class BatchRequestReader {
   void ReadDelete(BatchItem* item);
 
   WireReader reader_;
-  std::string scratch_[6];
+  std::string scratch_[7];
 };
 
 // Puts a RunRequest together.

@@ -73,6 +73,9 @@ std::vector<BatchItem> SomeItems() {
   items[4].item_id = 5;
   items[4].operation = BatchOperation::kPut;
   items[4].content = absl::Cord("small");
+  items[4].derived =
+      "\x0a\x03"
+      "ids\x12\x02_x";  // A DerivedName.
   return items;
 }
 
@@ -92,6 +95,7 @@ void ExpectSame(const BatchItem& a, const BatchItem& b) {
   EXPECT_EQ(a.length, b.length);
   EXPECT_EQ(a.attributes, b.attributes);
   EXPECT_EQ(a.lifetime, b.lifetime);
+  EXPECT_EQ(a.derived, b.derived);
   EXPECT_EQ(a.include_attributes, b.include_attributes);
 }
 
@@ -120,6 +124,9 @@ TEST(BatchWireTest, RequestsAreWhatGeneratedCodeReads) {
   EXPECT_EQ(request.items(0).put().lifetime().time_to_live().seconds(), 300);
   EXPECT_FALSE(request.items(4).put().has_attributes());
   EXPECT_FALSE(request.items(4).put().has_lifetime());
+  EXPECT_FALSE(request.items(0).put().has_derived());
+  EXPECT_EQ(request.items(4).put().derived().master_id(), "ids");
+  EXPECT_EQ(request.items(4).put().derived().prefix(), "_x");
   EXPECT_TRUE(request.items(1).get().include_attributes());
   EXPECT_FALSE(request.items(2).stat().include_attributes());
   EXPECT_EQ(request.items(1).item_id(), uint64_t{1} << 63);

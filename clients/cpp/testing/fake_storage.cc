@@ -113,9 +113,43 @@ class FakeStorage::State {
     return absl::OkStatus();
   }
 
+  // A file of `spec`, which is an UploadSpec or a PutOperation.
+  template <typename Spec>
+  absl::Status Store(absl::string_view content, const Spec& spec,
+                     const std::string& request_id, common::FileInfo* info,
+                     bool* replayed) {
+    std::string derived_id;
+    if (spec.has_derived()) {
+      const absl::Status master =
+          codec.Verify(spec.derived().master_id()).status();
+      if (!master.ok()) return master;
+      absl::StatusOr<std::string> id =
+          DerivedFileId(spec.derived().master_id(), spec.derived().prefix(),
+                        spec.extension());
+      if (!id.ok()) return id.status();
+      derived_id = *std::move(id);
+      MutexLock lock(&mu);
+      const auto known = files.find(derived_id);
+      if (known != files.end() && !known->second.deleted) {
+        if (known->second.content != content) {
+          return ErrorWithReason(absl::StatusCode::kAlreadyExists,
+                                 ErrorReason::kFileExists,
+                                 "a file of that name is there");
+        }
+        *replayed = true;
+        *info = known->second.info;
+        return absl::OkStatus();
+      }
+    }
+    *info = Store(content, spec.extension(), request_id, replayed,
+                  spec.attributes(), derived_id);
+    return absl::OkStatus();
+  }
+
   common::FileInfo Store(absl::string_view content, absl::string_view extension,
                          const std::string& request_id, bool* replayed,
-                         const common::Attributes& attributes = {}) {
+                         const common::Attributes& attributes = {},
+                         const std::string& derived_id = "") {
     MutexLock lock(&mu);
     *replayed = false;
     if (!request_id.empty()) {
@@ -136,10 +170,11 @@ class FakeStorage::State {
     parts.name = codec.MakeName(options.group, 0, fields, extension);
     File file;
     file.content = std::string(content);
-    file.info.set_file_id(parts.ToString());
+    file.info.set_file_id(derived_id.empty() ? parts.ToString() : derived_id);
     file.info.set_size_bytes(fields.size_bytes);
     file.info.set_crc32c(fields.crc32c);
-    file.info.set_kind(common::FILE_KIND_NORMAL);
+    file.info.set_kind(derived_id.empty() ? common::FILE_KIND_NORMAL
+                                          : common::FILE_KIND_DERIVED);
     file.info.mutable_create_time()->set_seconds(kCreateTime);
     file.info.mutable_version()->set_clock(uint64_t{1767225600000} << 16);
     file.info.mutable_version()->set_node(options.node_number);
@@ -185,6 +220,23 @@ class FakeStorage::State {
     files[file_id].deleted = true;
     if (!request_id.empty()) requests[request_id] = file_id;
     return absl::OkStatus();
+  }
+
+  // In the order of their IDs; only those that are there.
+  std::vector<std::string> DerivedFrom(const std::string& master_id) {
+    std::vector<std::string> ids;
+    const absl::StatusOr<FileIdParts> master = ParseFileId(master_id);
+    if (!master.ok()) return ids;
+    MutexLock lock(&mu);
+    for (const auto& [id, file] : files) {
+      const absl::StatusOr<FileIdParts> parts = ParseFileId(id);
+      if (!file.deleted && parts.ok() &&
+          !DerivedPrefixOf(parts->name).empty() &&
+          MasterStemOf(parts->name) == MasterStemOf(master->name)) {
+        ids.push_back(id);
+      }
+    }
+    return ids;
   }
 
   static absl::Status CheckRange(int64_t offset, int64_t size) {
@@ -293,6 +345,24 @@ class FakeStorage::Files : public pb::FileService::Service {
     return rpc::ToGrpcStatus(status);
   }
 
+  grpc::Status ListDerived(grpc::ServerContext* context,
+                           const pb::ListDerivedRequest* request,
+                           pb::ListDerivedResponse* response) override {
+    const absl::Status failure = state_->NextFailure();
+    if (!failure.ok()) return rpc::ToGrpcStatus(failure);
+    size_t limit = request->page_size() == 0 ? 2 : request->page_size();
+    for (const std::string& id : state_->DerivedFrom(request->file_id())) {
+      if (id <= request->page_token()) continue;
+      if (limit-- == 0) {
+        response->set_next_page_token(response->files().rbegin()->file_id());
+        break;
+      }
+      State::File file;
+      if (state_->Find(id, &file).ok()) *response->add_files() = file.info;
+    }
+    return grpc::Status::OK;
+  }
+
   grpc::Status GetCapabilities(grpc::ServerContext* context,
                                const pb::GetCapabilitiesRequest* request,
                                pb::GetCapabilitiesResponse* response) override {
@@ -311,6 +381,13 @@ class FakeStorage::Files : public pb::FileService::Service {
                       pb::DeleteResponse* response) override {
     absl::Status status = state_->NextFailure();
     bool replayed = false;
+    if (status.ok() && request->with_derived()) {
+      for (const std::string& id : state_->DerivedFrom(request->file_id())) {
+        bool ignored;
+        if (!state_->Delete(id, "", &ignored).ok()) continue;
+        response->set_derived_deleted(response->derived_deleted() + 1);
+      }
+    }
     if (status.ok()) {
       status =
           state_->Delete(request->file_id(), request->request_id(), &replayed);
@@ -374,9 +451,9 @@ class FakeStorage::Files : public pb::FileService::Service {
                              ErrorReason::kSizeMismatch, "another size");
     }
     bool replayed;
-    *response->mutable_info() =
-        state_->Store(content, spec.extension(), spec.request_id(), &replayed,
-                      spec.attributes());
+    const absl::Status stored = state_->Store(
+        content, spec, spec.request_id(), response->mutable_info(), &replayed);
+    if (!stored.ok()) return stored;
     response->set_replayed(replayed);
     response->mutable_reached()->set_level(
         spec.durability().level() == common::DURABILITY_LEVEL_CACHED
@@ -538,10 +615,10 @@ class FakeStorage::Batches : public pb::BatchService::Service {
       return BadChecksum();
     }
     bool replayed;
-    *outcome->mutable_info() =
-        state_->Store(put.content(), put.extension(),
-                      Uuid::FromBytes(put.request_id())->ToString(), &replayed,
-                      put.attributes());
+    const absl::Status stored = state_->Store(
+        put.content(), put, Uuid::FromBytes(put.request_id())->ToString(),
+        outcome->mutable_info(), &replayed);
+    if (!stored.ok()) return stored;
     if (state_->UseCorruption(&state_->corrupt_put_answers)) {
       outcome->mutable_info()->set_crc32c(~put.crc32c());
     }

@@ -57,7 +57,7 @@ absl::Status NotOrigin(const StorageNode& node, uint32_t origin) {
 absl::Status CheckOrigin(const StorageNode& node, absl::string_view name) {
   const absl::StatusOr<FileIdFields> fields = DecodeFileName(name);
   // An ID that was made elsewhere is of no appender; the path says so.
-  if (!fields.ok() || (fields->flags & kFileIdAppender) == 0 ||
+  if (!fields.ok() || !IsAppenderName(name) ||
       fields->node_number == node.identity().node_number) {
     return absl::OkStatus();
   }

@@ -295,6 +295,39 @@ TEST_F(BatchServiceTest, AttributesGoUpWithTheFileAndDownWhenAskedFor) {
   EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kTooLarge);
 }
 
+TEST_F(BatchServiceTest, DerivedFilesArePutInABatch) {
+  Start(/*paths=*/2);
+  for (int i = 0; i < 4; ++i) {  // Masters on both paths.
+    const std::string master = PutSomething(absl::StrCat("master ", i));
+    v1::BatchItem item = PutItem(1, "a small one");
+    v1::DerivedName* const derived = item.mutable_put()->mutable_derived();
+    derived->set_master_id(master);
+    derived->set_prefix("_small");
+    const v1::BatchAnswer put = RunOne(item);
+    ASSERT_TRUE(put.has_put()) << put.DebugString();
+    const std::string id = put.put().info().file_id();
+    EXPECT_EQ(id, *DerivedFileId(master, "_small", "txt"));
+    EXPECT_EQ(put.put().info().kind(), common::v1::FILE_KIND_DERIVED);
+    for (const bool cold : {false, true}) {
+      for (FakeStorePath* fake : fakes_) fake->set_cold(cold);
+      EXPECT_EQ(RunOne(GetItem(2, id)).get().content(), "a small one");
+      EXPECT_EQ(RunOne(StatItem(3, id)).stat().info().size_bytes(), 11);
+    }
+
+    item.mutable_put()->set_request_id(std::string(Uuid::Random().bytes()));
+    EXPECT_TRUE(RunOne(item).put().replayed());
+
+    v1::BatchItem other = PutItem(4, "something else");
+    *other.mutable_put()->mutable_derived() = *derived;
+    EXPECT_EQ(ReasonOfAnswer(RunOne(other)), ErrorReason::kFileExists);
+    other.mutable_put()->mutable_derived()->set_master_id(id);
+    EXPECT_EQ(ReasonOfAnswer(RunOne(other)), ErrorReason::kWrongKind);
+    // Set, and empty.
+    other.mutable_put()->mutable_derived()->Clear();
+    EXPECT_EQ(ReasonOfAnswer(RunOne(other)), ErrorReason::kInvalidFileId);
+  }
+}
+
 TEST_F(BatchServiceTest, AttributesAreChangedInABatch) {
   Start();
   const std::string id = PutSomething("content");

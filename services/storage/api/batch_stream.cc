@@ -484,10 +484,12 @@ void BatchStream::Get(const Item& item, const BatchItem& request) {
     AnswerGet(item, path_index, cached->file, request.offset, cached->content);
     return;
   }
-  // What the answer will hold is known from the name, but for an appender.
+  // What the answer will hold is known from the name, but for appenders and
+  // derived files.
   const absl::StatusOr<FileIdFields> fields = DecodeFileName(located->id.name);
   const int64_t answer_bytes =
-      fields.ok() && (fields->flags & kFileIdAppender) == 0
+      fields.ok() && (fields->flags & kFileIdAppender) == 0 &&
+              DerivedPrefixOf(located->id.name).empty()
           ? std::min(fields->size_bytes, rpc::kBatchContentBytesMax)
           : rpc::kBatchContentBytesMax;
   Begin(answer_bytes);
@@ -542,6 +544,7 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
   PutRequest put;
   ReplicaWish wish;
   Replicator::AckInterest interest;
+  std::string derived_name;  // Of a derived file.
   const absl::Status valid = [&]() -> absl::Status {
     CAIRN_ASSIGN_OR_RETURN(put.request_id,
                            ParseRequestId(request.request_id, true));
@@ -565,7 +568,18 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
                              ErrorReason::kChecksumMismatch,
                              "the content does not match its CRC-32C");
     }
-    placed = context_.node->Place("", request.store_path, bytes);
+    absl::optional<uint32_t> store_path = request.store_path;
+    if (request.derived.has_value()) {
+      v1::DerivedName derived;
+      if (!derived.ParseFromArray(request.derived->data(),
+                                  static_cast<int>(request.derived->size()))) {
+        return InvalidField("derived", "the bytes are no DerivedName message");
+      }
+      CAIRN_ASSIGN_OR_RETURN(
+          derived_name, ParseDerived(*context_.node, derived, request.extension,
+                                     &store_path));
+    }
+    placed = context_.node->Place("", store_path, bytes);
     CAIRN_RETURN_IF_ERROR(placed.status());
     CAIRN_ASSIGN_OR_RETURN(interest,
                            context_.replicas->Admit(placed->index, &wish));
@@ -576,8 +590,12 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
     return;
   }
   const uint8_t path_index = placed->index;
-  StorageNode::NewFile made = context_.node->MakeName(
-      path_index, FileKind::kNormal, bytes, request.crc32c, request.extension);
+  StorageNode::NewFile made =
+      derived_name.empty()
+          ? context_.node->MakeName(path_index, FileKind::kNormal, bytes,
+                                    request.crc32c, request.extension)
+          : context_.node->MakeDerived(derived_name);
+  if (!derived_name.empty()) put.kind = FileKind::kDerived;
   put.name = std::move(made.name);
   put.create_unix_seconds = made.create_unix_seconds;
   put.origin_node = context_.node->identity().node_number;
@@ -599,6 +617,13 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
         if (claimed->replay().has_value()) {
           const StorageNode::Replay replay = *claimed->replay();
           *claimed = StorageNode::Claim();
+          const absl::Status same = CheckDerivedReplay(
+              put.kind == FileKind::kDerived ? put.name : "", replay.committed);
+          if (!same.ok()) {
+            AnswerError(item, same);
+            End(0);
+            return;
+          }
           ConfirmPut(item, replay.path_index, wish, std::move(interest),
                      replay.committed);
           return;

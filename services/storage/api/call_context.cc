@@ -13,6 +13,7 @@ ApiMetrics::ApiMetrics(MetricsRegistry* registry)
       get_attributes(registry, "FileService.GetAttributes"),
       set_attributes(registry, "FileService.SetAttributes"),
       set_expiry(registry, "FileService.SetExpiry"),
+      list_derived(registry, "FileService.ListDerived"),
       create_appender(registry, "AppenderService.CreateAppender"),
       append(registry, "AppenderService.Append"),
       modify(registry, "AppenderService.Modify"),

@@ -27,6 +27,7 @@ struct ApiMetrics {
   rpc::MethodMetrics get_attributes;
   rpc::MethodMetrics set_attributes;
   rpc::MethodMetrics set_expiry;
+  rpc::MethodMetrics list_derived;
   rpc::MethodMetrics create_appender;
   rpc::MethodMetrics append;
   rpc::MethodMetrics modify;

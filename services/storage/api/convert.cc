@@ -53,6 +53,17 @@ absl::StatusOr<ReplicaWish> ParseDurability(
   }
 }
 
+absl::Status CheckDerivedReplay(absl::string_view derived_name,
+                                const Committed& earlier) {
+  const bool same = derived_name.empty()
+                        ? earlier.file.kind != FileKind::kDerived
+                        : earlier.file.name == derived_name;
+  if (same) return absl::OkStatus();
+  return ErrorWithReason(
+      absl::StatusCode::kAlreadyExists, ErrorReason::kRequestIdReused,
+      "request_id was used before for another file; make a new one");
+}
+
 uint32_t DurabilityLevelOf(Durability reached) {
   return reached == Durability::kSynced ? common::DURABILITY_LEVEL_SYNCED
                                         : common::DURABILITY_LEVEL_CACHED;

@@ -25,6 +25,13 @@ absl::Status InvalidField(absl::string_view field, absl::string_view message);
 absl::StatusOr<ReplicaWish> ParseDurability(
     const rpc::BatchDurability& durability);
 
+// Whether an earlier call with the request_id is one that may be repeated as an
+// upload of the derived file `derived_name`, or, if that is empty, of another
+// one. What their contents are is not compared.
+//   ALREADY_EXISTS  REQUEST_ID_REUSED.
+absl::Status CheckDerivedReplay(absl::string_view derived_name,
+                                const Committed& earlier);
+
 // The number of cairn.common.v1.DurabilityLevel.
 uint32_t DurabilityLevelOf(Durability reached);
 

@@ -5,6 +5,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "lib/attributes/attributes.h"
 #include "lib/base/error_reason.h"
@@ -13,14 +15,19 @@
 #include "lib/rpc/batch_wire.h"
 #include "lib/rpc/chunk_wire.h"
 #include "lib/rpc/grpc_status.h"
+#include "services/storage/api/convert.h"
 #include "services/storage/api/download_call.h"
 #include "services/storage/api/translate.h"
 #include "services/storage/api/unary_end.h"
 #include "services/storage/api/upload_call.h"
+#include "services/storage/core/derived_files.h"
 
 namespace cairn {
 namespace storage {
 namespace {
+
+constexpr size_t kDerivedPage = 100;
+constexpr size_t kDerivedPageMax = 1000;
 
 // Has what is known of a file put into a response by `fill`, now or on the
 // path's io(), and ends the call.
@@ -125,6 +132,48 @@ grpc::ServerUnaryReactor* FileServiceImpl::GetAttributes(
            response->mutable_version()->set_clock(info.version.clock);
            response->mutable_version()->set_node(info.version.node);
          });
+  return end.reactor;
+}
+
+grpc::ServerUnaryReactor* FileServiceImpl::ListDerived(
+    grpc::CallbackServerContext* context, const v1::ListDerivedRequest* request,
+    v1::ListDerivedResponse* response) {
+  const UnaryEnd end =
+      BeginUnary(context_, context, &context_.metrics->list_derived);
+  const auto start = [&]() -> absl::Status {
+    CAIRN_RETURN_IF_ERROR(context_.CheckServing());
+    CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
+                           context_.node->Locate(request->file_id()));
+    CAIRN_RETURN_IF_ERROR(CheckIsMaster(located.id.name));
+    if (request->page_size() > kDerivedPageMax) {
+      return InvalidField("page_size",
+                          absl::StrCat("at most ", kDerivedPageMax));
+    }
+    const size_t limit =
+        request->page_size() == 0 ? kDerivedPage : request->page_size();
+    Executor* const io = located.path->io();
+    const bool queued = io->TrySubmit([located = std::move(located),
+                                       token = request->page_token(), limit,
+                                       node = context_.node,
+                                       clock = context_.clock, response, end] {
+      absl::StatusOr<DerivedPage> page = cairn::storage::ListDerived(
+          located.path.get(), located.id.name, token, limit,
+          absl::ToUnixSeconds(clock->Now()));
+      if (page.ok()) {
+        for (const FileInfo& file : page->files) {
+          ToProto(*node, located.id.store_path, file, response->add_files());
+        }
+        response->set_next_page_token(page->next);
+      }
+      end(page.status());
+    });
+    return queued ? absl::OkStatus()
+                  : ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                                    ErrorReason::kOverloaded,
+                                    "the disk's queue is full");
+  };
+  const absl::Status started = start();
+  if (!started.ok()) end(started);
   return end.reactor;
 }
 
@@ -246,10 +295,13 @@ grpc::ServerUnaryReactor* FileServiceImpl::Delete(
     CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
                            context_.node->Locate(request->file_id()));
     const uint8_t index = located.id.store_path;
+    if (request->with_derived()) {
+      CAIRN_RETURN_IF_ERROR(CheckIsMaster(located.id.name));
+    }
     CAIRN_ASSIGN_OR_RETURN(Replicator::AckInterest interest,
                            context_.replicas->Admit(index, &wish));
+    std::string master = located.id.name;
     change.name = std::move(located.id.name);
-    StorePath* const path = located.path.get();
     CommitDone answer = [interest = std::move(interest), response,
                          end](const absl::StatusOr<Committed>& committed) {
       if (committed.ok()) {
@@ -259,13 +311,34 @@ grpc::ServerUnaryReactor* FileServiceImpl::Delete(
       }
       end(committed.status());
     };
-    path->Delete(
-        std::move(change),
-        [path = std::move(located.path), index, wish, gate = context_.replicas,
-         answer =
-             std::move(answer)](absl::StatusOr<Committed> committed) mutable {
-          gate->Confirm(index, wish, std::move(committed), std::move(answer));
-        });
+    // The deletion of the master comes last in the log: who has it has the
+    // others, too.
+    auto last = [path = located.path, change = std::move(change), index, wish,
+                 gate = context_.replicas,
+                 answer = std::move(answer)]() mutable {
+      StorePath* const target = path.get();
+      target->Delete(
+          std::move(change), [path = std::move(path), index, wish, gate,
+                              answer = std::move(answer)](
+                                 absl::StatusOr<Committed> committed) mutable {
+            gate->Confirm(index, wish, std::move(committed), std::move(answer));
+          });
+    };
+    if (!request->with_derived()) {
+      last();
+      return absl::OkStatus();
+    }
+    DeleteDerived(std::move(located.path), std::move(master), wish.level,
+                  absl::ToUnixSeconds(context_.clock->Now()),
+                  [last = std::move(last), response,
+                   end](const absl::StatusOr<uint32_t>& deleted) mutable {
+                    if (!deleted.ok()) {
+                      end(deleted.status());
+                      return;
+                    }
+                    response->set_derived_deleted(*deleted);
+                    last();
+                  });
     return absl::OkStatus();
   };
   const absl::Status started = start();

@@ -26,7 +26,8 @@ using FileServiceBase = v1::FileService::WithRawCallbackMethod_Upload<
                     v1::FileService::WithCallbackMethod_SetAttributes<
                         v1::FileService::WithCallbackMethod_GetCapabilities<
                             v1::FileService::WithCallbackMethod_SetExpiry<
-                                v1::FileService::Service>>>>>>>>;
+                                v1::FileService::WithCallbackMethod_ListDerived<
+                                    v1::FileService::Service>>>>>>>>>;
 
 class FileServiceImpl : public FileServiceBase {
  public:
@@ -61,6 +62,10 @@ class FileServiceImpl : public FileServiceBase {
   grpc::ServerUnaryReactor* SetExpiry(grpc::CallbackServerContext* context,
                                       const v1::SetExpiryRequest* request,
                                       v1::SetExpiryResponse* response) override;
+  grpc::ServerUnaryReactor* ListDerived(
+      grpc::CallbackServerContext* context,
+      const v1::ListDerivedRequest* request,
+      v1::ListDerivedResponse* response) override;
   grpc::ServerUnaryReactor* GetCapabilities(
       grpc::CallbackServerContext* context,
       const v1::GetCapabilitiesRequest* request,

@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -1161,6 +1162,184 @@ TEST_F(FileServiceTest, CallsAreCountedByOutcome) {
           {{"method", "FileService.Upload"}, {"code", "OK"}, {"reason", ""}}),
       1);
   EXPECT_EQ(registry_.Read("cairn_storage_received_bytes_total"), 7);
+}
+
+// ---- Derived files.
+
+TEST_F(FileServiceTest, ADerivedFileIsNamedAfterItsMaster) {
+  Start(/*paths=*/2);
+  for (const size_t size : {size_t{1000}, size_t{3 * kMiB}}) {
+    SCOPED_TRACE(size);
+    const std::string master = Put(SomeContent(100 + size));
+    const std::string content = SomeContent(size);
+    v1::UploadSpec spec = Spec(static_cast<int64_t>(size));
+    spec.mutable_derived()->set_master_id(master);
+    spec.mutable_derived()->set_prefix("_small");
+    const auto stored = Upload(spec, content);
+    ASSERT_THAT(stored, IsOk());
+    EXPECT_FALSE(stored->replayed());
+    EXPECT_EQ(stored->info().file_id(),
+              *DerivedFileId(master, "_small", "bin"));
+    EXPECT_EQ(stored->info().kind(), common::v1::FILE_KIND_DERIVED);
+    EXPECT_EQ(stored->info().size_bytes(), static_cast<int64_t>(size));
+    EXPECT_EQ(stored->info().crc32c(), Crc32c(content));
+
+    // Whoever stores the same is told the same, whatever else he says.
+    spec.set_request_id(Uuid::Random().ToString());
+    const auto again = Upload(spec, content);
+    ASSERT_THAT(again, IsOk());
+    EXPECT_TRUE(again->replayed());
+    EXPECT_EQ(again->info().file_id(), stored->info().file_id());
+
+    spec.set_request_id(Uuid::Random().ToString());
+    spec.clear_size_bytes();
+    const absl::Status refused = Upload(spec, "something else").status();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kAlreadyExists);
+    EXPECT_EQ(ReasonOf(refused), ErrorReason::kFileExists);
+  }
+}
+
+TEST_F(FileServiceTest, WhatCannotBeDerivedIsRefusedBeforeTheBody) {
+  Start(/*paths=*/2);
+  const std::string master = Put("a master");
+  const auto refusal = [&](const std::string& id, const std::string& prefix,
+                           const std::function<void(v1::UploadSpec*)>& change) {
+    v1::UploadSpec spec = Spec(1);
+    spec.mutable_derived()->set_master_id(id);
+    spec.mutable_derived()->set_prefix(prefix);
+    change(&spec);
+    Uploader uploader(stub_.get());
+    uploader.SendSpec(spec);
+    return ReasonOf(uploader.Finish().status());
+  };
+  const auto nothing = [](v1::UploadSpec*) {};
+  EXPECT_EQ(refusal(master, "", nothing), ErrorReason::kInvalidField);
+  EXPECT_EQ(refusal(master, "a.b", nothing), ErrorReason::kInvalidField);
+  EXPECT_EQ(refusal(master, std::string(33, 'p'), nothing),
+            ErrorReason::kInvalidField);
+  EXPECT_EQ(refusal("", "_x", nothing), ErrorReason::kInvalidFileId);
+  EXPECT_EQ(refusal(*DerivedFileId(master, "_x", "bin"), "_y", nothing),
+            ErrorReason::kWrongKind);
+  std::string forged = master;
+  forged[forged.size() - 5] = forged[forged.size() - 5] == 'A' ? 'B' : 'A';
+  EXPECT_EQ(refusal(forged, "_x", nothing), ErrorReason::kForgedFileId);
+  FileIdParts elsewhere;
+  elsewhere.group = "group2";
+  elsewhere.name = codec_.MakeName("group2", 0, FileIdFields(), "bin");
+  EXPECT_EQ(refusal(elsewhere.ToString(), "_x", nothing),
+            ErrorReason::kWrongGroup);
+  EXPECT_EQ(
+      refusal(master, "_x", [](v1::UploadSpec* s) { s->set_group("group2"); }),
+      ErrorReason::kWrongGroup);
+  const uint32_t other_path = 1u - ParseFileId(master)->store_path;
+  EXPECT_EQ(refusal(master, "_x",
+                    [&](v1::UploadSpec* s) { s->set_store_path(other_path); }),
+            ErrorReason::kInvalidField);
+}
+
+TEST_F(FileServiceTest, AMasterNeedNotBeThere) {
+  Start();
+  FileIdParts parts;
+  parts.group = "group1";
+  FileIdFields fields;
+  fields.node_number = 9;
+  parts.name = codec_.MakeName("group1", 0, fields, "jpg");
+  v1::UploadSpec spec = Spec();
+  spec.mutable_derived()->set_master_id(parts.ToString());
+  spec.mutable_derived()->set_prefix("_x");
+  const auto stored = Upload(spec, "content");
+  ASSERT_THAT(stored, IsOk());
+  EXPECT_EQ(stored->info().origin_node(), 7u);
+}
+
+TEST_F(FileServiceTest, DerivedFilesAreListedByPagesAndGoWithTheirMaster) {
+  Start(/*paths=*/2);
+  const std::string master = Put("a master");
+  std::vector<std::string> ids;
+  for (int i = 0; i < 5; ++i) {
+    v1::UploadSpec spec = Spec();
+    spec.mutable_derived()->set_master_id(master);
+    spec.mutable_derived()->set_prefix(absl::StrCat("_", i));
+    const auto stored = Upload(spec, absl::StrCat("form ", i));
+    ASSERT_THAT(stored, IsOk());
+    ids.push_back(stored->info().file_id());
+  }
+  v1::ListDerivedRequest list;
+  list.set_file_id(master);
+  list.set_page_size(2);
+  std::vector<std::string> listed;
+  v1::ListDerivedResponse page;
+  const auto read_page = [&] {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    page.Clear();
+    return rpc::FromGrpcStatus(stub_->ListDerived(&context, list, &page));
+  };
+  do {
+    ASSERT_THAT(read_page(), IsOk());
+    EXPECT_LE(page.files_size(), 2);
+    for (const common::v1::FileInfo& info : page.files()) {
+      EXPECT_EQ(info.kind(), common::v1::FILE_KIND_DERIVED);
+      EXPECT_EQ(info.size_bytes(), 6);
+      listed.push_back(info.file_id());
+    }
+    list.set_page_token(page.next_page_token());
+  } while (!list.page_token().empty());
+  EXPECT_EQ(listed, ids);
+  list.set_page_size(1001);
+  EXPECT_EQ(ReasonOf(read_page()), ErrorReason::kInvalidField);
+  list.set_page_size(0);
+  list.set_page_token("?");
+  EXPECT_EQ(ReasonOf(read_page()), ErrorReason::kInvalidField);
+  list.clear_page_token();
+  list.set_file_id(ids[0]);
+  EXPECT_EQ(ReasonOf(read_page()), ErrorReason::kWrongKind);
+
+  v1::DeleteRequest remove;
+  remove.set_with_derived(true);
+  const auto run_delete = [&](v1::DeleteResponse* response) {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    return rpc::FromGrpcStatus(stub_->Delete(&context, remove, response));
+  };
+  v1::DeleteResponse response;
+  remove.set_file_id(ids[0]);
+  EXPECT_EQ(ReasonOf(run_delete(&response)), ErrorReason::kWrongKind);
+  remove.set_file_id(master);
+  remove.set_request_id(Uuid::Random().ToString());
+  ASSERT_THAT(run_delete(&response), IsOk());
+  EXPECT_EQ(response.derived_deleted(), 5u);
+  EXPECT_FALSE(response.replayed());
+  list.set_file_id(master);
+  ASSERT_THAT(read_page(), IsOk());
+  EXPECT_EQ(page.files_size(), 0);
+  v1::DeleteResponse again;
+  ASSERT_THAT(run_delete(&again), IsOk());
+  EXPECT_EQ(again.derived_deleted(), 0u);
+  EXPECT_TRUE(again.replayed());
+  remove.clear_request_id();
+  EXPECT_EQ(ReasonOf(run_delete(&again)), ErrorReason::kFileDeleted);
+}
+
+TEST_F(FileServiceTest, ARequestIdIsNotAnsweredWithAnotherName) {
+  Start(/*paths=*/2);
+  const std::string content = SomeContent(3 * kMiB);
+  v1::UploadSpec plain = Spec(3 * kMiB);
+  const auto stored = Upload(plain, content);
+  ASSERT_THAT(stored, IsOk());
+  // On the path of the first one, and on the other one.
+  std::string masters[2];
+  while (masters[0].empty() || masters[1].empty()) {
+    const std::string id = Put("a master");
+    masters[ParseFileId(id)->store_path] = id;
+  }
+  for (const std::string& master : masters) {
+    v1::UploadSpec spec = plain;
+    spec.mutable_derived()->set_master_id(master);
+    spec.mutable_derived()->set_prefix("_x");
+    EXPECT_EQ(ReasonOf(Upload(spec, content).status()),
+              ErrorReason::kRequestIdReused);
+  }
 }
 
 }  // namespace

@@ -38,12 +38,11 @@ absl::StatusOr<Replicator::AckInterest> ReplicaGate::Admit(
 absl::Status ReplicaGate::AdmitUpdate(uint8_t store_path,
                                       absl::string_view name) const {
   if (!replicator_of_) return absl::OkStatus();
-  const absl::StatusOr<FileIdFields> fields = DecodeFileName(name);
   // An ID that was made elsewhere is of no appender.
-  if (!fields.ok() || (fields->flags & kFileIdAppender) == 0 ||
-      !replicator_of_(store_path)->syncing()) {
+  if (!IsAppenderName(name) || !replicator_of_(store_path)->syncing()) {
     return absl::OkStatus();
   }
+  const absl::StatusOr<FileIdFields> fields = DecodeFileName(name);
   return ErrorWithReason(
       absl::StatusCode::kUnavailable, ErrorReason::kOriginDown,
       absl::StrCat("node ", fields->node_number,

@@ -133,6 +133,22 @@ absl::StatusOr<int64_t> ParseLifetime(const common::v1::Lifetime& lifetime,
   return expire;
 }
 
+absl::StatusOr<std::string> ParseDerived(const StorageNode& node,
+                                         const v1::DerivedName& derived,
+                                         absl::string_view extension,
+                                         absl::optional<uint32_t>* store_path) {
+  CAIRN_ASSIGN_OR_RETURN(
+      StorageNode::Derived named,
+      node.NameDerived(derived.master_id(), derived.prefix(), extension));
+  if (store_path->value_or(named.path_index) != named.path_index) {
+    return InvalidField("store_path",
+                        "a derived file lies where its master's "
+                        "ID says");
+  }
+  *store_path = named.path_index;
+  return std::move(named.name);
+}
+
 void AttributesToProto(const FileInfo& info, common::v1::FileInfo* out) {
   if (info.attributes.empty()) return;
   // What another member has let in, of a later version, may be none to this

@@ -11,7 +11,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "cairn/common/v1/file.pb.h"
+#include "cairn/storage/v1/file_service.pb.h"
 #include "google/protobuf/repeated_ptr_field.h"
 #include "lib/attributes/attributes.h"
 #include "lib/base/uuid.h"
@@ -54,6 +56,14 @@ absl::StatusOr<AttributeChange> ParseAttributeChange(
 //   INVALID_ARGUMENT  INVALID_FIELD: it has passed, or is no time.
 absl::StatusOr<int64_t> ParseLifetime(const common::v1::Lifetime& lifetime,
                                       absl::Time now);
+// The name of a file that is derived from another one. `store_path`, which the
+// request may name, becomes its master's.
+//   INVALID_ARGUMENT  INVALID_FIELD: it names another path; and as
+//                     StorageNode::NameDerived(), as all others.
+absl::StatusOr<std::string> ParseDerived(const StorageNode& node,
+                                         const v1::DerivedName& derived,
+                                         absl::string_view extension,
+                                         absl::optional<uint32_t>* store_path);
 
 // Leaves `out` unset if the file has none.
 void AttributesToProto(const FileInfo& info, common::v1::FileInfo* out);

@@ -164,6 +164,11 @@ absl::Status UploadCall::BeginUpload(const storage::v1::UploadSpec& spec) {
   }
   absl::optional<uint32_t> store_path;
   if (spec.has_store_path()) store_path = spec.store_path();
+  if (spec.has_derived()) {
+    CAIRN_ASSIGN_OR_RETURN(
+        derived_name_,
+        ParseDerived(*context_.node, spec.derived(), extension_, &store_path));
+  }
   CAIRN_ASSIGN_OR_RETURN(placed_,
                          context_.node->Place(spec.group(), store_path,
                                               declared_bytes_.value_or(0)));
@@ -187,6 +192,11 @@ void UploadCall::OnClaimed(absl::StatusOr<StorageNode::Claim> claim) {
   if (claim->replay().has_value()) {
     const StorageNode::Replay replay = *claim->replay();
     *claim = StorageNode::Claim();
+    const absl::Status same = CheckReplay(replay.committed);
+    if (!same.ok()) {
+      End(same);
+      return;
+    }
     Answer(replay.committed, replay.path_index);
     return;
   }
@@ -405,11 +415,22 @@ absl::Status UploadCall::BeginSegment() {
   CAIRN_ASSIGN_OR_RETURN(const absl::optional<Committed> earlier,
                          placed_.path->FindRequest(request_id_, wish_.level));
   if (earlier.has_value()) {
+    CAIRN_RETURN_IF_ERROR(CheckReplay(*earlier));
     Answer(*earlier, placed_.index);
     return absl::OkStatus();
   }
   CAIRN_ASSIGN_OR_RETURN(segment_, placed_.path->StartUpload(declared_bytes_));
   return absl::OkStatus();
+}
+
+StorageNode::NewFile UploadCall::MakeName() const {
+  if (!derived_name_.empty()) return context_.node->MakeDerived(derived_name_);
+  return context_.node->MakeName(placed_.index, FileKind::kNormal,
+                                 received_bytes_, received_crc_, extension_);
+}
+
+absl::Status UploadCall::CheckReplay(const Committed& earlier) const {
+  return CheckDerivedReplay(derived_name_, earlier);
 }
 
 void UploadCall::CommitSmall() {
@@ -420,11 +441,10 @@ void UploadCall::CommitSmall() {
     request.content = std::move(pending_);
     pending_.Clear();
   }
-  StorageNode::NewFile file =
-      context_.node->MakeName(placed_.index, FileKind::kNormal, received_bytes_,
-                              received_crc_, extension_);
+  StorageNode::NewFile file = MakeName();
   request.request_id = request_id_;
   request.name = std::move(file.name);
+  request.kind = kind();
   request.crc32c = received_crc_;
   request.create_unix_seconds = file.create_unix_seconds;
   request.origin_node = context_.node->identity().node_number;
@@ -437,12 +457,11 @@ void UploadCall::CommitSmall() {
 void UploadCall::CommitSegment() {
   CAIRN_CHECK(segment_->size_bytes() == received_bytes_);
   CAIRN_CHECK(segment_->crc32c() == received_crc_);
-  StorageNode::NewFile file =
-      context_.node->MakeName(placed_.index, FileKind::kNormal, received_bytes_,
-                              received_crc_, extension_);
+  StorageNode::NewFile file = MakeName();
   Upload::FinishRequest request;
   request.request_id = request_id_;
   request.name = std::move(file.name);
+  request.kind = kind();
   request.create_unix_seconds = file.create_unix_seconds;
   request.origin_node = context_.node->identity().node_number;
   request.attributes = std::move(attributes_);

@@ -96,6 +96,12 @@ class UploadCall : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   // Makes the name and commits: in one Put, or the segment.
   void CommitSmall() ABSL_LOCKS_EXCLUDED(mu_);
   void CommitSegment();
+  StorageNode::NewFile MakeName() const;
+  FileKind kind() const {
+    return derived_name_.empty() ? FileKind::kNormal : FileKind::kDerived;
+  }
+  // An earlier call with the request_id may have stored something else.
+  absl::Status CheckReplay(const Committed& earlier) const;
   CommitDone AnswerWhenDone();
 
   // When other members have it as was asked for.
@@ -128,6 +134,7 @@ class UploadCall : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   std::string extension_;
   std::string attributes_;  // As they are stored.
   int64_t expire_unix_seconds_ = 0;
+  std::string derived_name_;  // Empty unless it is of a derived file.
   ReplicaWish wish_;
   Replicator::AckInterest interest_;
   absl::optional<int64_t> declared_bytes_;

@@ -112,11 +112,15 @@ absl::Status Commit(const std::shared_ptr<Finishing>& call) {
   CAIRN_ASSIGN_OR_RETURN(
       call->complete,
       uploads->OpenFinish(call->located.id.secret, call->crc32c));
-  StorageNode::NewFile file = call->context.node->MakeName(
-      call->located.id.store_path, FileKind::kNormal,
-      call->complete->size_bytes(), call->complete->crc32c(),
-      info.spec.extension);
+  const bool derived = !info.spec.derived_name.empty();
+  StorageNode::NewFile file =
+      derived ? call->context.node->MakeDerived(info.spec.derived_name)
+              : call->context.node->MakeName(
+                    call->located.id.store_path, FileKind::kNormal,
+                    call->complete->size_bytes(), call->complete->crc32c(),
+                    info.spec.extension);
   Upload::FinishRequest request;
+  request.kind = derived ? FileKind::kDerived : FileKind::kNormal;
   request.request_id = call->request_id;
   request.name = std::move(file.name);
   request.create_unix_seconds = file.create_unix_seconds;
@@ -169,6 +173,11 @@ grpc::ServerUnaryReactor* UploadServiceImpl::CreateUpload(
     if (request->has_crc32c()) spec.crc32c = request->crc32c();
     absl::optional<uint32_t> store_path;
     if (request->has_store_path()) store_path = request->store_path();
+    if (request->has_derived()) {
+      CAIRN_ASSIGN_OR_RETURN(spec.derived_name,
+                             ParseDerived(*context_.node, request->derived(),
+                                          spec.extension, &store_path));
+    }
     CAIRN_ASSIGN_OR_RETURN(const StorageNode::Placed placed,
                            context_.node->Place(request->group(), store_path,
                                                 spec.size_bytes.value_or(0)));

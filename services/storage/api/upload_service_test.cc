@@ -528,6 +528,45 @@ TEST_F(UploadServiceTest, AFileHasItsAttributesFromTheBeginning) {
             request.attributes().SerializeAsString());
 }
 
+TEST_F(UploadServiceTest, ADerivedFileRemembersItsNameOverARestart) {
+  FileIdParts master;
+  master.group = "group1";
+  master.name = codec_.MakeName("group1", 0, FileIdFields(), "mp4");
+  v1::CreateUploadRequest request;
+  request.set_extension("webm");
+  request.mutable_derived()->set_master_id(master.ToString());
+  request.mutable_derived()->set_prefix("_720p");
+  const std::string content = TestContent(1, 1 << 20);
+  const auto store = [&](const std::string& what) {
+    const auto created = Create(request);
+    EXPECT_THAT(created, IsOk());
+    Part part(stub_.get(), created->upload_id(), 0, absl::nullopt);
+    part.Send(what);
+    EXPECT_THAT(part.Finish(), IsOk());
+    Restart();
+    return Finish(created->upload_id());
+  };
+  const auto stored = store(content);
+  ASSERT_THAT(stored, IsOk());
+  EXPECT_EQ(stored->info().file_id(),
+            *DerivedFileId(master.ToString(), "_720p", "webm"));
+  EXPECT_EQ(stored->info().kind(), common::v1::FILE_KIND_DERIVED);
+  EXPECT_FALSE(stored->replayed());
+
+  const auto again = store(content);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(again->replayed());
+  EXPECT_TRUE(engine_->uploads()->List().empty());
+
+  // What cannot be finished stays, so that it can be aborted.
+  EXPECT_EQ(ReasonOf(store(TestContent(2, 1 << 20)).status()),
+            ErrorReason::kFileExists);
+  EXPECT_EQ(engine_->uploads()->List().size(), 1u);
+
+  request.mutable_derived()->set_master_id(stored->info().file_id());
+  EXPECT_EQ(ReasonOf(Create(request).status()), ErrorReason::kWrongKind);
+}
+
 }  // namespace
 }  // namespace storage
 }  // namespace cairn

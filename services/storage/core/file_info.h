@@ -50,7 +50,9 @@ struct FileInfo {
   Version version;
   uint32_t origin_node = 0;  // Number of the node that took the upload.
 
-  // How often it was brought back after a deletion.
+  // Grows with each time that it was brought back after a deletion. It begins
+  // with 0, and of a derived file, whose name may be taken again when nobody
+  // knows any more that it was deleted, with the time, unix seconds.
   uint32_t life = 0;
 
   // From when on it is not to be found, 0..kExpireUnixSecondsMax; 0: never.

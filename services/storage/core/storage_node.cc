@@ -117,6 +117,16 @@ absl::StatusOr<StorageNode::Located> StorageNode::Locate(
   return located;
 }
 
+absl::StatusOr<StorageNode::Derived> StorageNode::NameDerived(
+    absl::string_view master_id, absl::string_view prefix,
+    absl::string_view extension) const {
+  CAIRN_RETURN_IF_ERROR(Locate(master_id).status());
+  CAIRN_ASSIGN_OR_RETURN(const std::string id,
+                         DerivedFileId(master_id, prefix, extension));
+  CAIRN_ASSIGN_OR_RETURN(FileIdParts parts, ParseFileId(id));
+  return Derived{parts.store_path, std::move(parts.name)};
+}
+
 absl::StatusOr<StorageNode::Placed> StorageNode::Place(
     absl::string_view group, absl::optional<uint32_t> index, int64_t bytes) {
   if (!group.empty() && group != identity_.group) {
@@ -196,6 +206,10 @@ StorageNode::NewFile StorageNode::MakeName(uint8_t path_index, FileKind kind,
   }
   return {codec_->MakeName(identity_.group, path_index, fields, extension),
           moment.unix_seconds};
+}
+
+StorageNode::NewFile StorageNode::MakeDerived(absl::string_view name) const {
+  return {std::string(name), absl::ToUnixSeconds(clock_->Now())};
 }
 
 std::string StorageNode::FileId(uint8_t path_index,

@@ -110,10 +110,28 @@ class StorageNode {
     int64_t create_unix_seconds = 0;
   };
 
+  // Where a derived file lies, and its name.
+  struct Derived {
+    uint8_t path_index = 0;
+    std::string name;
+  };
+
+  // Checks the ID of a master and names a file after it. The master itself is
+  // not looked for.
+  //   INVALID_ARGUMENT  INVALID_FILE_ID, FORGED_FILE_ID. WRONG_KIND: the master
+  //                     is derived itself. INVALID_FIELD.
+  //   FAILED_PRECONDITION, NOT_FOUND, UNAVAILABLE  as Locate().
+  absl::StatusOr<Derived> NameDerived(absl::string_view master_id,
+                                      absl::string_view prefix,
+                                      absl::string_view extension) const;
+
   // Makes a name that no other file of the node has or ever had. `extension` is
   // valid.
   NewFile MakeName(uint8_t path_index, FileKind kind, int64_t size_bytes,
                    uint32_t crc32c, absl::string_view extension);
+
+  // A derived file that is uploaded now.
+  NewFile MakeDerived(absl::string_view name) const;
 
   // The whole ID of a file that lies on a path.
   std::string FileId(uint8_t path_index, absl::string_view name) const;

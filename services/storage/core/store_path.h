@@ -58,6 +58,13 @@ struct Committed {
 //   UNAVAILABLE          SHUTTING_DOWN. Nothing was changed.
 //   ABORTED              WRITE_FAILED. The outcome is unknown until the path is
 //                        opened again; the path is read-only from now on.
+//
+// and of a new file of kind kDerived, whose name others may choose as well:
+//
+//   ALREADY_EXISTS       FILE_EXISTS: a file of that name is here with another
+//                        content; the metadata says of what size and CRC. With
+//                        the same content the call is answered as a repeated
+//                        one.
 using CommitDone = absl::AnyInvocable<void(absl::StatusOr<Committed>)>;
 
 // A new small file in one piece.
@@ -65,7 +72,7 @@ struct PutRequest {
   // Nil if the call cannot be repeated.
   Uuid request_id;
 
-  // Not used before on any path of the group.
+  // Not used before on any path of the group, but for kDerived.
   std::string name;
 
   // 0 bytes to StorePath::small_file_bytes_max(). Referenced, not copied, until

@@ -42,6 +42,7 @@ struct UploadSessionSpec {
   absl::optional<int64_t> size_bytes;
 
   std::string extension;            // Valid, may be empty.
+  std::string derived_name;         // The name, if it is of a derived file.
   absl::optional<uint32_t> crc32c;  // Of the whole file, if it is known.
 };
 

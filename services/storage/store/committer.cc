@@ -76,6 +76,11 @@ uint32_t OperationOf(CommitRequest::Kind kind) {
   }
 }
 
+// Unix time of a version, which no later version is before.
+uint32_t SecondsOf(const Version& version) {
+  return static_cast<uint32_t>((version.clock >> 16) / 1000);
+}
+
 int64_t QueueBytes(const CommitRequest& request) {
   return static_cast<int64_t>(request.content.size()) + 256;
 }
@@ -525,10 +530,15 @@ bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
     if (*found != Lookup::kFound) return false;
   }
   // A put gets a new name each time it is tried; its content stays the same.
+  // What a derived file is called, its caller says.
   // What changed a file is a put in the log of a member that had not got it.
+  const bool named = operation != kLogPut ||
+                     request->file_kind == FileKind::kDerived ||
+                     earlier.file.kind == FileKind::kDerived;
   const bool same =
       (operation == kLogDelete) == (earlier_operation == kLogDelete) &&
-      (operation != kLogPut ? earlier.file.name == request->name
+      (!named || earlier.file.name == request->name) &&
+      (operation != kLogPut ? true
                             : earlier.file.size_bytes == request->size_bytes &&
                                   earlier.file.crc32c == request->crc32c);
   if (!same) {
@@ -675,7 +685,12 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
     outcome->status = known.status();
     return;
   }
-  if (*known) {
+  const bool derived = request->file_kind == FileKind::kDerived;
+  if (*known && derived && !existing.deleted &&
+      !AnswerFromName(existing, request, outcome)) {
+    return;
+  }
+  if (*known && !derived) {
     outcome->status = ErrorWithReason(
         absl::StatusCode::kAlreadyExists, ErrorReason::kInvalidField,
         absl::StrCat("file ", request->name, " exists"), {{"field", "name"}});
@@ -698,6 +713,17 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   }
   change->set_log_origin(parts_.state->log_origin());
   change->set_log_sequence(changes_.NextSequence());
+  if (derived) {
+    // The name may have been used before, and another member may have a
+    // tombstone of it that is not kept here: its life follows from the clock,
+    // so that it comes after any other.
+    change->set_life(std::max(existing.life + 1, SecondsOf(version)));
+    if (*known) {
+      AddShadowed(existing, existing.deleted ? 0 : existing.record.segment,
+                  change);
+      if (!existing.deleted) request->attributes = existing.attributes;
+    }
+  }
   change->set_attributes(request->attributes);
   change->set_expire_unix_seconds(request->expire_unix_seconds);
   if (request->kind == CommitRequest::Kind::kPut) {
@@ -727,7 +753,40 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   info.origin_node =
       request->origin_node != 0 ? request->origin_node : version.node;
   info.expire_unix_seconds = request->expire_unix_seconds;
+  info.life = change->life();
   info.attributes = request->attributes;
+}
+
+bool Committer::AnswerFromName(const FileRecord& existing,
+                               CommitRequest* request, Outcome* outcome) {
+  if (existing.size_bytes != request->size_bytes ||
+      existing.crc32c != request->crc32c) {
+    outcome->status = ErrorWithReason(
+        absl::StatusCode::kAlreadyExists, ErrorReason::kFileExists,
+        absl::StrCat("file ", request->name,
+                     " is there with another content: choose another prefix, "
+                     "or delete it first"),
+        {{"size_bytes", absl::StrCat(existing.size_bytes)},
+         {"crc32c",
+          absl::StrCat(absl::Hex(existing.crc32c, absl::kZeroPad8))}});
+    return false;
+  }
+  if (existing.content_missing) return true;
+  outcome->kind = Outcome::Kind::kReplayed;
+  Committed& committed = outcome->committed;
+  committed.file = existing.ToFileInfo(request->name);
+  committed.replayed = true;
+  LogHead head;
+  if (existing.log_sequence != 0 &&
+      parts_.state->FindLog(existing.log_origin, &head)) {
+    committed.change = LogPosition{head.id, existing.log_sequence};
+  }
+  // Who stored it may have asked for less.
+  if (request->durability == Durability::kSynced) {
+    sync_needed_ = true;
+    sync_dedicated_needed_ = true;
+  }
+  return false;
 }
 
 absl::Status Committer::FindPresent(absl::string_view name,

@@ -228,6 +228,11 @@ class Committer {
 
   void Admit(CommitRequest* request, bool has_room, Outcome* outcome);
   void AdmitPut(CommitRequest* request, Outcome* outcome);
+
+  // A derived file of a name that is taken: the answer that `existing` makes
+  // it. True if it is to be put all the same: the content is not here so far.
+  bool AnswerFromName(const FileRecord& existing, CommitRequest* request,
+                      Outcome* outcome);
   void AdmitDelete(CommitRequest* request, Outcome* outcome);
   void AdmitMove(CommitRequest* request, Outcome* outcome);
   void AdmitReplica(CommitRequest* request, Outcome* outcome);

@@ -140,6 +140,18 @@ absl::StatusOr<Committed> CreateAppender(StorePath* path,
                           request_id);
 }
 
+absl::StatusOr<Committed> PutDerived(StorePath* path, absl::string_view name,
+                                     absl::string_view content,
+                                     Durability durability,
+                                     const Uuid& request_id) {
+  const bool small =
+      static_cast<int64_t>(content.size()) <= path->small_file_bytes_max();
+  return small ? PutAs(path, name, content, FileKind::kDerived, durability,
+                       request_id)
+               : UploadAs(path, name, content, FileKind::kDerived, durability,
+                          request_id);
+}
+
 absl::StatusOr<Committed> UpdateFile(StorePath* path, UpdateRequest request) {
   Waiter waiter;
   request.crc32c = Crc32c(request.content);

@@ -52,6 +52,12 @@ absl::StatusOr<Committed> CreateAppender(
     Durability durability = Durability::kSynced,
     const Uuid& request_id = Uuid());
 
+// As PutFile(), of a derived file.
+absl::StatusOr<Committed> PutDerived(
+    StorePath* path, absl::string_view name, absl::string_view content,
+    Durability durability = Durability::kSynced,
+    const Uuid& request_id = Uuid());
+
 // Fills in the checksum, and waits.
 absl::StatusOr<Committed> UpdateFile(StorePath* path, UpdateRequest request);
 

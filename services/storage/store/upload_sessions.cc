@@ -626,6 +626,7 @@ absl::Status SegmentUploadSessions::MakeFiles(Session* session) {
       begin->set_size_bytes(*session->spec.size_bytes);
     }
     begin->set_extension(session->spec.extension);
+    begin->set_derived_name(session->spec.derived_name);
     if (session->spec.crc32c.has_value()) {
       begin->set_crc32c(*session->spec.crc32c);
     }

@@ -201,7 +201,21 @@ absl::StatusOr<Committed> FakeStorePath::CommitLocked(const Uuid& request_id,
     replayed.replayed = true;
     return replayed;
   }
-  CAIRN_CHECK(stored_.count(info.name) == 0);
+  const auto known = stored_.find(info.name);
+  if (known != stored_.end() && info.kind == FileKind::kDerived &&
+      !known->second.deleted) {
+    const FileInfo& there = known->second.info;
+    if (there.size_bytes != info.size_bytes || there.crc32c != info.crc32c) {
+      return ErrorWithReason(absl::StatusCode::kAlreadyExists,
+                             ErrorReason::kFileExists, "the name is taken");
+    }
+    Committed replayed;
+    replayed.file = there;
+    replayed.reached = durability;
+    replayed.replayed = true;
+    return replayed;
+  }
+  CAIRN_CHECK(known == stored_.end() || info.kind == FileKind::kDerived);
   Committed committed;
   committed.file = info;
   committed.file.version = {++sequence_, info.origin_node};
@@ -210,6 +224,7 @@ absl::StatusOr<Committed> FakeStorePath::CommitLocked(const Uuid& request_id,
   StoredFile& file = stored_[info.name];
   file.info = committed.file;
   file.content = std::make_shared<const std::string>(std::move(content));
+  file.deleted = false;
   if (!request_id.is_nil()) requests_[request_id] = committed;
   return committed;
 }
