@@ -1,4 +1,4 @@
-// cairn append, modify, truncate and put --appender: files whose content
+// cairn append, modify, truncate, seal and put --appender: files whose content
 // changes.
 
 #include <cstdio>
@@ -23,7 +23,7 @@ namespace cairn {
 namespace cli {
 namespace {
 
-enum class UpdateKind { kAppend, kModify, kTruncate };
+enum class UpdateKind { kAppend, kModify, kTruncate, kSeal };
 
 constexpr auto kPieceBytes =
     static_cast<size_t>(client::Client::kUpdateBytesMax);
@@ -92,13 +92,17 @@ absl::StatusOr<client::UpdateOptions> OptionsOf(const UpdateFlags& flags,
   return options;
 }
 
-void Report(const client::UpdateResult& result, Session* session) {
+void Report(UpdateKind kind, const UpdateFlags& flags,
+            const client::UpdateResult& result, Session* session) {
+  const bool sealed = kind == UpdateKind::kSeal;
   if (!session->json()) {
-    session->Print(absl::StrCat(result.info.size_bytes));
+    session->Print(sealed ? result.info.file_id
+                          : absl::StrCat(result.info.size_bytes));
     return;
   }
   Json json;
   AddFileInfo(result.info, &json);
+  if (sealed) json["sealed_from"] = flags.file_id;
   json["level"] = LevelName(result.level);
   json["replicas"] = result.replicas;
   json["replayed"] = result.replayed;
@@ -130,12 +134,13 @@ absl::StatusOr<client::UpdateResult> Change(UpdateKind kind,
                          OptionsOf(flags, *session));
   std::unique_ptr<Input> input;
   std::string first;
-  if (kind != UpdateKind::kTruncate) {
+  if (kind != UpdateKind::kTruncate && kind != UpdateKind::kSeal) {
     CAIRN_ASSIGN_OR_RETURN(input, Input::Open(flags.path, *session));
     CAIRN_ASSIGN_OR_RETURN(first, input->Next());
   }
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<client::Client> client,
                          session->Connect(1, Session::Patience::kPrompt));
+  if (kind == UpdateKind::kSeal) return client->Seal(flags.file_id, options);
   if (kind == UpdateKind::kTruncate) {
     return client->Truncate(flags.file_id, flags.offset, options);
   }
@@ -170,7 +175,7 @@ ExitCode Run(UpdateKind kind, const UpdateFlags& flags, Session* session) {
     json["file_id"] = flags.file_id;
     return session->FailItem(result.status(), flags.file_id, json);
   }
-  Report(*result, session);
+  Report(kind, flags, *result, session);
   return kExitOk;
 }
 
@@ -251,6 +256,9 @@ ExitCode RunAppend(const UpdateFlags& flags, Session* session) {
 }
 ExitCode RunModify(const UpdateFlags& flags, Session* session) {
   return Run(UpdateKind::kModify, flags, session);
+}
+ExitCode RunSeal(const UpdateFlags& flags, Session* session) {
+  return Run(UpdateKind::kSeal, flags, session);
 }
 ExitCode RunTruncate(const UpdateFlags& flags, Session* session) {
   return Run(UpdateKind::kTruncate, flags, session);

@@ -83,6 +83,7 @@ class Commands {
   UpdateFlags append_;
   UpdateFlags modify_;
   UpdateFlags truncate_;
+  UpdateFlags seal_;
   StatFlags stat_;
   AttributesGetFlags attributes_get_;
   AttributesChangeFlags attributes_set_;
@@ -315,6 +316,12 @@ void Commands::AddUpdates() {
       ->required()
       ->check(CLI::NonNegativeNumber);
   add_common(truncate, &truncate_);
+
+  CLI::App* const seal =
+      Add("seal", "Make a normal file of an appender; prints its new ID.",
+          [this](Session* session) { return RunSeal(seal_, session); });
+  seal->add_option("ID", seal_.file_id, "File ID.")->required();
+  add_common(seal, &seal_);
 }
 
 void Commands::AddGet() {

@@ -55,6 +55,7 @@ struct UpdateFlags {
 ExitCode RunAppend(const UpdateFlags& flags, Session* session);
 ExitCode RunModify(const UpdateFlags& flags, Session* session);
 ExitCode RunTruncate(const UpdateFlags& flags, Session* session);
+ExitCode RunSeal(const UpdateFlags& flags, Session* session);
 
 struct GetFlags {
   std::vector<std::string> file_ids;

@@ -58,6 +58,8 @@ std::string NextStep(const absl::Status& status) {
     case ErrorReason::kFileNotFound:
       return "Check the ID, and with `cairn nodes` that this is the cluster "
              "which made it.";
+    case ErrorReason::kFileSealed:
+      return "A normal file was made of the appender: use the new ID.";
     case ErrorReason::kFileDeleted:
       return "The file was deleted and cannot be read any more.";
     case ErrorReason::kWrongGroup:

@@ -70,6 +70,7 @@ absl::Cord EncodeUpdate(UpdateKind kind, const std::string& request_id,
   AppendBytesField(2, file_id, &head);
   AppendCondition(options, &head);
   AppendBytesField(4, durability, &head);
+  if (kind == UpdateKind::kSeal) return absl::Cord(std::move(head));
   if (kind == UpdateKind::kAppend) {
     return WithContent(std::move(head), 5, content, crc32c);
   }

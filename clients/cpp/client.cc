@@ -533,6 +533,10 @@ class ClientImpl : public Client {
     }
     return Update(UpdateKind::kTruncate, file_id, size_bytes, "", options);
   }
+  absl::StatusOr<UpdateResult> Seal(absl::string_view file_id,
+                                    const UpdateOptions& options) override {
+    return Update(UpdateKind::kSeal, file_id, 0, "", options);
+  }
 
   std::shared_ptr<const ClusterModel> cluster() const override {
     return router_.model();

@@ -235,8 +235,8 @@ class Client {
       absl::string_view content, const PutOptions& options = {}) = 0;
 
   // Adds `content` to the end, as one piece that nothing comes between. Errors
-  // of this and the next two, which the node where the file was created answers
-  // alone:
+  // of this and the next three, which the node where the file was created
+  // answers alone:
   //   INVALID_ARGUMENT     TOO_LARGE: use several calls, and a condition if
   //                        nothing may come between them.
   //   FAILED_PRECONDITION  NOT_AN_APPENDER.
@@ -256,6 +256,13 @@ class Client {
   virtual absl::StatusOr<UpdateResult> Truncate(
       absl::string_view file_id, int64_t size_bytes,
       const UpdateOptions& options = {}) = 0;
+
+  // Makes a normal file of it, with a new ID that says size and CRC, and with
+  // its attributes; no byte is copied. The old ID is NOT_FOUND with FILE_SEALED
+  // from then on, for a day at least, and the metadata has the new one
+  // (`file_id`).
+  virtual absl::StatusOr<UpdateResult> Seal(
+      absl::string_view file_id, const UpdateOptions& options = {}) = 0;
 
   // Ends what is open, and refuses what comes, with CANCELLED; for good. May be
   // called from any thread, but not from a callback.

@@ -26,6 +26,21 @@ constexpr char kCreateAppender[] =
 constexpr char kAppend[] = "/cairn.storage.v1.AppenderService/Append";
 constexpr char kModify[] = "/cairn.storage.v1.AppenderService/Modify";
 constexpr char kTruncate[] = "/cairn.storage.v1.AppenderService/Truncate";
+constexpr char kSeal[] = "/cairn.storage.v1.AppenderService/Seal";
+
+const char* MethodOf(UpdateKind kind) {
+  switch (kind) {
+    case UpdateKind::kAppend:
+      return kAppend;
+    case UpdateKind::kModify:
+      return kModify;
+    case UpdateKind::kTruncate:
+      return kTruncate;
+    case UpdateKind::kSeal:
+      break;
+  }
+  return kSeal;
+}
 
 absl::Status Cancelled() {
   return absl::CancelledError("the client was stopped");
@@ -390,9 +405,7 @@ absl::StatusOr<UpdateResult> Transfers::Update(UpdateKind kind,
   const absl::Cord message =
       EncodeUpdate(kind, request_id, std::string(file_id), options, offset,
                    absl::Cord(content), Crc32c(content));
-  const char* const method = kind == UpdateKind::kAppend   ? kAppend
-                             : kind == UpdateKind::kModify ? kModify
-                                                           : kTruncate;
+  const char* const method = MethodOf(kind);
   RetryState retry(options_.retry);
   for (;;) {
     absl::StatusOr<std::shared_ptr<Node>> node =

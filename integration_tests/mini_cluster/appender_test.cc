@@ -137,6 +137,57 @@ TEST_F(AppenderTest, EachMemberReadsWhatOneChanges) {
             ErrorReason::kFileDeleted);
 }
 
+TEST_F(AppenderTest, ASealedFileIsReadAtEachMemberUnderItsNewId) {
+  const std::string content = ContentOf(1, 1 << 20);
+  const auto created =
+      client_->CreateAppender(content.substr(0, 1000), {.extension = "log"});
+  ASSERT_THAT(created, IsOk());
+  const std::string id = created->info.file_id;
+  ASSERT_THAT(client_->Append(id, content.substr(1000, 9000)), IsOk());
+  ASSERT_THAT(client_->Append(id, content.substr(10000)), IsOk());
+  AttributeChange change;
+  change.set = {{"k", "v"}};
+  ASSERT_THAT(client_->SetAttributes(id, change), IsOk());
+  const Uuid request_id = Uuid::Random();
+  const auto sealed = client_->Seal(id, {.request_id = request_id});
+  ASSERT_THAT(sealed, IsOk());
+  EXPECT_TRUE(sealed->info.kind == client::FileKind::kNormal);
+  EXPECT_EQ(sealed->info.size_bytes, static_cast<int64_t>(content.size()));
+  const std::string new_id = sealed->info.file_id;
+  // At once, from whichever member.
+  for (int member = 0; member < kMembers; ++member) {
+    EXPECT_THAT(stubs_[member]->Get(new_id), IsOkAndHolds(content));
+  }
+  const auto stat = client_->Stat(new_id, {.include_attributes = true});
+  ASSERT_THAT(stat, IsOk());
+  EXPECT_EQ(stat->attributes.at("k"), "v");
+  const absl::Status refused = client_->Append(id, "x").status();
+  EXPECT_EQ(ReasonOf(refused), ErrorReason::kFileSealed);
+  EXPECT_EQ(MetadataOf(refused)["file_id"], new_id);
+  for (int member = 0; member < kMembers; ++member) {
+    const absl::Time deadline = absl::Now() + kProcessDeadline;
+    absl::Status old;
+    do {
+      absl::SleepFor(absl::Milliseconds(20));
+      old = stubs_[member]->Get(id).status();
+    } while (ReasonOf(old) != ErrorReason::kFileSealed &&
+             absl::Now() < deadline);
+    EXPECT_EQ(ReasonOf(old), ErrorReason::kFileSealed) << member;
+  }
+
+  // And after each has been killed.
+  const int origin = OriginOf(sealed->info);
+  for (int member = 0; member < kMembers; ++member) {
+    ASSERT_THAT(cluster_->storage(member)->KillAndRestart(), IsOk());
+  }
+  ExpectAtEachMember(new_id, content);
+  const auto again = client_->Seal(id, {.request_id = request_id});
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(again->replayed);
+  EXPECT_EQ(again->info.file_id, new_id);
+  EXPECT_EQ(OriginOf(again->info), origin);
+}
+
 TEST_F(AppenderTest, SaysWhyItRefuses) {
   const auto normal = client_->Put("normal");
   ASSERT_THAT(normal, IsOk());
@@ -348,6 +399,12 @@ TEST_F(AppenderTest, CommandsChangeAFile) {
       run({"put", "--appender", "--resume", folder + "/more"}, "exit 2"),
       ::testing::HasSubstr("--resume"));
   ExpectAtEachMember(id, content);
+  EXPECT_THAT(run({"seal", id, "--if-size", "1"}, "exit 1"),
+              ::testing::HasSubstr("CONDITION_FAILED"));
+  const std::string sealed = run({"seal", id, "--if-size", "1000"}, "exit 0");
+  EXPECT_THAT(run({"append", id, folder + "/xyz"}, "exit 3"),
+              ::testing::HasSubstr(sealed));
+  ExpectAtEachMember(sealed, content);
 }
 
 }  // namespace

@@ -232,6 +232,13 @@ absl::string_view DerivedPrefixOf(absl::string_view name) {
   return rest.substr(0, rest.find('.'));
 }
 
+absl::string_view ExtensionOfName(absl::string_view name) {
+  if (!CheckNameForm(name).ok()) return absl::string_view();
+  const size_t dot = name.find('.', kDirectoriesSize + kStemSize);
+  return dot == absl::string_view::npos ? absl::string_view()
+                                        : name.substr(dot + 1);
+}
+
 bool IsAppenderName(absl::string_view name) {
   const absl::StatusOr<FileIdFields> fields = DecodeFileName(name);
   return fields.ok() && (fields->flags & kFileIdAppender) != 0 &&

@@ -89,6 +89,9 @@ bool IsDerivedLastPart(absl::string_view last_part);
 // derived file; empty for every other name. A part of `name`.
 absl::string_view DerivedPrefixOf(absl::string_view name);
 
+// The extension in a name, without its dot; may be empty. A part of `name`.
+absl::string_view ExtensionOfName(absl::string_view name);
+
 // What a name says of its file: an appender, and not one that is derived from
 // an appender.
 bool IsAppenderName(absl::string_view name);

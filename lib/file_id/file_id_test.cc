@@ -139,6 +139,9 @@ TEST(FileIdTest, ADerivedIdIsComputedFromTheMasterAndVerifies) {
   ASSERT_THAT(parts, IsOk());
   EXPECT_EQ(DerivedPrefixOf(parts->name), "_150x150");
   EXPECT_EQ(DerivedPrefixOf(ParseFileId(master)->name), "");
+  EXPECT_EQ(ExtensionOfName(parts->name), "png");
+  EXPECT_EQ(ExtensionOfName(ParseFileId(MakeId(codec, SomeFields(), ""))->name),
+            "");
   EXPECT_EQ(MasterStemOf(parts->name), MasterStemOf(ParseFileId(master)->name));
   EXPECT_EQ(ReasonOf(DerivedFileId(*derived, "_x", "").status()),
             ErrorReason::kWrongKind);

@@ -64,40 +64,62 @@ absl::Status CheckOrigin(const StorageNode& node, absl::string_view name) {
   return NotOrigin(node, fields->node_number);
 }
 
+// What a change of an appender holds until it is answered.
+struct Admitted {
+  std::shared_ptr<StorePath> path;
+  uint8_t index = 0;
+  ReplicaWish wish;
+  Replicator::AckInterest interest;
+};
+
+// Whether the change may be made here; fills in `change`, an UpdateRequest or a
+// SealRequest, but for what is of its kind alone.
+template <typename Request, typename Change>
+absl::StatusOr<Admitted> AdmitChange(const CallContext& context,
+                                     const Request& request, Change* change) {
+  CAIRN_RETURN_IF_ERROR(context.CheckServing());
+  CAIRN_ASSIGN_OR_RETURN(
+      change->request_id,
+      ParseRequestId(request.request_id(), /*required=*/true));
+  const v1::UpdateCondition& condition = request.condition();
+  if (condition.has_size_bytes()) {
+    change->if_size_bytes = condition.size_bytes();
+  }
+  if (condition.has_version()) {
+    change->if_version =
+        Version{condition.version().clock(), condition.version().node()};
+  }
+  Admitted admitted;
+  CAIRN_ASSIGN_OR_RETURN(admitted.wish, ParseDurability(request.durability()));
+  CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
+                         context.node->Locate(request.file_id()));
+  CAIRN_RETURN_IF_ERROR(CheckOrigin(*context.node, located.id.name));
+  admitted.index = located.id.store_path;
+  CAIRN_RETURN_IF_ERROR(
+      context.replicas->AdmitUpdate(admitted.index, located.id.name));
+  CAIRN_ASSIGN_OR_RETURN(
+      admitted.interest,
+      context.replicas->Admit(admitted.index, &admitted.wish));
+  change->durability = admitted.wish.level;
+  change->name = std::move(located.id.name);
+  admitted.path = std::move(located.path);
+  return admitted;
+}
+
 // A change on its way: it holds what it uses until it is answered.
 template <typename Request, typename Response>
 void Start(const CallContext& context, const Request& request,
            UpdateRequest update, Response* response, const UnaryEnd& end) {
   const auto start = [&]() -> absl::Status {
-    CAIRN_RETURN_IF_ERROR(context.CheckServing());
-    CAIRN_ASSIGN_OR_RETURN(
-        update.request_id,
-        ParseRequestId(request.request_id(), /*required=*/true));
-    const v1::UpdateCondition& condition = request.condition();
-    if (condition.has_size_bytes()) {
-      update.if_size_bytes = condition.size_bytes();
-    }
-    if (condition.has_version()) {
-      update.if_version =
-          Version{condition.version().clock(), condition.version().node()};
-    }
-    CAIRN_ASSIGN_OR_RETURN(ReplicaWish wish,
-                           ParseDurability(request.durability()));
-    update.durability = wish.level;
-    CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
-                           context.node->Locate(request.file_id()));
-    CAIRN_RETURN_IF_ERROR(CheckOrigin(*context.node, located.id.name));
-    const uint8_t index = located.id.store_path;
-    CAIRN_RETURN_IF_ERROR(
-        context.replicas->AdmitUpdate(index, located.id.name));
-    CAIRN_ASSIGN_OR_RETURN(Replicator::AckInterest interest,
-                           context.replicas->Admit(index, &wish));
-    update.name = std::move(located.id.name);
+    CAIRN_ASSIGN_OR_RETURN(Admitted admitted,
+                           AdmitChange(context, request, &update));
+    const uint8_t index = admitted.index;
+    const ReplicaWish wish = admitted.wish;
     context.metrics->received_bytes->Add(update.content.size());
     // The message is there already; taking it from the budget makes others
     // wait who have not sent theirs yet.
     const auto bytes = static_cast<int64_t>(update.content.size());
-    CommitDone answer = [interest = std::move(interest), response, end,
+    CommitDone answer = [interest = std::move(admitted.interest), response, end,
                          node = context.node, budget = context.budget, index,
                          bytes](const absl::StatusOr<Committed>& committed) {
       if (committed.ok()) {
@@ -115,7 +137,7 @@ void Start(const CallContext& context, const Request& request,
       CommitDone answer;
     };
     auto call = std::make_shared<Call>(
-        Call{std::move(located.path), std::move(update), std::move(answer)});
+        Call{std::move(admitted.path), std::move(update), std::move(answer)});
     context.budget->Take(bytes, [call, index, wish, gate = context.replicas] {
       StorePath* const path = call->path.get();
       path->Update(std::move(call->update),
@@ -286,6 +308,49 @@ grpc::ServerUnaryReactor* AppenderServiceImpl::Truncate(
     return end.reactor;
   }
   Start(context_, *request, std::move(update), response, end);
+  return end.reactor;
+}
+
+grpc::ServerUnaryReactor* AppenderServiceImpl::Seal(
+    grpc::CallbackServerContext* context, const v1::SealRequest* request,
+    v1::SealResponse* response) {
+  const UnaryEnd end = BeginUnary(context_, context, &context_.metrics->seal);
+  const auto start = [&]() -> absl::Status {
+    SealRequest seal;
+    CAIRN_ASSIGN_OR_RETURN(Admitted admitted,
+                           AdmitChange(context_, *request, &seal));
+    const uint8_t index = admitted.index;
+    const std::string extension(ExtensionOfName(seal.name));
+    seal.make_name = [node = context_.node, index, extension](
+                         int64_t size_bytes, uint32_t crc32c) {
+      StorageNode::NewFile file = node->MakeName(index, FileKind::kNormal,
+                                                 size_bytes, crc32c, extension);
+      return SealRequest::NewName{std::move(file.name),
+                                  file.create_unix_seconds};
+    };
+    CommitDone answer = [interest = std::move(admitted.interest), response, end,
+                         node = context_.node,
+                         index](const absl::StatusOr<Committed>& committed) {
+      if (committed.ok()) {
+        ToProto(*node, index, committed->file, response->mutable_info());
+        response->mutable_reached()->set_level(ToProto(committed->reached));
+        response->mutable_reached()->set_replicas(committed->replicas);
+        response->set_replayed(committed->replayed);
+      }
+      end(committed.status());
+    };
+    StorePath* const path = admitted.path.get();
+    path->Seal(std::move(seal),
+               [path = std::move(admitted.path), index, wish = admitted.wish,
+                gate = context_.replicas, answer = std::move(answer)](
+                   absl::StatusOr<Committed> committed) mutable {
+                 gate->Confirm(index, wish, std::move(committed),
+                               std::move(answer));
+               });
+    return absl::OkStatus();
+  };
+  const absl::Status started = start();
+  if (!started.ok()) end(started);
   return end.reactor;
 }
 

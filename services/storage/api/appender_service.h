@@ -17,7 +17,8 @@ class AppenderServiceImpl
           v1::AppenderService::WithCallbackMethod_Append<
               v1::AppenderService::WithCallbackMethod_Modify<
                   v1::AppenderService::WithCallbackMethod_Truncate<
-                      v1::AppenderService::Service>>>> {
+                      v1::AppenderService::WithCallbackMethod_Seal<
+                          v1::AppenderService::Service>>>>> {
  public:
   explicit AppenderServiceImpl(const CallContext& context)
       : context_(context) {}
@@ -35,6 +36,9 @@ class AppenderServiceImpl
   grpc::ServerUnaryReactor* Truncate(grpc::CallbackServerContext* context,
                                      const v1::TruncateRequest* request,
                                      v1::TruncateResponse* response) override;
+  grpc::ServerUnaryReactor* Seal(grpc::CallbackServerContext* context,
+                                 const v1::SealRequest* request,
+                                 v1::SealResponse* response) override;
 
  private:
   const CallContext context_;

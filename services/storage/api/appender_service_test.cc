@@ -83,6 +83,7 @@ class AppenderServiceTest : public ::testing::Test {
     EXPECT_EQ(metrics_.append.in_flight(), 0u);
     EXPECT_EQ(metrics_.modify.in_flight(), 0u);
     EXPECT_EQ(metrics_.truncate.in_flight(), 0u);
+    EXPECT_EQ(metrics_.seal.in_flight(), 0u);
   }
 
   static NodeIdentity Identity() {
@@ -127,6 +128,10 @@ class AppenderServiceTest : public ::testing::Test {
   absl::StatusOr<v1::TruncateResponse> Truncate(v1::TruncateRequest request) {
     return Call<v1::TruncateRequest, v1::TruncateResponse>(
         &v1::AppenderService::Stub::Truncate, std::move(request));
+  }
+  absl::StatusOr<v1::SealResponse> Seal(v1::SealRequest request) {
+    return Call<v1::SealRequest, v1::SealResponse>(
+        &v1::AppenderService::Stub::Seal, std::move(request));
   }
 
   std::string Made(const std::string& content) {
@@ -260,6 +265,57 @@ TEST_F(AppenderServiceTest, SaysWhyItRefuses) {
   EXPECT_EQ(ContentOf(id), "0123");
 }
 
+TEST_F(AppenderServiceTest, SealsAFileUnderAnIdThatSaysItsSize) {
+  v1::CreateAppenderRequest create;
+  create.set_extension("tar.gz");
+  create.set_content("content");
+  create.set_crc32c(Crc32c("content"));
+  common::v1::Attribute* const attribute =
+      create.mutable_attributes()->add_attributes();
+  attribute->set_key("k");
+  attribute->set_value("v");
+  const auto created = Create(create);
+  ASSERT_THAT(created, IsOk());
+  v1::SealRequest seal;
+  seal.set_request_id(Uuid::Random().ToString());
+  seal.set_file_id(created->info().file_id());
+  seal.mutable_condition()->set_size_bytes(6);
+  EXPECT_EQ(ReasonOf(Seal(seal).status()), ErrorReason::kConditionFailed);
+  seal.mutable_condition()->set_size_bytes(7);
+  const auto sealed = Seal(seal);
+  ASSERT_THAT(sealed, IsOk());
+  EXPECT_FALSE(sealed->replayed());
+  const auto parts = codec_.Verify(sealed->info().file_id());
+  ASSERT_THAT(parts, IsOk());
+  EXPECT_EQ(ExtensionOfName(parts->name), "tar.gz");
+  const auto fields = DecodeFileName(parts->name);
+  ASSERT_THAT(fields, IsOk());
+  EXPECT_EQ(fields->flags, 0);
+  EXPECT_EQ(fields->size_bytes, 7);
+  EXPECT_EQ(fields->crc32c, Crc32c("content"));
+  EXPECT_EQ(fields->node_number, 7u);
+  EXPECT_EQ(sealed->info().kind(), common::v1::FILE_KIND_NORMAL);
+  EXPECT_EQ(sealed->info().create_time().seconds(),
+            fields->create_unix_seconds);
+
+  const auto again = Seal(seal);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(again->replayed());
+  EXPECT_EQ(again->info().file_id(), sealed->info().file_id());
+
+  seal.set_request_id(Uuid::Random().ToString());
+  EXPECT_EQ(ReasonOf(Seal(seal).status()), ErrorReason::kFileSealed);
+  v1::AppendRequest append;
+  append.set_file_id(created->info().file_id());
+  append.set_content("x");
+  append.set_crc32c(Crc32c("x"));
+  EXPECT_EQ(ReasonOf(Append(append).status()), ErrorReason::kFileSealed);
+  append.set_file_id(sealed->info().file_id());
+  EXPECT_EQ(ReasonOf(Append(append).status()), ErrorReason::kNotAnAppender);
+  seal.set_file_id(sealed->info().file_id());
+  EXPECT_EQ(ReasonOf(Seal(seal).status()), ErrorReason::kNotAnAppender);
+}
+
 TEST_F(AppenderServiceTest, SendsWhoIsWrongToTheOrigin) {
   FileIdFields fields;
   fields.node_number = 8;
@@ -293,9 +349,11 @@ TEST_F(AppenderServiceTest, TakesNoChangeBeforeItHasCaughtUp) {
   modify.set_content("x");
   v1::TruncateRequest truncate;
   truncate.set_file_id(id);
+  v1::SealRequest seal;
+  seal.set_file_id(id);
   for (const absl::Status& refused :
        {Append(append).status(), Modify(modify).status(),
-        Truncate(truncate).status()}) {
+        Truncate(truncate).status(), Seal(seal).status()}) {
     EXPECT_THAT(refused, StatusIs(absl::StatusCode::kUnavailable));
     EXPECT_EQ(ReasonOf(refused), ErrorReason::kOriginDown);
     EXPECT_EQ(MetadataOf(refused)["origin_node"], "7");

@@ -18,6 +18,7 @@ ApiMetrics::ApiMetrics(MetricsRegistry* registry)
       append(registry, "AppenderService.Append"),
       modify(registry, "AppenderService.Modify"),
       truncate(registry, "AppenderService.Truncate"),
+      seal(registry, "AppenderService.Seal"),
       batch_stream(registry, "BatchService.Run"),
       batch_put(registry, "BatchService.Run/put"),
       batch_get(registry, "BatchService.Run/get"),

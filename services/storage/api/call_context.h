@@ -32,6 +32,7 @@ struct ApiMetrics {
   rpc::MethodMetrics append;
   rpc::MethodMetrics modify;
   rpc::MethodMetrics truncate;
+  rpc::MethodMetrics seal;
   rpc::MethodMetrics batch_stream;
   rpc::MethodMetrics batch_put;
   rpc::MethodMetrics batch_get;

@@ -86,7 +86,17 @@ absl::StatusOr<std::vector<FileEvent>> ChangeFeed::Next(size_t limit) {
     oldest->entries.pop_front();
     CAIRN_ASSIGN_OR_RETURN(FileEvent event, EventOf(*log, entry));
     positions_[*log] = entry.sequence;
+    FileEvent ended;
+    if (entry.kind == ChangeKind::kPut && !entry.was_there) {
+      ended.file.name = event.file.sealed_from;
+    }
     events.push_back(std::move(event));
+    if (ended.file.name.empty()) continue;
+    // It came in place of an appender, in the same step.
+    ended.kind = FileEvent::Kind::kDeleted;
+    ended.file.kind = FileKind::kAppender;
+    ended.file.version = entry.version;
+    events.push_back(std::move(ended));
   }
   return events;
 }

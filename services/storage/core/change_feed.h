@@ -50,7 +50,8 @@ class ChangeFeed {
   ChangeFeed(std::shared_ptr<StorePath> path, Positions from,
              absl::optional<Positions> until);
 
-  // The next changes, at most `limit`; none if there are none now.
+  // The next changes, about `limit` at most; none if there are none now. An
+  // appender that was sealed is told of as deleted, behind what it became.
   //   OUT_OF_RANGE  LOG_CUT: some that come next are not kept.
   //   UNAVAILABLE   READ_FAILED; SHUTTING_DOWN.
   //   DATA_LOSS     CONTENT_DAMAGED.

@@ -61,6 +61,11 @@ struct FileInfo {
   // What users say of it, as lib/attributes lays it out; empty: nothing.
   std::string attributes;
 
+  // Of a file that an appender became: the appender's name. Of an appender that
+  // is gone because of that: the name of what it became.
+  std::string sealed_from;
+  std::string sealed_as;
+
   // Since the file had this version it was only added to: what it was then, and
   // in each version since, is what it begins with. 0: not known.
   Version grown_since;

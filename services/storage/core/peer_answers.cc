@@ -19,7 +19,8 @@ bool PeerAnswers::IsLastWord(const absl::Status& said) {
   // than this one.
   const ErrorReason reason = ReasonOf(said);
   if (said.ok() || reason == ErrorReason::kFileDeleted ||
-      reason == ErrorReason::kFileExpired) {
+      reason == ErrorReason::kFileExpired ||
+      reason == ErrorReason::kFileSealed) {
     return true;
   }
   if (!MayBeElsewhere(said)) unreachable_.Update(said);

@@ -406,6 +406,9 @@ class ReadThroughPath : public StorePath {
   void Update(UpdateRequest request, CommitDone done) override {
     path_->Update(std::move(request), std::move(done));
   }
+  void Seal(SealRequest request, CommitDone done) override {
+    path_->Seal(std::move(request), std::move(done));
+  }
   absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override {
     return path_->StartUpload(size_bytes);

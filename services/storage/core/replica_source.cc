@@ -105,7 +105,10 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
     } else if (known.has_value() && known->file.version == entry.version &&
                known->deleted == is_delete) {
       change.file = known->file;
-      if (!is_delete) AddContent(path, *known, limits, &change);
+      // Who has the appender has the content of what it became.
+      if (!is_delete && known->file.sealed_from.empty()) {
+        AddContent(path, *known, limits, &change);
+      }
     } else if (!known.has_value() &&
                FindSetAside(store, change, &change.file)) {
       // Not applied here, but told: it is fetched elsewhere.

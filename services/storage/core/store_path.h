@@ -14,6 +14,7 @@
 #define CAIRN_SERVICES_STORAGE_CORE_STORE_PATH_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -145,6 +146,29 @@ struct UpdateRequest {
   uint32_t crc32c = 0;
 
   // Only if the file has this size, and this version.
+  absl::optional<int64_t> if_size_bytes;
+  absl::optional<Version> if_version;
+
+  Durability durability = Durability::kSynced;
+};
+
+// Makes a normal file of an appender, with all that the appender has; no byte
+// is copied.
+struct SealRequest {
+  // Nil if the call cannot be repeated.
+  Uuid request_id;
+  std::string name;
+
+  // Makes the name of the file, from its size and CRC, and says when it was
+  // created. Called on the committer's thread, perhaps more than once; must not
+  // block.
+  struct NewName {
+    std::string name;
+    int64_t create_unix_seconds = 0;
+  };
+  std::function<NewName(int64_t size_bytes, uint32_t crc32c)> make_name;
+
+  // As in UpdateRequest.
   absl::optional<int64_t> if_size_bytes;
   absl::optional<Version> if_version;
 
@@ -289,6 +313,14 @@ class StorePath {
   //                        be read.
   virtual void Update(UpdateRequest request, CommitDone done) = 0;
 
+  // Queues the end of an appender; the answer is the file that it became. What
+  // comes after it for the appender's name is NOT_FOUND with FILE_SEALED and,
+  // in the metadata, the `file_id` of that. A repeated call is answered with
+  // what the first one made. Errors as of Update(), but for the range and the
+  // size, and
+  //   UNIMPLEMENTED  NOT_SUPPORTED: this path cannot.
+  virtual void Seal(SealRequest request, CommitDone done);
+
   // Queues a change of a file's attributes: a new version with the same
   // content. Errors besides those of every change:
   //   NOT_FOUND            FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.
@@ -313,7 +345,7 @@ class StorePath {
       absl::optional<int64_t> size_bytes) = 0;
 
   // What is known of a file.
-  //   NOT_FOUND    FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.
+  //   NOT_FOUND    FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED, FILE_SEALED.
   //   UNAVAILABLE  READ_FAILED; SHUTTING_DOWN.
   //   DATA_LOSS    CONTENT_DAMAGED: the index is damaged there.
   // The first may block; the second gives nullopt instead.

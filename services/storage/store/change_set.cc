@@ -121,7 +121,9 @@ void ChangeSet::DoomDedicated(uint64_t number, const JournalPosition& after) {
 }
 
 void ChangeSet::Count(const FileRecord& record, int sign) {
-  AddLive(record.record.segment, sign * record.record_bytes());
+  if (record.has_record()) {
+    AddLive(record.record.segment, sign * record.record_bytes());
+  }
   (record.deleted ? change_.tombstones : change_.files) += sign;
   for (const Extent& holder : record.Holders()) {
     if (holder.in_record()) {
@@ -261,6 +263,10 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
       (before.version == record.version && before.deleted == record.deleted &&
        before.record < record.record);
   if (wins) {
+    // Records of the name may hold pieces of another file, whoever deleted it.
+    if (known && before.deleted && record.deleted && record.sealed_as.empty()) {
+      record.sealed_as = before.sealed_as;
+    }
     if (known) Replace(before, record, place.end());
     Count(record, 1);
     batch_.PutFile(name, record);
@@ -281,16 +287,78 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
   }
   if (logged) {
     const bool pieces = place.header.type == RecordType::kPieces;
+    // What an appender became is a new file.
     const bool changed =
         known ? !before.deleted && (pieces || before.version < record.version)
-              : pieces;
+              : pieces && record.sealed_from.empty();
     AddToLog(change,
              record.deleted ? kLogDelete
              : changed      ? kLogChange
                             : kLogPut,
              &record);
   }
-  if (wins) files_.insert_or_assign(name, std::move(record));
+  if (wins) {
+    // Later records of the file repeat it.
+    if (!record.sealed_from.empty() && (!known || before.sealed_from.empty())) {
+      CAIRN_RETURN_IF_ERROR(
+          EndAppender(change.sealed_from(), name, record, place.end()));
+    }
+    files_.insert_or_assign(name, std::move(record));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ChangeSet::EndAppender(absl::string_view name,
+                                    absl::string_view sealed_as,
+                                    const FileRecord& sealed,
+                                    const JournalPosition& at) {
+  FileRecord before;
+  CAIRN_ASSIGN_OR_RETURN(const bool known, FindFile(name, &before));
+  if (known && before.deleted) {
+    if (!before.sealed_as.empty()) return absl::OkStatus();
+    // Somebody who had not heard of it deleted the appender.
+    before.sealed_as = std::string(sealed_as);
+    batch_.PutFile(name, before);
+    files_.insert_or_assign(name, std::move(before));
+    return absl::OkStatus();
+  }
+  FileRecord tombstone;
+  tombstone.deleted = true;
+  tombstone.kind = FileKind::kAppender;
+  tombstone.sealed_as = std::string(sealed_as);
+  tombstone.size_bytes = sealed.size_bytes;
+  tombstone.crc32c = sealed.crc32c;
+  tombstone.version = sealed.version;
+  tombstone.life = std::max(sealed.life, known ? before.life : 0);
+  tombstone.grown_since = sealed.version;
+  tombstone.origin_node = sealed.origin_node;
+  tombstone.create_unix_seconds =
+      known ? before.create_unix_seconds : sealed.create_unix_seconds;
+  tombstone.log_origin = sealed.log_origin;
+  tombstone.log_sequence = sealed.log_sequence;
+  // A rebuild must not find the appender and not what it became: the records of
+  // both are waited for.
+  tombstone.shadowed_segments = sealed.shadowed_segments;
+  if (known) {
+    tombstone.shadowed_segments.insert(tombstone.shadowed_segments.end(),
+                                       before.shadowed_segments.begin(),
+                                       before.shadowed_segments.end());
+    tombstone.shadowed_segments.push_back(before.record.segment);
+    std::sort(tombstone.shadowed_segments.begin(),
+              tombstone.shadowed_segments.end());
+    tombstone.shadowed_segments.erase(
+        std::unique(tombstone.shadowed_segments.begin(),
+                    tombstone.shadowed_segments.end()),
+        tombstone.shadowed_segments.end());
+    Replace(before, sealed, at);
+    if (before.content_missing) batch_.DeleteMissing(name);
+  }
+  Count(tombstone, 1);
+  batch_.PutFile(name, tombstone);
+  batch_.PutExpiry({UnixMillis(tombstone.version) / 1000 +
+                        absl::ToInt64Seconds(options_.tombstone_retention),
+                    ExpiryKey::Kind::kTombstone, std::string(name)});
+  files_.insert_or_assign(name, std::move(tombstone));
   return absl::OkStatus();
 }
 

@@ -73,8 +73,8 @@ class ChangeSet {
 
   // Applies a PUT, FILE, PIECES, DELETE or PASSED. It wins over what is known
   // of the name if it Replaces() that, or is of the same version and its place
-  // later. `change.name()` must stay valid and unchanged until Write() or
-  // Reset().
+  // later. One with `sealed_from` deletes that appender in the same step. Names
+  // in `change` must stay valid and unchanged until Write() or Reset().
   //   DATA_LOSS  the record is none that this program writes.
   absl::Status Apply(const RecordPlace& place,
                      const disk::v1::FileChange& change);
@@ -122,6 +122,11 @@ class ChangeSet {
   void Count(const FileRecord& record, int sign);
   void Replace(const FileRecord& before, const FileRecord& after,
                const JournalPosition& at);
+
+  // `sealed` is what the appender `name` became, by a record that ends at `at`:
+  // the appender is deleted, and what it shares with `sealed` stays.
+  absl::Status EndAppender(absl::string_view name, absl::string_view sealed_as,
+                           const FileRecord& sealed, const JournalPosition& at);
 
   const ChangeSetOptions options_;
   Index* const index_;

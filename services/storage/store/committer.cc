@@ -11,6 +11,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
 #include "lib/fault/fault_point.h"
+#include "lib/file_id/file_id.h"
 
 namespace cairn {
 namespace storage {
@@ -70,6 +71,7 @@ uint32_t OperationOf(CommitRequest::Kind kind) {
     case CommitRequest::Kind::kUpdate:
     case CommitRequest::Kind::kAttributes:
     case CommitRequest::Kind::kExpiry:
+    case CommitRequest::Kind::kSeal:
       return kLogChange;
     default:
       return kLogPut;
@@ -86,6 +88,18 @@ int64_t QueueBytes(const CommitRequest& request) {
 }
 
 }  // namespace
+
+absl::Status FileSealed(const StorePathOptions& options, absl::string_view name,
+                        absl::string_view sealed_as) {
+  const std::string file_id =
+      FileIdParts{options.group, static_cast<uint8_t>(options.path_index),
+                  std::string(sealed_as)}
+          .ToString();
+  return ErrorWithReason(
+      absl::StatusCode::kNotFound, ErrorReason::kFileSealed,
+      absl::StrCat("file ", name, " was sealed: it is ", file_id, " now"),
+      {{"file_id", file_id}});
+}
 
 bool NeedsCut(const absl::Status& status) {
   return status.GetPayload(kNeedsCutPayload).has_value();
@@ -335,7 +349,7 @@ void Committer::CommitGroup(size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
       const Outcome& outcome = outcomes_[i - begin];
       if (outcome.merge_wanted && outcome.kind == Outcome::Kind::kCommitted) {
-        parts_.merge_wanted(group_[i].request.name);
+        parts_.merge_wanted(outcome.committed.file.name);
       }
     }
   }
@@ -458,6 +472,7 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
                           request->kind == CommitRequest::Kind::kFinish ||
                           request->kind == CommitRequest::Kind::kAttributes ||
                           request->kind == CommitRequest::Kind::kExpiry ||
+                          request->kind == CommitRequest::Kind::kSeal ||
                           request->kind == CommitRequest::Kind::kMerge ||
                           (request->kind == CommitRequest::Kind::kUpdate &&
                            !request->content.empty()) ||
@@ -493,6 +508,9 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
       break;
     case CommitRequest::Kind::kReclaim:
       AdmitReclaim(request, outcome);
+      break;
+    case CommitRequest::Kind::kSeal:
+      AdmitSeal(request, outcome);
       break;
     case CommitRequest::Kind::kMerge:
       AdmitMerge(request, outcome);
@@ -535,12 +553,17 @@ bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
   const bool named = operation != kLogPut ||
                      request->file_kind == FileKind::kDerived ||
                      earlier.file.kind == FileKind::kDerived;
+  const bool is_seal = request->kind == CommitRequest::Kind::kSeal;
   const bool same =
-      (operation == kLogDelete) == (earlier_operation == kLogDelete) &&
-      (!named || earlier.file.name == request->name) &&
-      (operation != kLogPut ? true
-                            : earlier.file.size_bytes == request->size_bytes &&
-                                  earlier.file.crc32c == request->crc32c);
+      is_seal
+          ? earlier_operation != kLogDelete &&
+                earlier.file.sealed_from == request->name
+          : (operation == kLogDelete) == (earlier_operation == kLogDelete) &&
+                (!named || earlier.file.name == request->name) &&
+                (operation != kLogPut
+                     ? true
+                     : earlier.file.size_bytes == request->size_bytes &&
+                           earlier.file.crc32c == request->crc32c);
   if (!same) {
     outcome->status = RequestIdReused();
     return true;
@@ -550,7 +573,7 @@ bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
   outcome->committed.replayed = true;
   // What counts of it is here, wherever the content is.
   if (request->kind == CommitRequest::Kind::kAttributes ||
-      request->kind == CommitRequest::Kind::kExpiry) {
+      request->kind == CommitRequest::Kind::kExpiry || is_seal) {
     outcome->committed.replicas = 1;
   }
   // The first call may have asked for less, and may have put the content into a
@@ -792,6 +815,9 @@ bool Committer::AnswerFromName(const FileRecord& existing,
 absl::Status Committer::FindPresent(absl::string_view name,
                                     FileRecord* record) {
   CAIRN_ASSIGN_OR_RETURN(const bool known, changes_.FindFile(name, record));
+  if (known && record->deleted && !record->sealed_as.empty()) {
+    return FileSealed(options_, name, record->sealed_as);
+  }
   if (!known || record->deleted) {
     return NotFound(
         known ? ErrorReason::kFileDeleted : ErrorReason::kFileNotFound, name);
@@ -852,6 +878,7 @@ void Committer::AddTombstone(const FileRecord& existing, CommitRequest* request,
   change->set_size_bytes(existing.size_bytes);
   change->set_crc32c(existing.crc32c);
   change->set_life(existing.life);
+  change->set_sealed_from(existing.sealed_from);
   AddShadowed(existing, existing.record.segment, change);
   outcome->status = AddRecord(RecordType::kDelete, 0, *change, nullptr, 0, {});
   if (!outcome->status.ok()) return;
@@ -864,8 +891,13 @@ void Committer::AddTombstone(const FileRecord& existing, CommitRequest* request,
 void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   outcome->kind = Outcome::Kind::kSkipped;
   FileRecord existing;
-  const absl::StatusOr<bool> known =
-      changes_.FindFile(request->name, &existing);
+  absl::StatusOr<bool> known = changes_.FindFile(request->name, &existing);
+  if (known.ok() && *known && !existing.sealed_as.empty() &&
+      !existing.NeedsRecord(request->move_from)) {
+    // Sealed since compaction read it.
+    request->name = existing.sealed_as;
+    known = changes_.FindFile(request->name, &existing);
+  }
   if (!known.ok()) {
     outcome->kind = Outcome::Kind::kRefused;
     outcome->status = known.status();
@@ -931,11 +963,12 @@ void Committer::NeedsDedicated(bool synced, const CommitRequest& request,
   }
 }
 
-absl::Status Committer::AddPieces(const FileRecord& existing,
+absl::Status Committer::AddPieces(absl::string_view name,
+                                  const FileRecord& existing,
                                   const FileRecord& after, uint8_t flags,
                                   CommitRequest* request,
                                   disk::v1::FileChange* change) {
-  change->set_name(request->name);
+  change->set_name(std::string(name));
   FillPieces(after, change);
   AddShadowed(existing, existing.record.segment, change);
   bool has_own = false;
@@ -961,7 +994,8 @@ void Committer::MovePieces(const FileRecord& existing, CommitRequest* request,
   }
   uint8_t flags = kRecordMoved;
   if (DedicatedAreSynced(existing)) flags |= kRecordContentSynced;
-  outcome->status = AddPieces(existing, moved, flags, request, NextChange());
+  outcome->status =
+      AddPieces(request->name, existing, moved, flags, request, NextChange());
   outcome->kind = outcome->status.ok() ? Outcome::Kind::kCommitted
                                        : Outcome::Kind::kRefused;
 }
@@ -1072,8 +1106,9 @@ void Committer::AdmitUpdate(CommitRequest* request, Outcome* outcome) {
   } else {
     after.grown_since = after.version;
   }
-  outcome->status = AddPieces(
-      existing, after, synced ? kRecordContentSynced : 0, request, change);
+  outcome->status =
+      AddPieces(request->name, existing, after,
+                synced ? kRecordContentSynced : 0, request, change);
   if (!outcome->status.ok()) return;
   NeedsDedicated(synced, *request, outcome);
   outcome->kind = Outcome::Kind::kCommitted;
@@ -1135,13 +1170,54 @@ void Committer::AdmitAttributes(CommitRequest* request, Outcome* outcome) {
         FileState{existing.version, existing.size_bytes, existing.crc32c},
         change->mutable_base());
   }
-  outcome->status = AddPieces(
-      existing, after, synced ? kRecordContentSynced : 0, request, change);
+  outcome->status =
+      AddPieces(request->name, existing, after,
+                synced ? kRecordContentSynced : 0, request, change);
   if (!outcome->status.ok()) return;
   NeedsDedicated(synced, *request, outcome);
   outcome->kind = Outcome::Kind::kCommitted;
   outcome->committed.change = LogPosition{own_log_, after.log_sequence};
   outcome->committed.file = after.ToFileInfo(request->name);
+}
+
+void Committer::AdmitSeal(CommitRequest* request, Outcome* outcome) {
+  FileRecord existing;
+  outcome->status = FindPresent(request->name, &existing);
+  if (!outcome->status.ok()) return;
+  outcome->status = CheckUpdate(existing.ToFileInfo(request->name),
+                                request->if_size_bytes, request->if_version);
+  if (!outcome->status.ok()) return;
+  if (existing.content_missing) {
+    outcome->status = ErrorWithReason(
+        absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
+        absl::StrCat("file ", request->name,
+                     ": the content is on its way here"));
+    return;
+  }
+  const SealRequest::NewName made =
+      request->make_name(existing.size_bytes, existing.crc32c);
+  FileRecord after = existing;  // With its life: the appender ends in that.
+  after.kind = FileKind::kNormal;
+  after.create_unix_seconds = made.create_unix_seconds;
+  after.sealed_from = request->name;
+  after.version = changes_.NextVersion(parts_.clock->Now());
+  after.grown_since = after.version;
+  after.log_origin = parts_.state->log_origin();
+  after.log_sequence = changes_.NextSequence();
+  const bool synced = DedicatedAreSynced(after);
+  disk::v1::FileChange* const change = NextChange();
+  if (!request->request_id.is_nil()) {
+    change->set_request_id(request->request_id.bytes().data(), 16);
+  }
+  outcome->status =
+      AddPieces(made.name, existing, after, synced ? kRecordContentSynced : 0,
+                request, change);
+  if (!outcome->status.ok()) return;
+  NeedsDedicated(synced, *request, outcome);
+  outcome->kind = Outcome::Kind::kCommitted;
+  outcome->merge_wanted = PickMerge(after.extents).has_value();
+  outcome->committed.change = LogPosition{own_log_, after.log_sequence};
+  outcome->committed.file = after.ToFileInfo(made.name);
 }
 
 void Committer::AdmitMerge(CommitRequest* request, Outcome* outcome) {
@@ -1168,7 +1244,8 @@ void Committer::AdmitMerge(CommitRequest* request, Outcome* outcome) {
   }
   uint8_t flags = kRecordMoved;
   if (DedicatedAreSynced(merged)) flags |= kRecordContentSynced;
-  outcome->status = AddPieces(existing, merged, flags, request, NextChange());
+  outcome->status =
+      AddPieces(request->name, existing, merged, flags, request, NextChange());
   if (!outcome->status.ok()) {
     outcome->kind = Outcome::Kind::kRefused;
     return;
@@ -1216,7 +1293,10 @@ void Committer::FillReplica(const CommitRequest& request,
   if (request.replica->kind == ChangeKind::kPut) {
     change->set_expire_unix_seconds(file.expire_unix_seconds);
     change->set_attributes(file.attributes);
+  } else {
+    change->set_sealed_as(file.sealed_as);
   }
+  change->set_sealed_from(file.sealed_from);
 }
 
 void Committer::AddSetAside(const CommitRequest& request, Outcome* outcome) {
@@ -1307,6 +1387,8 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
             request->replica_has_content));
   }
   if (!wins) {
+    outcome->status = EndSealed(*request);
+    if (!outcome->status.ok()) return;
     if (is_next || replica.mode == Mode::kRetry) {
       AddPassed(*request, outcome);
       if (!outcome->status.ok()) return;
@@ -1333,6 +1415,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     change->set_attributes(existing.attributes);
     change->set_life(existing.life);
     change->set_expire_unix_seconds(existing.expire_unix_seconds);
+    change->set_sealed_from(existing.sealed_from);
   } else if (request->replica_log != 0) {
     change->set_log_origin(request->replica_log);
     change->set_log_sequence(replica.change.sequence);
@@ -1343,20 +1426,35 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     AddShadowed(existing, existing.deleted ? 0 : existing.record.segment,
                 change);
   }
-  // Who has the content under the version before does not take it again, nor
-  // fetch it.
-  const bool is_here =
-      replica.kind == ChangeKind::kPut && replica.mode != Mode::kContent &&
-      *known && !same && !existing.deleted && !existing.content_missing &&
-      existing.size_bytes == replica.file.size_bytes &&
-      existing.crc32c == replica.file.crc32c && request->extent.length == 0;
-  if (is_here) {
+  // Who has the content already does not take it again, nor fetch it.
+  FileRecord source;
+  const absl::StatusOr<bool> is_here =
+      FindSameContent(*request, *known, existing, &source);
+  if (!is_here.ok()) {
+    outcome->status = is_here.status();
+    return;
+  }
+  if (!replica.file.sealed_from.empty() && !*known) {
+    // Records of the appender would bring it back.
+    FileRecord appender;
+    const absl::StatusOr<bool> was_here =
+        changes_.FindFile(replica.file.sealed_from, &appender);
+    if (!was_here.ok()) {
+      outcome->status = was_here.status();
+      return;
+    }
+    if (*was_here) {
+      AddShadowed(appender, appender.deleted ? 0 : appender.record.segment,
+                  change);
+    }
+  }
+  if (*is_here) {
     change->set_size_bytes(static_cast<uint64_t>(replica.file.size_bytes));
     change->set_crc32c(replica.file.crc32c);
-    for (const Extent& extent : existing.extents) {
+    for (const Extent& extent : source.extents) {
       EncodeExtent(extent, change->add_extents());
     }
-    const bool synced = DedicatedAreSynced(existing);
+    const bool synced = DedicatedAreSynced(source);
     NeedsDedicated(synced, *request, outcome);
     outcome->status =
         AddRecord(RecordType::kPieces, synced ? kRecordContentSynced : 0,
@@ -1386,6 +1484,50 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
   outcome->kind = Outcome::Kind::kCommitted;
   outcome->committed.file = replica.file;
   outcome->committed.change = replica.change;
+}
+
+absl::StatusOr<bool> Committer::FindSameContent(const CommitRequest& request,
+                                                bool known,
+                                                const FileRecord& existing,
+                                                FileRecord* same) {
+  const ReplicatedChange& replica = *request.replica;
+  if (replica.kind != ChangeKind::kPut ||
+      replica.mode == ReplicatedChange::Mode::kContent ||
+      request.extent.length != 0) {
+    return false;
+  }
+  bool found = known && !(existing.version == replica.file.version);
+  if (found) *same = existing;
+  if (!known && !replica.file.sealed_from.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(found,
+                           changes_.FindFile(replica.file.sealed_from, same));
+  }
+  return found && !same->deleted && !same->content_missing &&
+         same->size_bytes == replica.file.size_bytes &&
+         same->crc32c == replica.file.crc32c;
+}
+
+absl::Status Committer::EndSealed(const CommitRequest& request) {
+  const FileInfo& file = request.replica->file;
+  if (file.sealed_from.empty()) return absl::OkStatus();
+  FileRecord appender;
+  CAIRN_ASSIGN_OR_RETURN(const bool known,
+                         changes_.FindFile(file.sealed_from, &appender));
+  if (!known || appender.deleted) return absl::OkStatus();
+  disk::v1::FileChange* const change = NextChange();
+  change->set_name(file.sealed_from);
+  change->set_version_clock(file.version.clock);
+  change->set_version_node(file.version.node);
+  change->set_origin_node(appender.origin_node);
+  change->set_kind(static_cast<uint32_t>(appender.kind));
+  change->set_create_unix_seconds(appender.create_unix_seconds);
+  change->set_size_bytes(appender.size_bytes);
+  change->set_crc32c(appender.crc32c);
+  change->set_life(appender.life);
+  change->set_sealed_as(request.name);
+  change->set_outside_log(true);
+  AddShadowed(appender, appender.record.segment, change);
+  return AddRecord(RecordType::kDelete, 0, *change, nullptr, 0, {});
 }
 
 bool Committer::AddGrown(const FileRecord& existing, CommitRequest* request,
@@ -1422,8 +1564,9 @@ bool Committer::AddGrown(const FileRecord& existing, CommitRequest* request,
   }
   EncodeState(base, change->mutable_base());
   const bool synced = DedicatedAreSynced(after);
-  outcome->status = AddPieces(
-      existing, after, synced ? kRecordContentSynced : 0, request, change);
+  outcome->status =
+      AddPieces(request->name, existing, after,
+                synced ? kRecordContentSynced : 0, request, change);
   if (!outcome->status.ok()) return true;
   NeedsDedicated(synced, *request, outcome);
   outcome->kind = Outcome::Kind::kCommitted;

@@ -62,6 +62,7 @@ struct CommitRequest {
     kExpiry,      // The same of when it expires.
     kReclaim,     // Deletes a file that has expired long enough ago, if it
                   // still has; answered OK in any case.
+    kSeal,        // An appender becomes a normal file.
   };
   Kind kind = Kind::kPut;
   Uuid request_id;
@@ -105,6 +106,9 @@ struct CommitRequest {
   absl::optional<int64_t> if_size_bytes;
   absl::optional<Version> if_version;
 
+  // kSeal, which has the conditions of an update, too.
+  std::function<SealRequest::NewName(int64_t, uint32_t)> make_name;
+
   // kUpdate (`from` is empty if there is none), kMerge. One that does not fit
   // any more merges nothing, and is answered OK as replayed.
   Splice splice;
@@ -115,6 +119,10 @@ struct CommitRequest {
 // Whether an update was answered so because it has to cut a piece: nothing was
 // changed, and with a splice of what the file is now it can be tried again.
 bool NeedsCut(const absl::Status& status);
+
+// NOT_FOUND with FILE_SEALED: the appender `name` became `sealed_as`.
+absl::Status FileSealed(const StorePathOptions& options, absl::string_view name,
+                        absl::string_view sealed_as);
 
 // CRCs of the blocks of `content`, as many as BlockCrcCount() says.
 absl::InlinedVector<uint32_t, 1> BlockCrcsOf(const absl::Cord& content);
@@ -239,6 +247,7 @@ class Committer {
   void AdmitUpdate(CommitRequest* request, Outcome* outcome);
   void AdmitReclaim(CommitRequest* request, Outcome* outcome);
   void AdmitAttributes(CommitRequest* request, Outcome* outcome);
+  void AdmitSeal(CommitRequest* request, Outcome* outcome);
   void AdmitMerge(CommitRequest* request, Outcome* outcome);
 
   // A record that holds a piece is written again, with all that is known of the
@@ -254,17 +263,27 @@ class Committer {
   void NeedsDedicated(bool synced, const CommitRequest& request,
                       Outcome* outcome);
 
-  // A record of kPieces in place of that of `existing`; what `after` says of
-  // the record itself does not count. `change` is of NextChange(), with what
-  // `after` does not say.
-  absl::Status AddPieces(const FileRecord& existing, const FileRecord& after,
-                         uint8_t flags, CommitRequest* request,
-                         disk::v1::FileChange* change);
+  // A record of kPieces in place of that of `existing`, or of the file `name`,
+  // which that became; what `after` says of the record itself does not count.
+  // `change` is of NextChange(), with what `after` does not say.
+  absl::Status AddPieces(absl::string_view name, const FileRecord& existing,
+                         const FileRecord& after, uint8_t flags,
+                         CommitRequest* request, disk::v1::FileChange* change);
 
   // A change of another member that only added to the file: adds the same to
   // what is here. Returns false if that is not what the change was made of.
   bool AddGrown(const FileRecord& existing, CommitRequest* request,
                 Outcome* outcome);
+
+  // What is here of the content that another member's file has: the content
+  // under an earlier version, or the appender that it was. False if nothing is.
+  absl::StatusOr<bool> FindSameContent(const CommitRequest& request, bool known,
+                                       const FileRecord& existing,
+                                       FileRecord* same);
+
+  // A change that counts for nothing any more still ends the appender that it
+  // sealed.
+  absl::Status EndSealed(const CommitRequest& request);
 
   // Whether all of the content that is in dedicated segments is durable.
   bool DedicatedAreSynced(const FileRecord& record) const;

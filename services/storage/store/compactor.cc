@@ -192,7 +192,8 @@ absl::Status Compactor::CompactSegment(uint64_t number,
 }
 
 absl::StatusOr<bool> Compactor::IsLive(const RecordScanner& scanner,
-                                       disk::v1::FileChange* change) {
+                                       disk::v1::FileChange* change,
+                                       std::string* needed_by) {
   const RecordPrefix& record = scanner.record();
   if (record.header.type != RecordType::kPut &&
       record.header.type != RecordType::kFile &&
@@ -207,8 +208,16 @@ absl::StatusOr<bool> Compactor::IsLive(const RecordScanner& scanner,
   }
   FileRecord known;
   CAIRN_ASSIGN_OR_RETURN(
-      const Lookup found,
+      Lookup found,
       parts_.index->GetFile(change->name(), /*may_block=*/true, &known));
+  *needed_by = change->name();
+  if (found == Lookup::kFound && !known.sealed_as.empty() &&
+      !known.NeedsRecord(scanner.position())) {
+    // What the appender became may have pieces in its records.
+    *needed_by = known.sealed_as;
+    CAIRN_ASSIGN_OR_RETURN(
+        found, parts_.index->GetFile(*needed_by, /*may_block=*/true, &known));
+  }
   return found == Lookup::kFound && known.NeedsRecord(scanner.position());
 }
 
@@ -218,16 +227,17 @@ absl::StatusOr<bool> Compactor::HoldsLive(uint64_t number,
   RecordScanner scanner(file, number, kSegmentHeaderBytes, segment.end_offset,
                         /*check_content=*/false);
   disk::v1::FileChange change;
+  std::string name;
   CAIRN_ASSIGN_OR_RETURN(RecordScanner::Outcome outcome, scanner.Next());
   while (outcome != RecordScanner::Outcome::kEnd && !stopping()) {
     if (outcome == RecordScanner::Outcome::kRecord) {
-      CAIRN_ASSIGN_OR_RETURN(const bool live, IsLive(scanner, &change));
+      CAIRN_ASSIGN_OR_RETURN(const bool live, IsLive(scanner, &change, &name));
       if (live) {
         CAIRN_LOG(kError, "store",
                   "segment counts no live bytes, but file {} is in it: the "
                   "counts of this path are wrong, `cairn-storage "
                   "rebuild-index` counts anew segment={} offset={}",
-                  change.name(), number, scanner.position().offset);
+                  name, number, scanner.position().offset);
         return true;
       }
       CAIRN_ASSIGN_OR_RETURN(outcome, scanner.Next());
@@ -243,10 +253,9 @@ absl::Status Compactor::MoveIfLive(const RecordScanner& scanner, Moves* moves) {
   CommitRequest request;
   // A first look without the committer, which looks again.
   CAIRN_ASSIGN_OR_RETURN(const bool live,
-                         IsLive(scanner, &request.move_change));
+                         IsLive(scanner, &request.move_change, &request.name));
   if (!live) return absl::OkStatus();
   request.kind = CommitRequest::Kind::kMove;
-  request.name = request.move_change.name();
   request.durability = Durability::kCached;  // The checkpoint syncs it.
   request.move_type = record.header.type;
   request.move_from = scanner.position();

@@ -90,9 +90,11 @@ class Compactor {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(compact_mu_);
 
   // Whether the record is the newest of its name, or holds a piece of its
-  // content. Fills `change`.
+  // content. Fills `change`, and `needed_by` with the file that needs it: that
+  // is another one if the name was an appender's that was sealed.
   absl::StatusOr<bool> IsLive(const RecordScanner& scanner,
-                              disk::v1::FileChange* change);
+                              disk::v1::FileChange* change,
+                              std::string* needed_by);
   absl::StatusOr<bool> HoldsLive(uint64_t number, const SharedSegment& segment,
                                  File* file);
   absl::Status MoveIfLive(const RecordScanner& scanner, Moves* moves);

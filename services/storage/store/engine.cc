@@ -271,6 +271,24 @@ class EngineImpl : public Engine, public ReplicaStore {
                  std::move(done));
   }
 
+  void Seal(SealRequest seal, CommitDone done) override {
+    const absl::Status wanted = health_.CheckWanted();
+    if (!wanted.ok()) {
+      done(wanted);
+      return;
+    }
+    CommitRequest request;
+    request.kind = CommitRequest::Kind::kSeal;
+    request.request_id = seal.request_id;
+    request.name = std::move(seal.name);
+    request.make_name = std::move(seal.make_name);
+    request.if_size_bytes = seal.if_size_bytes;
+    request.if_version = seal.if_version;
+    request.durability = seal.durability;
+    request.done = std::move(done);
+    committer_->Submit(std::move(request));
+  }
+
   absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override {
     CAIRN_RETURN_IF_ERROR(Writable(size_bytes.value_or(0)));
@@ -864,6 +882,9 @@ class EngineImpl : public Engine, public ReplicaStore {
       return ErrorWithReason(absl::StatusCode::kNotFound,
                              ErrorReason::kFileNotFound,
                              absl::StrCat("file ", name, " is not known"));
+    }
+    if (record->deleted && !record->sealed_as.empty()) {
+      return FileSealed(options_, name, record->sealed_as);
     }
     if (record->deleted) {
       return ErrorWithReason(absl::StatusCode::kNotFound,

@@ -214,6 +214,8 @@ void FileRecord::FillFileInfo(absl::string_view name, FileInfo* info) const {
   info->expire_unix_seconds = expire_unix_seconds;
   info->attributes = attributes;
   info->grown_since = grown_since;
+  info->sealed_from = sealed_from;
+  info->sealed_as = sealed_as;
 }
 
 absl::StatusOr<FileRecord> FileRecordFromChange(
@@ -238,6 +240,8 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
                                   change.shadowed_segments().end());
   record.log_origin = change.log_origin();
   record.log_sequence = change.log_sequence();
+  record.sealed_from = change.sealed_from();
+  record.sealed_as = change.sealed_as();
   if (header.type != RecordType::kDelete) {
     record.attributes = change.attributes();
     CAIRN_ASSIGN_OR_RETURN(record.expire_unix_seconds,
@@ -315,6 +319,7 @@ void FillPieces(const FileRecord& record, disk::v1::FileChange* change) {
   change->set_life(record.life);
   change->set_expire_unix_seconds(record.expire_unix_seconds);
   change->set_attributes(record.attributes);
+  change->set_sealed_from(record.sealed_from);
   if (!(record.grown_since == record.version)) {
     change->set_grown_since_clock(record.grown_since.clock);
     change->set_grown_since_node(record.grown_since.node);
@@ -354,6 +359,8 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
   entry->set_life(record.life);
   entry->set_expire_unix_seconds(record.expire_unix_seconds);
   entry->set_attributes(record.attributes);
+  entry->set_sealed_from(record.sealed_from);
+  entry->set_sealed_as(record.sealed_as);
   for (const uint64_t segment : record.shadowed_segments) {
     entry->add_shadowed_segments(segment);
   }
@@ -394,6 +401,8 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   CAIRN_ASSIGN_OR_RETURN(record.expire_unix_seconds,
                          DecodeExpiry(entry.expire_unix_seconds()));
   record.attributes = entry.attributes();
+  record.sealed_from = entry.sealed_from();
+  record.sealed_as = entry.sealed_as();
   record.record_content_bytes = entry.record_content_bytes();
   if (record.deleted || record.content_missing) return record;
   if (entry.extents_size() == 0 && record.record_content_bytes == 0) {

@@ -84,6 +84,11 @@ struct FileRecord {
   // As FileInfo::grown_since.
   Version grown_since;
 
+  // As FileInfo::sealed_from and sealed_as. While a tombstone with `sealed_as`
+  // is there, records of its name may hold pieces of that file.
+  std::string sealed_from;
+  std::string sealed_as;
+
   // The content is at other members: no extents.
   bool content_missing = false;
 
@@ -96,7 +101,9 @@ struct FileRecord {
   // Those that hold pieces of the content are among them.
   absl::InlinedVector<uint64_t, 1> shadowed_segments;
 
-  // The newest record of the name in the journal.
+  // The newest record of the name in the journal. None, all 0, of the tombstone
+  // of an appender that was sealed: it follows from every record of the file
+  // with that `sealed_from`.
   JournalPosition record;
   int64_t record_prefix_bytes = 0;
 
@@ -111,8 +118,10 @@ struct FileRecord {
 
   // Bytes of the newest record, padding included.
   int64_t record_bytes() const {
-    return RecordBytes(record_prefix_bytes, record_content_bytes);
+    return has_record() ? RecordBytes(record_prefix_bytes, record_content_bytes)
+                        : 0;
   }
+  bool has_record() const { return record.segment != 0; }
 
   // Whether the record at `at` is the newest of the name or holds a piece of
   // the content.

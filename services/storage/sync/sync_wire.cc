@@ -24,6 +24,8 @@ constexpr uint32_t kContentField = 15;
 constexpr uint32_t kAttributesField = 30;
 constexpr uint32_t kExpireField = 40;
 constexpr uint32_t kLifeField = 41;
+constexpr uint32_t kSealedAsField = 50;
+constexpr uint32_t kSealedFromField = 51;
 
 // Well above the limit of this version, and below what a record can hold.
 constexpr size_t kAttributesTakenMax = 512 << 10;
@@ -63,6 +65,10 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
     fields.VarintIfSet(12, change.file.origin_node);
     fields.VarintIfSet(kExpireField,
                        static_cast<uint64_t>(change.file.expire_unix_seconds));
+    if (change.kind == ChangeKind::kDelete) {
+      fields.BytesIfSet(kSealedAsField, change.file.sealed_as);
+    }
+    fields.BytesIfSet(kSealedFromField, change.file.sealed_from);
   }
   fields.VarintIfSet(13, snapshot_log);
   fields.VarintIfSet(20, change.superseded_by);
@@ -212,6 +218,12 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
         break;
       case kLifeField:
         change->file.life = reader->ReadUint32();
+        break;
+      case kSealedAsField:
+        change->file.sealed_as = std::string(reader->ReadBytes(&scratch));
+        break;
+      case kSealedFromField:
+        change->file.sealed_from = std::string(reader->ReadBytes(&scratch));
         break;
       default:
         reader->Skip();

@@ -76,6 +76,14 @@ SyncBatch MakeBatch() {
   appended.base = FileState{Version{77, 7}, 5, Crc32c("head ")};
   appended.content = absl::Cord("and tail");
   batch.changes.push_back(appended);
+  ReplicatedChange sealed = MakeChange(13, "");
+  sealed.file.sealed_from = "3F/A2/appender";
+  batch.changes.push_back(sealed);
+  ReplicatedChange ended = MakeChange(14, "");
+  ended.kind = ChangeKind::kDelete;
+  ended.content.reset();
+  ended.file.sealed_as = "3F/A2/normal";
+  batch.changes.push_back(ended);
   return batch;
 }
 
@@ -106,6 +114,8 @@ TEST(SyncWireTest, GivesBackWhatWasSent) {
     EXPECT_EQ(a.file.attributes, b.file.attributes);
     EXPECT_EQ(a.file.life, b.file.life);
     EXPECT_EQ(a.file.expire_unix_seconds, b.file.expire_unix_seconds);
+    EXPECT_EQ(a.file.sealed_from, b.file.sealed_from);
+    EXPECT_EQ(a.file.sealed_as, b.file.sealed_as);
     EXPECT_TRUE(a.request_id == b.request_id);
     EXPECT_EQ(a.superseded_by, b.superseded_by);
     ASSERT_EQ(a.base.has_value(), b.base.has_value());
@@ -123,7 +133,7 @@ TEST(SyncWireTest, GivesBackWhatWasSent) {
 TEST(SyncWireTest, IsWhatTheProtocolSays) {
   v1::SyncResponse response;
   ASSERT_TRUE(rpc::FromByteBuffer(MakeSyncResponse(MakeBatch()), &response));
-  ASSERT_EQ(response.entries_size(), 7);
+  ASSERT_EQ(response.entries_size(), 9);
   EXPECT_EQ(response.entries(0).content(), "small");
   EXPECT_EQ(response.entries(0).operation(), v1::CHANGE_OPERATION_PUT);
   EXPECT_TRUE(response.entries(2).has_content());
@@ -142,17 +152,20 @@ TEST(SyncWireTest, IsWhatTheProtocolSays) {
   EXPECT_EQ(response.entries(6).expire_unix_seconds(), 1800000000);
   EXPECT_EQ(response.entries(6).base().size_bytes(), 5u);
   EXPECT_EQ(response.entries(6).base().version_clock(), 77u);
+  EXPECT_EQ(response.entries(7).sealed_from(), "3F/A2/appender");
+  EXPECT_EQ(response.entries(7).sealed_as(), "");
+  EXPECT_EQ(response.entries(8).sealed_as(), "3F/A2/normal");
 }
 
 // What was added to a file that is not what it is said to be would make another
 // file of it.
 TEST(SyncWireTest, LeavesOutAnAdditionThatDoesNotMakeTheFile) {
   SyncBatch sent = MakeBatch();
-  sent.changes.back().base->crc32c ^= 1;
+  sent.changes[6].base->crc32c ^= 1;
   SyncBatch got;
   ASSERT_THAT(ParseSyncResponse(MakeSyncResponse(sent), &got), IsOk());
-  EXPECT_FALSE(got.changes.back().content.has_value());
-  EXPECT_FALSE(got.changes.back().base.has_value());
+  EXPECT_FALSE(got.changes[6].content.has_value());
+  EXPECT_FALSE(got.changes[6].base.has_value());
 }
 
 TEST(SyncWireTest, RefusesAttributesThatAreNone) {

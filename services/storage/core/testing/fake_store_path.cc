@@ -324,6 +324,47 @@ absl::StatusOr<Committed> FakeStorePath::UpdateLocked(
   return committed;
 }
 
+void FakeStorePath::Seal(SealRequest request, CommitDone done) {
+  absl::StatusOr<Committed> outcome = absl::InternalError("not run");
+  {
+    MutexLock lock(&mu_);
+    outcome = SealLocked(request);
+  }
+  Answer(std::move(outcome), std::move(done));
+}
+
+absl::StatusOr<Committed> FakeStorePath::SealLocked(
+    const SealRequest& request) {
+  if (stopped_) return Stopping();
+  CAIRN_RETURN_IF_ERROR(refusal_);
+  const auto earlier = requests_.find(request.request_id);
+  if (!request.request_id.is_nil() && earlier != requests_.end()) {
+    Committed replayed = earlier->second;
+    replayed.replayed = true;
+    return replayed;
+  }
+  CAIRN_RETURN_IF_ERROR(FindLocked(request.name).status());
+  StoredFile file = stored_.at(request.name);
+  CAIRN_RETURN_IF_ERROR(
+      CheckUpdate(file.info, request.if_size_bytes, request.if_version));
+  const SealRequest::NewName made =
+      request.make_name(file.info.size_bytes, file.info.crc32c);
+  file.info.name = made.name;
+  file.info.create_unix_seconds = made.create_unix_seconds;
+  file.info.kind = FileKind::kNormal;
+  file.info.version.clock = ++sequence_;
+  file.info.sealed_from = request.name;
+  stored_.at(request.name).deleted = true;
+  stored_.at(request.name).info.sealed_as = made.name;
+  stored_[made.name] = file;
+  Committed committed;
+  committed.file = file.info;
+  committed.reached = request.durability;
+  committed.change = {log_, sequence_};
+  if (!request.request_id.is_nil()) requests_[request.request_id] = committed;
+  return committed;
+}
+
 void FakeStorePath::SetAttributes(SetAttributesRequest request,
                                   CommitDone done) {
   absl::StatusOr<Committed> outcome = absl::InternalError("not run");
@@ -413,6 +454,10 @@ absl::StatusOr<const FakeStorePath::StoredFile*> FakeStorePath::FindLocked(
   if (found == stored_.end()) {
     return ErrorWithReason(absl::StatusCode::kNotFound,
                            ErrorReason::kFileNotFound, "no such file");
+  }
+  if (found->second.deleted && !found->second.info.sealed_as.empty()) {
+    return ErrorWithReason(absl::StatusCode::kNotFound,
+                           ErrorReason::kFileSealed, "the file was sealed");
   }
   if (found->second.deleted) {
     return ErrorWithReason(absl::StatusCode::kNotFound,

@@ -65,6 +65,7 @@ class FakeStorePath : public StorePath {
   ReplicaStore* replica() override { return nullptr; }  // Nobody copies it.
   void Put(PutRequest request, CommitDone done) override;
   void Delete(DeleteRequest request, CommitDone done) override;
+  void Seal(SealRequest request, CommitDone done) override;
   void SetAttributes(SetAttributesRequest request, CommitDone done) override;
   void SetExpiry(SetExpiryRequest request, CommitDone done) override;
   void Update(UpdateRequest request, CommitDone done) override;
@@ -109,6 +110,8 @@ class FakeStorePath : public StorePath {
                                          const FileInfo& info,
                                          std::string content,
                                          Durability durability)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Committed> SealLocked(const SealRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Committed> UpdateLocked(const UpdateRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
