@@ -10,6 +10,7 @@
 #include "clients/cli/attribute_text.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/durability.h"
+#include "clients/cli/lifetime_text.h"
 #include "clients/cli/local_files.h"
 #include "clients/cli/result_json.h"
 #include "clients/cli/stdin_reader.h"
@@ -205,6 +206,8 @@ absl::StatusOr<client::PutResult> Create(const PutFlags& flags,
                       : path == "-"       ? ""
                                           : ExtensionOf(path);
   CAIRN_ASSIGN_OR_RETURN(options.attributes, ParseAttributes(flags.attributes));
+  CAIRN_ASSIGN_OR_RETURN(options.lifetime,
+                         LifetimeOf(flags.expire_in, flags.expire_at));
   if (flags.describe) {
     DescribeFile(path == "-" ? "" : BaseName(path), options.extension,
                  &options.attributes);

@@ -56,6 +56,7 @@ class Commands {
   void AddUpdates();
   void AddStat();
   void AddAttributes();
+  void AddExpire();
   void AddRm();
   void AddDerived();
   void AddVerify();
@@ -89,6 +90,7 @@ class Commands {
   AttributesChangeFlags attributes_set_;
   AttributesChangeFlags attributes_merge_;
   AttributesChangeFlags attributes_remove_;
+  ExpireFlags expire_;
   RmFlags rm_;
   DerivedFlags derived_;
   VerifyFlags verify_;
@@ -119,6 +121,7 @@ Commands::Commands(CLI::App* app) : app_(app) {
   AddUpdates();
   AddStat();
   AddAttributes();
+  AddExpire();
   AddRm();
   AddDerived();
   AddVerify();
@@ -263,6 +266,11 @@ void Commands::AddPut() {
   put->add_flag("--describe", put_.describe,
                 "Say of each file its name (file-name) and, by its extension, "
                 "its type (content-type).");
+  put->add_option("--expire-in", put_.expire_in,
+                  "How long each file lives, from when it is stored on: 90s, "
+                  "12h, 7d.");
+  put->add_option("--expire-at", put_.expire_at,
+                  "When each file expires: 2030-01-31T12:00:00Z.");
   put->add_flag("--appender", put_.appender,
                 "One file that can be changed: see append, modify, truncate.");
   put->add_option("--derived-from", put_.derived_from,
@@ -405,6 +413,20 @@ void Commands::AddAttributes() {
   CLI::App* const remove =
       add_change("remove", "Take attributes from a file.", &attributes_remove_);
   remove->add_option("KEY", attributes_remove_.remove, "Keys.")->required();
+}
+
+void Commands::AddExpire() {
+  CLI::App* const expire =
+      Add("expire", "Say when files expire, or that they never do.",
+          [this](Session* session) { return RunExpire(expire_, session); });
+  expire->add_option("ID", expire_.file_ids, "File IDs.")->required();
+  expire->add_option("--in", expire_.in, "After so long: 90s, 12h, 7d.");
+  expire->add_option("--at", expire_.at, "At this time: 2030-01-31T12:00:00Z.");
+  expire->add_flag("--never", expire_.never, "Not at all.");
+  expire->add_option("--request-id", expire_.request_id,
+                     "A UUID that makes this change repeatable, of one file: "
+                     "the same again changes nothing.");
+  AddDurability(expire, &expire_.durability);
 }
 
 void Commands::AddRm() {

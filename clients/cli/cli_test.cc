@@ -109,14 +109,18 @@ TEST_F(CliTest, ADerivedFileIsNamedAfterItsMaster) {
   for (const std::vector<std::string>& wrong :
        {std::vector<std::string>{"--derived-from", master},
         {"--prefix", "_x"},
-        {"--derived-from", id, "--prefix", "_x"},
         {"--derived-from", master, "--prefix", "_x", "--appender"},
         {"--derived-from", master, "--prefix", "_x",
          cli_.Path("small.webp")}}) {
     std::vector<std::string> arguments = {"put", cli_.Path("photo.jpg")};
     arguments.insert(arguments.end(), wrong.begin(), wrong.end());
-    EXPECT_NE(Run(arguments).exit, 0) << wrong.back();
+    EXPECT_EQ(Run(arguments).exit, 2) << wrong.back();
   }
+  // Whether an ID is of a derived file is not for the flags to know.
+  EXPECT_EQ(Run({"put", cli_.Path("photo.jpg"), "--derived-from", id,
+                 "--prefix", "_x"})
+                .exit,
+            1);
 }
 
 TEST_F(CliTest, DerivedFilesAreListedAndGoWithTheirMaster) {
@@ -172,6 +176,45 @@ TEST_F(CliTest, AttributesGoInWithAFileAndAreShown) {
                                     "--attribute", "file-name=other"}));
   EXPECT_THAT(Run({"attributes", "get", named}).out,
               HasSubstr("file-name=other\n"));
+}
+
+TEST_F(CliTest, AFileExpiresAsItIsSaid) {
+  const std::string id = Id(
+      Run({"put", "-", "--expire-at", "2100-01-02T03:04:05+01:00"}, "content"));
+  EXPECT_THAT(Run({"stat", id}).out, HasSubstr("2100-01-02T02:04:05Z"));
+  EXPECT_EQ(Json::parse(Run({"stat", id, "--json"}).out)["expire_time"],
+            "2100-01-02T02:04:05Z");
+  const CliResult later = Run({"expire", id, "--in", "1d12h", "--json"});
+  EXPECT_EQ(later.exit, 0) << later.err;
+  const Json json = Json::parse(later.out);
+  EXPECT_EQ(json["file_id"], id);
+  EXPECT_EQ(json["replayed"], false);
+  EXPECT_EQ(Json::parse(Run({"stat", id, "--json"}).out)["expire_time"],
+            json["expire_time"]);
+  EXPECT_EQ(Run({"expire", id, "--never"}).exit, 0);
+  EXPECT_THAT(Run({"stat", id}).out, Not(HasSubstr("expires")));
+  EXPECT_FALSE(
+      Json::parse(Run({"stat", id, "--json"}).out).contains("expire_time"));
+
+  const std::string week = Id(Run({"put", "-", "--expire-in", "7d"}, "x"));
+  EXPECT_THAT(Run({"stat", week}).out, HasSubstr("expires"));
+}
+
+TEST_F(CliTest, TimesThatAreNoneAreRefusedBeforeAnybodyIsAsked) {
+  const std::string id = Id(Run({"put", "-"}, "x"));
+  for (const char* text :
+       {"", "0s", "-1h", "7", "1w", "d", "99999999d", "1.5d", "inf", "500ms"}) {
+    EXPECT_EQ(Run({"expire", id, absl::StrCat("--in=", text)}).exit, 2) << text;
+  }
+  EXPECT_EQ(Run({"expire", id, "--at", "tomorrow"}).exit, 2);
+  EXPECT_EQ(Run({"expire", id}).exit, 2);
+  EXPECT_EQ(Run({"expire", id, "--never", "--in", "1h"}).exit, 2);
+  EXPECT_EQ(Run({"put", "-", "--expire-in", "1h", "--expire-at",
+                 "2100-01-02T03:04:05Z"},
+                "x")
+                .exit,
+            2);
+  EXPECT_THAT(Run({"stat", id}).out, Not(HasSubstr("expires")));
 }
 
 TEST_F(CliTest, AttributesAreSetMergedAndRemoved) {

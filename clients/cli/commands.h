@@ -29,6 +29,8 @@ struct PutFlags {
   std::string request_id;               // With one file only.
   std::vector<std::string> attributes;  // KEY=VALUE.
   bool describe = false;  // `file-name` and `content-type` of each file, too.
+  std::string expire_in;  // As LifetimeOf() takes it.
+  std::string expire_at;  // The same.
   bool resume = false;
   std::string journal;    // With one file only.
   int streams = 1;        // Of each large file, with `resume`.
@@ -93,6 +95,16 @@ struct AttributesChangeFlags {
 };
 ExitCode RunAttributesChange(const AttributesChangeFlags& flags,
                              Session* session);
+
+struct ExpireFlags {
+  std::vector<std::string> file_ids;
+  std::string in;          // As LifetimeOf() takes it.
+  std::string at;          // The same.
+  bool never = false;      // One of the three.
+  std::string request_id;  // With one file only.
+  DurabilityFlags durability;
+};
+ExitCode RunExpire(const ExpireFlags& flags, Session* session);
 
 struct RmFlags {
   std::vector<std::string> file_ids;

@@ -62,6 +62,8 @@ std::string NextStep(const absl::Status& status) {
       return "A normal file was made of the appender: use the new ID.";
     case ErrorReason::kFileDeleted:
       return "The file was deleted and cannot be read any more.";
+    case ErrorReason::kFileExpired:
+      return "The file has expired and cannot be read any more.";
     case ErrorReason::kWrongGroup:
       return "The node is in another group. Name the trackers (--tracker) "
              "instead of a storage node.";

@@ -120,6 +120,15 @@ TEST_F(GrpcurlTest, GetPutsTheChunksTogether) {
   EXPECT_EQ(cli_.ReadFile("file"), "hello world");
 }
 
+TEST_F(GrpcurlTest, ExpireSaysHowLong) {
+  const auto expire =
+      RunPrinted({"expire", kId, "--in", "2d", "--storage", "s:1"});
+  EXPECT_EQ(expire[0], "s:1 cairn.storage.v1.FileService/SetExpiry");
+  const auto expiry = Parse<storage::v1::SetExpiryRequest>(expire[1]);
+  EXPECT_EQ(expiry.file_id(), kId);
+  EXPECT_EQ(expiry.lifetime().time_to_live().seconds(), 2 * 24 * 3600);
+}
+
 TEST_F(GrpcurlTest, TheOthersNameTheirMethods) {
   const auto rm = RunPrinted(
       {"rm", kId, "--storage", "s:1", "--replicas", "2", "--required"});

@@ -12,6 +12,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/durability.h"
 #include "clients/cli/format.h"
+#include "clients/cli/lifetime_text.h"
 #include "clients/cli/local_files.h"
 #include "clients/cli/manifest.h"
 #include "clients/cli/put_grpcurl.h"
@@ -50,6 +51,8 @@ absl::StatusOr<client::PutOptions> OptionsOf(const PutFlags& flags,
   CAIRN_ASSIGN_OR_RETURN(options.attributes, ParseAttributes(flags.attributes));
   options.derived_from = flags.derived_from;
   options.prefix = flags.prefix;
+  CAIRN_ASSIGN_OR_RETURN(options.lifetime,
+                         LifetimeOf(flags.expire_in, flags.expire_at));
   return options;
 }
 

@@ -7,6 +7,7 @@
 #include "clients/cli/attribute_text.h"
 #include "clients/cli/durability.h"
 #include "clients/cli/grpcurl.h"
+#include "clients/cli/lifetime_text.h"
 #include "clients/cli/local_files.h"
 #include "clients/cli/result_json.h"
 #include "lib/base/error_reason.h"
@@ -85,6 +86,9 @@ absl::StatusOr<std::string> GrpcurlForPut(const PutFlags& flags,
   if (!attributes.empty()) {
     spec["attributes"] = AttributesRequestJson(attributes);
   }
+  CAIRN_ASSIGN_OR_RETURN(const client::Lifetime lifetime,
+                         LifetimeOf(flags.expire_in, flags.expire_at));
+  AddLifetimeRequest(lifetime, &spec);
 
   std::string lines = flags.derived_from.empty()
                           ? NodeForUpload(session, flags.group)

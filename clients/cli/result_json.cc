@@ -22,6 +22,7 @@ void AddFileInfo(const client::FileInfo& info, Json* json) {
   // Text: the clock needs all 64 bits, and many JSON readers have 53.
   (*json)["version"] = VersionText(info);
   (*json)["origin_node"] = info.origin_node;
+  if (info.expire_time) (*json)["expire_time"] = FormatUtc(*info.expire_time);
 }
 
 std::string VersionText(const client::FileInfo& info) {

@@ -82,7 +82,8 @@ void RmRun::Report(const ListedFile& file,
   const bool missing =
       result.status().code() == absl::StatusCode::kNotFound &&
       (ReasonOf(result.status()) == ErrorReason::kFileNotFound ||
-       ReasonOf(result.status()) == ErrorReason::kFileDeleted);
+       ReasonOf(result.status()) == ErrorReason::kFileDeleted ||
+       ReasonOf(result.status()) == ErrorReason::kFileExpired);
   if (!result.ok() && !(missing && flags_.ignore_missing)) {
     if (result.status().code() == absl::StatusCode::kCancelled) {
       exit_ = kExitInterrupted;

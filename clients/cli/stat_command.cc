@@ -26,6 +26,9 @@ void PrintInfo(const client::FileInfo& info, Session* session) {
   table.AddRow({"crc32c", FormatCrc(info.crc32c)});
   table.AddRow({"kind", KindName(info.kind)});
   table.AddRow({"created", FormatUtc(info.create_time)});
+  if (info.expire_time) {
+    table.AddRow({"expires", FormatUtc(*info.expire_time)});
+  }
   table.AddRow({"version", VersionText(info)});
   table.AddRow({"origin", absl::StrCat("node ", info.origin_node)});
   for (const auto& [key, value] : info.attributes) {

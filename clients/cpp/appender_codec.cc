@@ -56,7 +56,23 @@ absl::Cord EncodeCreateAppender(const std::string& request_id,
   if (!options.attributes.empty()) {
     AppendBytesField(30, EncodeAttributes(options.attributes), &head);
   }
+  const std::string lifetime = EncodeLifetime(options.lifetime);
+  if (!lifetime.empty()) AppendBytesField(40, lifetime, &head);
   return WithContent(std::move(head), 6, content, crc32c);
+}
+
+absl::Cord EncodeSetExpiry(const std::string& request_id,
+                           const std::string& file_id, const Lifetime& lifetime,
+                           const SetExpiryOptions& options) {
+  std::string durability;
+  AppendDurability(options.durability, &durability);
+  std::string message;
+  AppendBytesField(1, request_id, &message);
+  AppendBytesField(2, file_id, &message);
+  AppendBytesField(3, durability, &message);
+  const std::string end = EncodeLifetime(lifetime);
+  if (!end.empty()) AppendBytesField(4, end, &message);
+  return absl::Cord(std::move(message));
 }
 
 absl::Cord EncodeUpdate(UpdateKind kind, const std::string& request_id,

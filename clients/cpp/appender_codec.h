@@ -1,4 +1,5 @@
-// The messages of AppenderService, made and read by hand like all that this
+// The messages of AppenderService, and of other calls that change a file with
+// one message there and one back, made and read by hand like all that this
 // library sends. Pure.
 
 #ifndef CAIRN_CLIENTS_CPP_APPENDER_CODEC_H_
@@ -29,6 +30,11 @@ absl::Cord EncodeUpdate(UpdateKind kind, const std::string& request_id,
                         const std::string& file_id,
                         const UpdateOptions& options, int64_t offset,
                         const absl::Cord& content, uint32_t crc32c);
+
+// A SetExpiryRequest.
+absl::Cord EncodeSetExpiry(const std::string& request_id,
+                           const std::string& file_id, const Lifetime& lifetime,
+                           const SetExpiryOptions& options);
 
 // The responses of all of them are alike. False if the bytes are malformed.
 bool ParseUpdateResponse(const absl::Cord& message, PutResult* result);

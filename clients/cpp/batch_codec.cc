@@ -31,6 +31,7 @@ constexpr uint32_t kDerivedField = 50;
 // AttributesMode.
 constexpr uint64_t kOverwrite = 1;
 constexpr uint64_t kMerge = 2;
+constexpr uint32_t kLifetimeField = 40;
 
 size_t DurabilitySize(const Durability& durability) {
   return VarintFieldSize(1, static_cast<uint64_t>(durability.level)) +
@@ -68,6 +69,9 @@ size_t OperationSize(const SmallRequest& r) {
              (r.attributes.empty()
                   ? 0
                   : BytesFieldSize(kAttributesField, r.attributes.size())) +
+             (r.lifetime.empty()
+                  ? 0
+                  : BytesFieldSize(kLifetimeField, r.lifetime.size())) +
              (r.derived_from.empty()
                   ? 0
                   : BytesFieldSize(kDerivedField, DerivedSize(r))) +
@@ -121,6 +125,9 @@ void AppendOperation(const SmallRequest& r, std::string* out) {
       AppendFixed32Field(5, r.crc32c, out);
       if (!r.attributes.empty()) {
         AppendBytesField(kAttributesField, r.attributes, out);
+      }
+      if (!r.lifetime.empty()) {
+        AppendBytesField(kLifetimeField, r.lifetime, out);
       }
       if (!r.derived_from.empty()) {
         AppendBytesHeader(kDerivedField, DerivedSize(r), out);

@@ -38,6 +38,9 @@ struct SmallRequest {
   // kPut, kSetAttributes: as lib/attributes lays them out.
   std::string attributes;
 
+  // kPut: from EncodeLifetime().
+  std::string lifetime;
+
   // kSetAttributes
   bool overwrite = false;
   std::vector<std::string> remove;

@@ -112,6 +112,7 @@ TEST(BatchMessageTest, ItemsOfAllKindsShareAMessage) {
   put.attributes = set.attributes;
   put.derived_from = "group1/M00/00/00/master.jpg";
   put.prefix = "_small";
+  put.lifetime = EncodeLifetime({.time_to_live = absl::Milliseconds(1500)});
   get.include_attributes = true;
 
   BatchMessage message;
@@ -128,6 +129,9 @@ TEST(BatchMessageTest, ItemsOfAllKindsShareAMessage) {
   EXPECT_EQ(request.items(0).put().derived().master_id(), put.derived_from);
   EXPECT_EQ(request.items(0).put().derived().prefix(), "_small");
   EXPECT_EQ(request.items(0).put().content(), std::string(30000, 'p'));
+  EXPECT_EQ(request.items(0).put().lifetime().time_to_live().seconds(), 1);
+  EXPECT_EQ(request.items(0).put().lifetime().time_to_live().nanos(),
+            500000000);
   EXPECT_TRUE(request.items(1).get().include_attributes());
   EXPECT_FALSE(request.items(2).stat().include_attributes());
   const pb::SetAttributesOperation& change = request.items(4).set_attributes();

@@ -34,6 +34,7 @@ constexpr int64_t kSmallFileBytesLimit = 1 << 20;  // The protocol's.
 constexpr int32_t kChunkBytesMin = 4 << 10;
 constexpr int32_t kChunkBytesMax = 2 << 20;
 constexpr uint32_t kStorePathMax = 255;
+constexpr absl::Time kExpireTimeMax = absl::FromUnixSeconds(253402300799);
 constexpr uint32_t kReplicasMax = 32;
 constexpr int kStreamsMax = 64;
 constexpr int64_t kPartBytesUnit = 256 << 10;  // The protocol's.
@@ -101,6 +102,22 @@ absl::Status ValidateDerived(const PutOptions& options) {
       .status();
 }
 
+absl::Status Validate(const Lifetime& lifetime) {
+  if (lifetime.expire_time && lifetime.time_to_live) {
+    return Invalid("of expire_time and time_to_live one is enough");
+  }
+  if (lifetime.expire_time && (*lifetime.expire_time < absl::UnixEpoch() ||
+                               *lifetime.expire_time > kExpireTimeMax)) {
+    return Invalid("expire_time must lie between 1970 and 9999");
+  }
+  if (lifetime.time_to_live &&
+      (*lifetime.time_to_live < absl::Seconds(1) ||
+       *lifetime.time_to_live > kExpireTimeMax - absl::UnixEpoch())) {
+    return Invalid("time_to_live must be at least a second, and finite");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Validate(const PutOptions& options) {
   CAIRN_RETURN_IF_ERROR(ValidateExtension(options.extension));
   if (!options.group.empty()) {
@@ -111,6 +128,7 @@ absl::Status Validate(const PutOptions& options) {
   }
   CAIRN_RETURN_IF_ERROR(CheckAttributes(options.attributes));
   CAIRN_RETURN_IF_ERROR(ValidateDerived(options));
+  CAIRN_RETURN_IF_ERROR(Validate(options.lifetime));
   return Validate(options.durability);
 }
 
@@ -466,6 +484,15 @@ class ClientImpl : public Client {
                                   options.timeout.value_or(options_.timeout));
   }
 
+  absl::StatusOr<SetExpiryResult> SetExpiry(
+      absl::string_view file_id, const Lifetime& lifetime,
+      const SetExpiryOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options.durability));
+    CAIRN_RETURN_IF_ERROR(Validate(lifetime));
+    return transfers_.SetExpiry(file_id, lifetime, options,
+                                options.timeout.value_or(options_.timeout));
+  }
+
   absl::StatusOr<DeleteResult> Delete(absl::string_view file_id,
                                       const DeleteOptions& options) override {
     Waiter<DeleteResult> waiter;
@@ -601,6 +628,7 @@ class ClientImpl : public Client {
     request.durability = options.durability;
     request.extension = options.extension;
     request.attributes = EncodeAttributes(options.attributes);
+    request.lifetime = EncodeLifetime(options.lifetime);
     request.store_path = options.store_path;
     request.derived_from = options.derived_from;
     request.prefix = options.prefix;

@@ -97,7 +97,8 @@ struct ClientOptions {
 // Errors of all calls that go to a node, besides those named:
 //
 //   INVALID_ARGUMENT    a field is malformed. Fix the call.
-//   NOT_FOUND           FILE_NOT_FOUND, FILE_DELETED; UNKNOWN_GROUP.
+//   NOT_FOUND           FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED;
+//                       UNKNOWN_GROUP.
 //   RESOURCE_EXHAUSTED  DISK_FULL, NO_WRITABLE_NODE: every place that may take
 //                       the file is full. OVERLOADED: too much at once.
 //   UNAVAILABLE         no node that could do it answers, after all attempts.
@@ -217,6 +218,14 @@ class Client {
   //   INVALID_ARGUMENT  WRONG_KIND: it is a derived file.
   virtual absl::StatusOr<ListDerivedResult> ListDerived(
       absl::string_view file_id, const ListDerivedOptions& options = {}) = 0;
+
+  // Says when a file of any kind expires, or that it never does. It gets a new
+  // version; as SetAttributes() else.
+  //   INVALID_ARGUMENT  INVALID_FIELD: the time has passed.
+  //   NOT_FOUND         FILE_EXPIRED: what has expired stays so.
+  virtual absl::StatusOr<SetExpiryResult> SetExpiry(
+      absl::string_view file_id, const Lifetime& lifetime,
+      const SetExpiryOptions& options = {}) = 0;
 
   // Deletes a file.
   virtual absl::StatusOr<DeleteResult> Delete(

@@ -118,6 +118,42 @@ TEST_P(SizesTest, WhatIsPutIsGot) {
               StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_P(SizesTest, AFileSaysWhenItExpires) {
+  FakeStorage storage;
+  const std::unique_ptr<Client> client = ConnectTo(storage);
+  const absl::Time end = absl::FromUnixSeconds(4000000000);
+  const absl::StatusOr<PutResult> put =
+      client->Put(Pattern(GetParam()), {.lifetime = {.expire_time = end}});
+  ASSERT_THAT(put, IsOk());
+  EXPECT_EQ(put->info.expire_time, end);
+  const std::string id = put->info.file_id;
+  EXPECT_EQ(client->Stat(id)->expire_time, end);
+  EXPECT_EQ(client->Get(id)->info.expire_time, end);
+  EXPECT_EQ(client->Put(Pattern(GetParam()))->info.expire_time, absl::nullopt);
+
+  const absl::Time before = absl::Now();
+  const absl::StatusOr<SetExpiryResult> set =
+      client->SetExpiry(id, {.time_to_live = absl::Hours(2)});
+  ASSERT_THAT(set, IsOk());
+  EXPECT_EQ(set->info.file_id, id);
+  EXPECT_GT(set->info.version_clock, put->info.version_clock);
+  EXPECT_EQ(set->replicas, 1u);
+  EXPECT_GE(*client->Stat(id)->expire_time, before + absl::Hours(2));
+
+  // As if it had passed.
+  storage.FailNext(1, absl::UnavailableError("later"));
+  SetExpiryOptions options;
+  options.request_id = Uuid::Random();
+  ASSERT_THAT(client->SetExpiry(
+                  id, {.expire_time = absl::UnixEpoch() + absl::Nanoseconds(1)},
+                  options),
+              IsOk());
+  EXPECT_EQ(ReasonOf(client->Stat(id).status()), ErrorReason::kFileExpired);
+  EXPECT_EQ(ReasonOf(client->Get(id).status()), ErrorReason::kFileExpired);
+  EXPECT_EQ(ReasonOf(client->SetExpiry(id, {}).status()),
+            ErrorReason::kFileExpired);
+}
+
 TEST_P(SizesTest, AttributesGoWithTheFileAndComeWhenAskedFor) {
   FakeStorage storage;
   const std::unique_ptr<Client> client = ConnectTo(storage);

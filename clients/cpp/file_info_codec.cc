@@ -56,6 +56,30 @@ void AppendDurability(const Durability& durability, std::string* out) {
   }
 }
 
+std::string EncodeLifetime(const Lifetime& lifetime) {
+  absl::Duration value;
+  uint32_t field = 0;
+  if (lifetime.expire_time) {
+    field = 1;
+    value = *lifetime.expire_time - absl::UnixEpoch();
+  } else if (lifetime.time_to_live) {
+    field = 2;
+    value = *lifetime.time_to_live;
+  } else {
+    return std::string();
+  }
+  // Timestamp and Duration are laid out alike.
+  const absl::Duration whole = absl::Floor(value, absl::Seconds(1));
+  std::string inner;
+  AppendVarintField(1, static_cast<uint64_t>(absl::ToInt64Seconds(whole)),
+                    &inner);
+  const int64_t nanos = absl::ToInt64Nanoseconds(value - whole);
+  if (nanos != 0) AppendVarintField(2, static_cast<uint64_t>(nanos), &inner);
+  std::string message;
+  AppendBytesField(field, inner, &message);
+  return message;
+}
+
 bool ParseFileInfo(absl::string_view bytes, FileInfo* info) {
   WireReader reader(bytes);
   while (!reader.AtEnd()) {
@@ -91,6 +115,12 @@ bool ParseFileInfo(absl::string_view bytes, FileInfo* info) {
       case Tag(7, WireType::kVarint):
         if (!reader.ReadVarint(&value)) return false;
         info->origin_node = static_cast<uint32_t>(value);
+        break;
+      case Tag(40, WireType::kBytes):
+        if (!reader.ReadBytes(&text) ||
+            !ParseTimestamp(text, &info->expire_time.emplace())) {
+          return false;
+        }
         break;
       case Tag(30, WireType::kBytes): {
         if (!reader.ReadBytes(&text)) return false;

@@ -21,6 +21,9 @@ struct Reached {
 // Appends the fields of a cairn.common.v1.Durability.
 void AppendDurability(const Durability& durability, std::string* out);
 
+// A cairn.common.v1.Lifetime; empty if the file never expires.
+std::string EncodeLifetime(const Lifetime& lifetime);
+
 // Read a cairn.common.v1.FileInfo and a DurabilityReached. False if the bytes
 // are malformed; fields that are not known are passed over.
 bool ParseFileInfo(absl::string_view bytes, FileInfo* info);

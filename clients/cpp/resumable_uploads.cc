@@ -11,9 +11,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "cairn/storage/v1/upload_service.pb.h"
+#include "clients/cpp/file_info_codec.h"
 #include "clients/cpp/retry.h"
 #include "clients/cpp/timer.h"
 #include "clients/cpp/transfer_codec.h"
+#include "lib/attributes/attributes.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
@@ -444,18 +446,18 @@ class ResumableUploads::Run {
       request.set_request_id(options_.put.request_id.ToString());
     }
     if (crc.has_value()) request.set_crc32c(*crc);
+    if (!request.mutable_attributes()->ParseFromString(
+            EncodeAttributes(options_.put.attributes)) ||
+        !request.mutable_lifetime()->ParseFromString(
+            EncodeLifetime(options_.put.lifetime))) {
+      return Malformed();
+    }
     const Durability& durability = options_.put.durability;
     request.mutable_durability()->set_level(
         static_cast<common::v1::DurabilityLevel>(durability.level));
     request.mutable_durability()->set_replicas(durability.replicas);
     request.mutable_durability()->set_policy(
         static_cast<common::v1::ReplicaPolicy>(durability.policy));
-    for (const auto& [key, value] : options_.put.attributes) {
-      common::v1::Attribute* const attribute =
-          request.mutable_attributes()->add_attributes();
-      attribute->set_key(key);
-      attribute->set_value(value);
-    }
     wire::FinishUploadResponse response;
     CAIRN_RETURN_IF_ERROR(Call(kFinish, request, &response));
     // It has the fields of an UploadResponse.

@@ -73,6 +73,8 @@ absl::Cord EncodeUploadSpec(const std::string& request_id,
   if (!options.attributes.empty()) {
     AppendBytesField(30, EncodeAttributes(options.attributes), &spec);
   }
+  const std::string lifetime = EncodeLifetime(options.lifetime);
+  if (!lifetime.empty()) AppendBytesField(40, lifetime, &spec);
   if (!options.derived_from.empty()) {
     std::string derived;
     AppendBytesField(1, options.derived_from, &derived);

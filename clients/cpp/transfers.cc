@@ -21,6 +21,7 @@ constexpr char kUpload[] = "/cairn.storage.v1.FileService/Upload";
 constexpr char kDownload[] = "/cairn.storage.v1.FileService/Download";
 constexpr char kListDerived[] = "/cairn.storage.v1.FileService/ListDerived";
 constexpr char kDelete[] = "/cairn.storage.v1.FileService/Delete";
+constexpr char kSetExpiry[] = "/cairn.storage.v1.FileService/SetExpiry";
 constexpr char kCreateAppender[] =
     "/cairn.storage.v1.AppenderService/CreateAppender";
 constexpr char kAppend[] = "/cairn.storage.v1.AppenderService/Append";
@@ -429,6 +430,42 @@ absl::StatusOr<UpdateResult> Transfers::Update(UpdateKind kind,
                         absl::StrCat("node ", (*node)->address())),
             advice, (*node)->uuid())) {
       return OriginFailed(retry.failure());
+    }
+  }
+}
+
+absl::StatusOr<SetExpiryResult> Transfers::SetExpiry(
+    absl::string_view file_id, const Lifetime& lifetime,
+    const SetExpiryOptions& options, absl::Duration timeout) {
+  const absl::Duration deadline = MonotonicNow() + timeout;
+  const std::string request_id =
+      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
+          .ToString();
+  const absl::Cord message =
+      EncodeSetExpiry(request_id, std::string(file_id), lifetime, options);
+  RetryState retry(options_.retry);
+  for (;;) {
+    // Changes that meet at one member follow on each other.
+    absl::StatusOr<std::shared_ptr<Node>> node =
+        router_->ForFile(file_id, retry.tried(), /*origin_first=*/true);
+    if (!node.ok()) {
+      CAIRN_RETURN_IF_ERROR(WaitForRoute(node.status(), &retry, deadline));
+      continue;
+    }
+    absl::StatusOr<SetExpiryResult> result =
+        AskOnce(*node, kSetExpiry, message, deadline);
+    if (result.ok()) {
+      (*node)->MarkThere();
+      return result;
+    }
+    if (stopping()) return Cancelled();
+    const RetryAdvice advice = AdviceFor(result.status(), Intent::kChange);
+    if (advice.node_is_gone) (*node)->MarkGone();
+    if (!retry.AfterFailure(
+            WithContext(result.status(),
+                        absl::StrCat("node ", (*node)->address())),
+            advice, (*node)->uuid())) {
+      return retry.failure();
     }
   }
 }

@@ -70,6 +70,13 @@ class Transfers {
                                                  absl::Duration timeout)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // See Client.
+  absl::StatusOr<SetExpiryResult> SetExpiry(absl::string_view file_id,
+                                            const Lifetime& lifetime,
+                                            const SetExpiryOptions& options,
+                                            absl::Duration timeout)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // Ends what runs, and what is started, with CANCELLED.
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 

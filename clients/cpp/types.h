@@ -51,9 +51,22 @@ struct FileInfo {
   uint32_t version_node = 0;
   uint32_t origin_node = 0;  // Number of the node that took the upload.
 
+  // From when on it is not found, whole seconds; unset: it does not expire.
+  absl::optional<absl::Time> expire_time = {};
+
   // What users say of it, where that was asked for. What is allowed, and keys
   // that mean something: lib/attributes.
   Attributes attributes = {};
+};
+
+// When a file expires: it is not found any more then, and its space is
+// reclaimed some time later. One of the two; with neither it never does.
+struct Lifetime {
+  // In the future. What is not a whole second is rounded up.
+  absl::optional<absl::Time> expire_time = {};
+
+  // So long after the node takes the call; at least a second.
+  absl::optional<absl::Duration> time_to_live = {};
 };
 
 // Called with the bytes that have gone over so far and, if it is known, the
@@ -84,6 +97,7 @@ struct PutOptions {
 
   // The file has these from its beginning on.
   Attributes attributes = {};
+  Lifetime lifetime = {};
 
   // ID of a master: the file is named after it, with `prefix` (1 to 32
   // characters of `[A-Za-z0-9_-]`) and `extension`, and lies in its group and
@@ -169,6 +183,15 @@ struct SetAttributesResult {
   uint32_t replicas = 0;
   bool replayed = false;
 };
+
+struct SetExpiryOptions {
+  Durability durability = {};
+  absl::optional<absl::Duration> timeout = {};
+  Uuid request_id = {};  // As PutOptions::request_id.
+};
+
+// The file with its new version; without attributes.
+using SetExpiryResult = PutResult;
 
 // For a change of an appender.
 struct UpdateOptions {

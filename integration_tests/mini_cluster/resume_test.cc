@@ -68,8 +68,8 @@ class ResumeTest : public ::testing::Test {
     auto process = Process::Start(
         {Runfile("clients/cli/cairn"),
          {"put", Path("source.bin"), "--resume", "--journal", journal(),
-          "--streams", absl::StrCat(streams), "--no-progress", "--storage",
-          cluster_->storage()->address()},
+          "--streams", absl::StrCat(streams), "--attribute", "k=v",
+          "--no-progress", "--storage", cluster_->storage()->address()},
          Path(absl::StrCat("put", ++runs_, ".log"))});
     CAIRN_CHECK_OK(process.status());
     return *std::move(process);
@@ -119,6 +119,13 @@ class ResumeTest : public ::testing::Test {
         ReadWholeFile(FileSystem::Real(), Path("copy"), kFileBytesMax);
     ASSERT_THAT(copy, IsOk());
     EXPECT_TRUE(*copy == content);
+    auto attributes = Process::Start(
+        {Runfile("clients/cli/cairn"),
+         {"attributes", "get", id, "--storage", cluster_->storage()->address()},
+         Path(absl::StrCat("attributes", ++runs_, ".log"))});
+    ASSERT_THAT(attributes, IsOk());
+    ASSERT_THAT((*attributes)->Wait(), IsOk());
+    EXPECT_THAT((*attributes)->Log(), ::testing::HasSubstr("k=v"));
   }
 
   // Segments of large files, and what is in uploads/.

@@ -142,13 +142,46 @@ class FakeStorage::State {
       }
     }
     *info = Store(content, spec.extension(), request_id, replayed,
-                  spec.attributes(), derived_id);
+                  spec.attributes(), spec.lifetime(), derived_id);
+    return absl::OkStatus();
+  }
+
+  static void SetEnd(const common::Lifetime& lifetime, common::FileInfo* info) {
+    info->clear_expire_time();
+    if (lifetime.has_expire_time()) {
+      *info->mutable_expire_time() = lifetime.expire_time();
+    } else if (lifetime.has_time_to_live()) {
+      info->mutable_expire_time()->set_seconds(
+          absl::ToUnixSeconds(absl::Now()) + 1 +
+          lifetime.time_to_live().seconds());
+    }
+  }
+
+  absl::Status SetExpiry(const pb::SetExpiryRequest& request,
+                         pb::SetExpiryResponse* response) {
+    File file;
+    const absl::Status found = Find(request.file_id(), &file);
+    if (!found.ok()) return found;
+    MutexLock lock(&mu);
+    File& stored = files[request.file_id()];
+    const bool replayed = requests.count(request.request_id()) > 0;
+    if (!replayed) {
+      SetEnd(request.lifetime(), &stored.info);
+      stored.info.mutable_version()->set_clock(stored.info.version().clock() +
+                                               1);
+      requests[request.request_id()] = request.file_id();
+    }
+    *response->mutable_info() = stored.info;
+    response->set_replayed(replayed);
+    response->mutable_reached()->set_level(common::DURABILITY_LEVEL_SYNCED);
+    response->mutable_reached()->set_replicas(1);
     return absl::OkStatus();
   }
 
   common::FileInfo Store(absl::string_view content, absl::string_view extension,
                          const std::string& request_id, bool* replayed,
                          const common::Attributes& attributes = {},
+                         const common::Lifetime& lifetime = {},
                          const std::string& derived_id = "") {
     MutexLock lock(&mu);
     *replayed = false;
@@ -182,6 +215,7 @@ class FakeStorage::State {
     auto normal = NormalizeAttributes(attributes.SerializeAsString());
     CAIRN_CHECK_OK(normal.status());
     file.attributes = *std::move(normal);
+    SetEnd(lifetime, &file.info);
     const common::FileInfo info = file.info;
     if (!request_id.empty()) requests[request_id] = info.file_id();
     files[info.file_id()] = std::move(file);
@@ -201,6 +235,12 @@ class FakeStorage::State {
     if (found->second.deleted) {
       return ErrorWithReason(absl::StatusCode::kNotFound,
                              ErrorReason::kFileDeleted, "the file was deleted");
+    }
+    if (found->second.info.has_expire_time() &&
+        absl::ToUnixSeconds(absl::Now()) >=
+            found->second.info.expire_time().seconds()) {
+      return ErrorWithReason(absl::StatusCode::kNotFound,
+                             ErrorReason::kFileExpired, "the file has expired");
     }
     *out = found->second;
     return absl::OkStatus();
@@ -361,6 +401,14 @@ class FakeStorage::Files : public pb::FileService::Service {
       if (state_->Find(id, &file).ok()) *response->add_files() = file.info;
     }
     return grpc::Status::OK;
+  }
+
+  grpc::Status SetExpiry(grpc::ServerContext* context,
+                         const pb::SetExpiryRequest* request,
+                         pb::SetExpiryResponse* response) override {
+    absl::Status status = state_->NextFailure();
+    if (status.ok()) status = state_->SetExpiry(*request, response);
+    return rpc::ToGrpcStatus(status);
   }
 
   grpc::Status GetCapabilities(grpc::ServerContext* context,
