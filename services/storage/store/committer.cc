@@ -709,8 +709,10 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
     return;
   }
   const bool derived = request->file_kind == FileKind::kDerived;
-  if (*known && derived && !existing.deleted &&
-      !AnswerFromName(existing, request, outcome)) {
+  const bool is_there = *known && !existing.deleted &&
+                        !HasExpired(existing.expire_unix_seconds,
+                                    absl::ToUnixSeconds(parts_.clock->Now()));
+  if (derived && is_there && !AnswerFromName(existing, request, outcome)) {
     return;
   }
   if (*known && !derived) {
@@ -744,7 +746,10 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
     if (*known) {
       AddShadowed(existing, existing.deleted ? 0 : existing.record.segment,
                   change);
-      if (!existing.deleted) request->attributes = existing.attributes;
+      if (is_there) {  // Without its content.
+        request->attributes = existing.attributes;
+        request->expire_unix_seconds = existing.expire_unix_seconds;
+      }
     }
   }
   change->set_attributes(request->attributes);
