@@ -70,7 +70,6 @@ constexpr NamedReason kNames[] = {
     {ErrorReason::kTooManyUploads, "TOO_MANY_UPLOADS"},
     {ErrorReason::kUploadElsewhere, "UPLOAD_ELSEWHERE"},
     {ErrorReason::kFileExpired, "FILE_EXPIRED"},
-    {ErrorReason::kNotDeleted, "NOT_DELETED"},
     {ErrorReason::kFileExists, "FILE_EXISTS"},
     {ErrorReason::kFileSealed, "FILE_SEALED"},
     {ErrorReason::kWrongKind, "WRONG_KIND"},

@@ -73,7 +73,6 @@ enum class ErrorReason : int {
   kTooManyUploads = 144,
   kUploadElsewhere = 145,
   kFileExpired = 160,
-  kNotDeleted = 161,
   kFileExists = 180,
   kFileSealed = 181,
   kWrongKind = 182,

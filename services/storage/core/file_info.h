@@ -50,9 +50,9 @@ struct FileInfo {
   Version version;
   uint32_t origin_node = 0;  // Number of the node that took the upload.
 
-  // Grows with each time that it was brought back after a deletion. It begins
-  // with 0, and of a derived file, whose name may be taken again when nobody
-  // knows any more that it was deleted, with the time, unix seconds.
+  // Grows with each time that the name was used again after a deletion. It
+  // begins with 0, and of a derived file, whose name may be taken again when
+  // nobody knows any more that it was deleted, with the time, unix seconds.
   uint32_t life = 0;
 
   // From when on it is not to be found, 0..kExpireUnixSecondsMax; 0: never.
