@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "cairn/storage/v1/sync_service.pb.h"
 #include "lib/base/error_reason.h"
 #include "lib/rpc/wire.h"
 
@@ -106,6 +107,12 @@ absl::Status ParseDownloadMessage(const grpc::ByteBuffer& buffer,
         message->info.reset();
         if (!message->chunk.has_value()) message->chunk.emplace();
         ReadChunk(&reader, &*message->chunk);
+        break;
+      case storage::v1::FetchResponse::kLifeFieldNumber:
+        message->life = reader.ReadUint32();
+        break;
+      case storage::v1::FetchResponse::kSealedFromFieldNumber:
+        message->sealed_from = std::string(reader.ReadCord());
         break;
       default:
         reader.Skip();

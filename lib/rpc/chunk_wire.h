@@ -7,6 +7,7 @@
 #include <grpcpp/support/byte_buffer.h>
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/cord.h"
@@ -39,6 +40,10 @@ struct UploadMessage {
 struct DownloadMessage {
   absl::optional<common::v1::FileInfo> info;
   absl::optional<Chunk> chunk;
+
+  // Of a FetchResponse, beside `info`.
+  uint32_t life = 0;
+  std::string sealed_from;
 };
 
 // `chunk.data` refers to the slices of `buffer`.

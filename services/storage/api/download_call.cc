@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cairn/storage/v1/file_service.pb.h"
+#include "cairn/storage/v1/sync_service.pb.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
@@ -161,14 +162,21 @@ absl::Status DownloadCall::SendInfo() {
       BytesToSend(file_->info(), target_.offset, target_.length));
   next_ = target_.offset;
   end_ = target_.offset + bytes;
-  storage::v1::DownloadResponse response;
-  ToProto(*context_.node, target_.store_path, file_->info(),
-          response.mutable_info());
-  if (target_.with_attributes) {
-    AttributesToProto(file_->info(), response.mutable_info());
-  }
+  common::v1::FileInfo info;
+  ToProto(*context_.node, target_.store_path, file_->info(), &info);
+  if (target_.with_attributes) AttributesToProto(file_->info(), &info);
   Ready ready;
-  ready.message = rpc::ToByteBuffer(response);
+  if (target_.is_fetch) {
+    storage::v1::FetchResponse response;
+    *response.mutable_info() = std::move(info);
+    response.set_life(file_->info().life);
+    response.set_sealed_from(file_->info().sealed_from);
+    ready.message = rpc::ToByteBuffer(response);
+  } else {
+    storage::v1::DownloadResponse response;
+    *response.mutable_info() = std::move(info);
+    ready.message = rpc::ToByteBuffer(response);
+  }
   MutexLock lock(&mu_);
   ready_.push_back(std::move(ready));
   opened_ = true;

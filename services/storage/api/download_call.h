@@ -47,6 +47,7 @@ struct DownloadTarget {
   absl::optional<int64_t> length;
   int64_t chunk_bytes = 0;  // At least 1.
   bool with_attributes = false;
+  bool is_fetch = false;  // A member asks: FetchResponse.
 };
 
 // From a serialised DownloadRequest. Errors as of FileService.Download.

@@ -138,6 +138,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SyncServiceImpl::Fetch(
     if (request.has_length()) target.length = request.length();
     target.chunk_bytes = rpc::kChunkBytesDefault;
     target.with_attributes = true;
+    target.is_fetch = true;
     return target;
   };
   return new DownloadCall(context_, &metrics_->fetch, parse());

@@ -348,7 +348,10 @@ std::shared_ptr<PeerStream> GrpcPeerTransport::StartFetch(
         rpc::DownloadMessage parsed;
         CAIRN_RETURN_IF_ERROR(rpc::ParseDownloadMessage(message, &parsed));
         if (parsed.info.has_value()) {
-          listener->OnInfo(FromProto(*parsed.info));
+          FileInfo info = FromProto(*parsed.info);
+          info.life = parsed.life;
+          info.sealed_from = std::move(parsed.sealed_from);
+          listener->OnInfo(info);
           return absl::OkStatus();
         }
         if (!parsed.chunk.has_value() || parsed.chunk->offset != next ||
