@@ -58,6 +58,13 @@ bool TextOf(const Json& json, const char* key, std::string* out) {
   return true;
 }
 
+bool ReadTime(const std::string& text, absl::Time* time) {
+  std::string error;
+  return absl::ParseTime(absl::RFC3339_full, text, time, &error) &&
+         *time >= absl::UnixEpoch() &&
+         *time <= absl::FromUnixSeconds(kUnixSecondsMax);
+}
+
 bool ReadAttributes(const Json& json, Attributes* attributes) {
   const auto texts = json.find("attributes");
   if (texts != json.end()) {
@@ -99,12 +106,13 @@ bool ReadFile(const Json& json, ExportedFile* file) {
               : kind == "derived" ? client::FileKind::kDerived
                                   : client::FileKind::kNormal;
   const auto parsed = ParseVersion(version);
-  std::string error;
   if (info.size_bytes < 0 || kind != KindName(info.kind) || crc.size() != 8 ||
       !absl::SimpleHexAtoi(crc, &info.crc32c) || !parsed.ok() ||
-      !absl::ParseTime(absl::RFC3339_full, time, &info.create_time, &error) ||
-      info.create_time < absl::UnixEpoch() ||
-      info.create_time > absl::FromUnixSeconds(kUnixSecondsMax)) {
+      !ReadTime(time, &info.create_time)) {
+    return false;
+  }
+  if (TextOf(json, "expire_time", &time) &&
+      !ReadTime(time, &info.expire_time.emplace())) {
     return false;
   }
   info.version_clock = parsed->first;

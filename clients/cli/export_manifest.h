@@ -23,7 +23,7 @@ namespace cli {
 
 // A file that was exported.
 struct ExportedFile {
-  client::FileInfo info;  // With its attributes; no times but create_time.
+  client::FileInfo info;  // With its attributes.
   std::string path;       // Below the folder.
 };
 

@@ -26,6 +26,7 @@ ExportedFile SomeFile(const std::string& id) {
   file.info.crc32c = 0x0af3c41b;
   file.info.kind = client::FileKind::kAppender;
   file.info.create_time = absl::FromUnixSeconds(1767225600);
+  file.info.expire_time = absl::FromUnixSeconds(4000000000);
   file.info.version_clock = 0xffffffffffffffff;
   file.info.version_node = 7;
   file.info.attributes = {{"text", "\"line\"\n"},
@@ -53,6 +54,7 @@ TEST(ExportManifestTest, ComesBackWithTheLaterLineOfAFile) {
   EXPECT_EQ(file.info.crc32c, expected.info.crc32c);
   EXPECT_EQ(file.info.kind, expected.info.kind);
   EXPECT_EQ(file.info.create_time, expected.info.create_time);
+  EXPECT_EQ(file.info.expire_time, expected.info.expire_time);
   EXPECT_EQ(file.info.version_clock, expected.info.version_clock);
   EXPECT_EQ(file.info.version_node, expected.info.version_node);
   EXPECT_EQ(file.info.attributes, expected.info.attributes);

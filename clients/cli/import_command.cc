@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/export_manifest.h"
 #include "clients/cli/format.h"
@@ -71,6 +73,7 @@ class ImportRun {
     auto client = session_->Connect(flags_.jobs, Session::Patience::kPatient);
     if (!client.ok()) return session_->Fail(client.status());
     client_ = *std::move(client);
+    LeaveOutExpired();
     std::vector<const ExportedFile*> appenders;
     int64_t files = 0;
     int64_t bytes = 0;
@@ -108,7 +111,8 @@ class ImportRun {
     session_->Say(absl::StrCat(
         exit_ == kExitInterrupted ? "cairn: interrupted; " : "", "imported ",
         Count(stored_files_, "file"), ", ", FormatBytes(progress_->bytes()),
-        "; ", there_, " were there"));
+        "; ", there_, " were there",
+        expired_ > 0 ? absl::StrCat(", ", expired_, " have expired") : ""));
     if (exit_ != kExitOk) {
       session_->Say("cairn: the same command goes on where this one ended");
     }
@@ -116,6 +120,19 @@ class ImportRun {
   }
 
  private:
+  // Nobody would find them, and no node takes them.
+  void LeaveOutExpired() {
+    const absl::Time now = absl::Now();
+    for (auto it = export_.files.begin(); it != export_.files.end();) {
+      if (it->second.info.expire_time.value_or(absl::InfiniteFuture()) > now) {
+        ++it;
+        continue;
+      }
+      ++expired_;
+      it = export_.files.erase(it);
+    }
+  }
+
   absl::Status Begin() {
     CAIRN_ASSIGN_OR_RETURN(
         const std::string manifest,
@@ -143,6 +160,7 @@ class ImportRun {
     client::PutOptions options = options_;
     options.extension = ExtensionOfId(file.info.file_id);
     options.attributes = file.info.attributes;
+    options.lifetime.expire_time = file.info.expire_time;
     options.request_id = RequestIdOf(map_.import, file.info);
     return options;
   }
@@ -264,6 +282,7 @@ class ImportRun {
   ExitCode exit_ = kExitOk;
   int64_t stored_files_ = 0;
   int64_t there_ = 0;
+  int64_t expired_ = 0;
   const std::unique_ptr<Progress> progress_;
   Window window_;
   // Last, so that it ends before what its callbacks touch.
