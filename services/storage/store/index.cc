@@ -22,6 +22,7 @@
 #include "rocksdb/statistics.h"
 #include "rocksdb/table.h"
 #include "services/storage/core/file_key.h"
+#include "services/storage/store/manifest_tail.h"
 #include "services/storage/store/rocksdb_env.h"
 #include "services/storage/store/rocksdb_status.h"
 
@@ -424,6 +425,7 @@ absl::StatusOr<std::unique_ptr<Index>> Index::Open(const IndexOptions& options,
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* db = nullptr;
   if (stat.ok()) {
+    CAIRN_RETURN_IF_ERROR(CutTornManifest(fs, options.directory));
     CAIRN_RETURN_IF_ERROR(
         FromRocksDb(rocksdb::DB::Open(db_options, options.directory,
                                       descriptors, &handles, &db),
