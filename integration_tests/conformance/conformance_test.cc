@@ -671,6 +671,183 @@ TEST_P(ConformanceTest, AppendersKeepTheirAttributes) {
       Attributes{{"content-type", "text/plain"}, {"closed", "no"}});
 }
 
+// ---- Lifetimes.
+
+TEST_P(ConformanceTest, AnExpiredFileIsNotFoundAnywhere) {
+  for (const int64_t size : {int64_t{10}, 2 * kMiB}) {
+    client::PutOptions options;
+    options.lifetime.time_to_live = absl::Seconds(1);
+    const auto put = world_->Next()->Put(ContentOf(29, size), options);
+    ASSERT_THAT(put, IsOk());
+    EXPECT_TRUE(put->info.expire_time.has_value());
+    expected_.Gone(put->info.file_id, ErrorReason::kFileExpired);
+  }
+  const std::string id = Put("for a while");
+  const auto set =
+      world_->client()->SetExpiry(id, client::Lifetime{{}, absl::Seconds(1)});
+  ASSERT_THAT(set, IsOk());
+  expected_.Gone(id, ErrorReason::kFileExpired);
+}
+
+TEST_P(ConformanceTest, AnExpiryCanBePutOffAndTakenBack) {
+  client::PutOptions options;
+  options.lifetime.expire_time = absl::Now() + absl::Hours(1);
+  const std::string id = Put("stays", options);
+  Client* const client = world_->client();
+  const absl::Time later = absl::FromUnixSeconds(4000000000);
+  const auto put_off =
+      client->SetExpiry(id, client::Lifetime{later, absl::nullopt});
+  ASSERT_THAT(put_off, IsOk());
+  EXPECT_EQ(put_off->info.expire_time, later);
+  const auto never = client->SetExpiry(id, client::Lifetime{});
+  ASSERT_THAT(never, IsOk());
+  EXPECT_FALSE(never->info.expire_time.has_value());
+  const auto past = client->SetExpiry(
+      id, client::Lifetime{absl::Now() - absl::Hours(1), absl::nullopt});
+  EXPECT_THAT(past, StatusIs(absl::StatusCode::kInvalidArgument));
+  expected_.Changed(id, "stays");
+}
+
+// ---- Derived files.
+
+TEST_P(ConformanceTest, ADerivedFileHasTheIdThatItsMasterGivesIt) {
+  const std::string master = Put("the photo", {.extension = "jpg"});
+  expected_.File(master, "the photo");
+  for (const int64_t size : {int64_t{0}, int64_t{300}, 2 * kMiB}) {
+    SCOPED_TRACE(size);
+    client::PutOptions options;
+    options.derived_from = master;
+    options.prefix = absl::StrCat("_", size);
+    options.extension = "png";
+    const std::string content = ContentOf(31, size);
+    const auto put = world_->client()->Put(content, options);
+    ASSERT_THAT(put, IsOk());
+    EXPECT_THAT(DerivedFileId(master, options.prefix, "png"),
+                IsOkAndHolds(put->info.file_id));
+    EXPECT_TRUE(put->info.kind == client::FileKind::kDerived);
+    EXPECT_EQ(put->info.size_bytes, size);
+    EXPECT_EQ(put->info.crc32c, Crc32c(content));
+    expected_.File(put->info.file_id, content);
+
+    const auto again = world_->client()->Put(content, options);
+    ASSERT_THAT(again, IsOk());
+    EXPECT_TRUE(again->replayed);
+    const auto other = world_->client()->Put(content + "x", options);
+    EXPECT_THAT(other, StatusIs(absl::StatusCode::kAlreadyExists));
+    EXPECT_EQ(ReasonOf(other.status()), ErrorReason::kFileExists);
+    EXPECT_EQ(MetadataOf(other.status())["size_bytes"], absl::StrCat(size));
+
+    options.derived_from = put->info.file_id;
+    const auto of_derived = world_->client()->Put("x", options);
+    EXPECT_EQ(ReasonOf(of_derived.status()), ErrorReason::kWrongKind);
+  }
+  client::ListDerivedOptions page;
+  page.page_size = 2;
+  std::vector<std::string> listed;
+  do {
+    const auto derived = world_->client()->ListDerived(master, page);
+    ASSERT_THAT(derived, IsOk());
+    for (const client::FileInfo& file : derived->files) {
+      listed.push_back(file.file_id);
+    }
+    page.page_token = derived->next_page_token;
+  } while (!page.page_token.empty());
+  if (GetParam().site == Site::kSingle) {
+    EXPECT_EQ(listed.size(), 3U);
+  }
+}
+
+TEST_P(ConformanceTest, DerivedFilesGoWithTheirMasterIfAsked) {
+  for (const bool with_derived : {false, true}) {
+    const std::string master = Put("master");
+    client::PutOptions options;
+    options.derived_from = master;
+    options.prefix = "_d";
+    options.durability = world_->Everywhere();
+    const auto derived = world_->client()->Put("derived", options);
+    ASSERT_THAT(derived, IsOk());
+    const auto deleted =
+        world_->Next()->Delete(master, {.with_derived = with_derived});
+    ASSERT_THAT(deleted, IsOk());
+    EXPECT_EQ(deleted->derived_deleted, with_derived ? 1U : 0U);
+    expected_.Gone(master, ErrorReason::kFileDeleted);
+    if (with_derived) {
+      expected_.Gone(derived->info.file_id, ErrorReason::kFileDeleted);
+    } else {
+      expected_.File(derived->info.file_id, "derived");
+    }
+  }
+}
+
+TEST_P(ConformanceTest, ADerivedFileThatWasDeletedIsStoredAnew) {
+  Client* const client = world_->client();
+  const std::string master = Put("another master");
+  client::PutOptions options;
+  options.derived_from = master;
+  options.prefix = "_x";
+  std::string id;
+  for (int i = 0; i < 3; ++i) {
+    const auto put = client->Put(absl::StrCat("content ", i), options);
+    ASSERT_THAT(put, IsOk());
+    EXPECT_FALSE(put->replayed);
+    id = put->info.file_id;
+    if (i < 2) {
+      ASSERT_THAT(client->Delete(id), IsOk());
+    }
+  }
+  expected_.Changed(id, "content 2");
+}
+
+// A member that has not heard of the file yet deletes it all the same.
+TEST_P(ConformanceTest, ADerivedFileIsDeletedAtAnyMember) {
+  const std::string master = Put("one more master");
+  client::PutOptions options;
+  options.derived_from = master;
+  for (int i = 0; i < 6; ++i) {
+    options.prefix = absl::StrCat("_", i);
+    options.durability.replicas = 1;
+    const auto put = world_->client()->Put("short-lived", options);
+    ASSERT_THAT(put, IsOk());
+    ASSERT_THAT(world_->Next()->Delete(put->info.file_id), IsOk());
+    expected_.Gone(put->info.file_id, ErrorReason::kFileDeleted);
+  }
+}
+
+// ---- Sealing.
+
+TEST_P(ConformanceTest, ASealedAppenderIsANormalFileWithANewId) {
+  Client* const client = world_->client();
+  const auto created =
+      client->CreateAppender("begun", {.attributes = {{"k", "v"}}});
+  ASSERT_THAT(created, IsOk());
+  const std::string old_id = created->info.file_id;
+  const std::string more = ContentOf(37, 700 * kKiB);
+  ASSERT_THAT(client->Append(old_id, more), IsOk());
+  client::UpdateOptions options;
+  options.request_id = Uuid::Random();
+  options.if_size_bytes = 5 + 700 * kKiB;
+  const auto sealed = client->Seal(old_id, options);
+  ASSERT_THAT(sealed, IsOk());
+  const std::string new_id = sealed->info.file_id;
+  EXPECT_NE(new_id, old_id);
+  EXPECT_TRUE(sealed->info.kind == client::FileKind::kNormal);
+  EXPECT_EQ(sealed->info.crc32c, Crc32c("begun" + more));
+  const auto again = client->Seal(old_id, options);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(again->replayed);
+  EXPECT_EQ(again->info.file_id, new_id);
+  const auto append = client->Append(old_id, "late");
+  EXPECT_THAT(append, StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(ReasonOf(append.status()), ErrorReason::kFileSealed);
+  EXPECT_EQ(MetadataOf(append.status())["file_id"], new_id);
+  expected_.Gone(old_id, ErrorReason::kFileSealed);
+  expected_.File(new_id, "begun" + more, Attributes{{"k", "v"}});
+
+  const std::string normal = Put("normal");
+  EXPECT_EQ(ReasonOf(client->Seal(normal).status()),
+            ErrorReason::kNotAnAppender);
+}
+
 }  // namespace
 }  // namespace testing
 }  // namespace cairn

@@ -27,6 +27,7 @@
 #include "lib/attributes/attributes.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/uuid.h"
+#include "lib/file_id/file_id.h"
 #include "lib/testing/seed_run.h"
 #include "rapidcheck.h"
 #include "rapidcheck/detail/Results.h"
@@ -46,6 +47,9 @@ enum class Operation {
   kTruncate,
   kMergeAttributes,
   kOverwriteAttributes,
+  kSetExpiry,
+  kDerive,
+  kSeal,
   kDelete,
   kRead,
   kKill,
@@ -54,7 +58,8 @@ enum class Operation {
 
 constexpr const char* kNames[] = {
     "put",   "put stream", "create appender", "append", "modify", "truncate",
-    "merge", "overwrite",  "delete",          "read",   "kill",   "kill all"};
+    "merge", "overwrite",  "set expiry",      "derive", "seal",   "delete",
+    "read",  "kill",       "kill all"};
 
 // What is done next. What the numbers mean follows from the operation and from
 // what there is.
@@ -78,8 +83,12 @@ struct ModelFile {
   std::string file_id;
   std::string content;
   Attributes attributes;
+  absl::optional<absl::Time> expire_time;
   bool appender = false;
-  bool deleted = false;
+  bool derived = false;
+
+  // Why it is not there, or kUnspecified.
+  ErrorReason gone = ErrorReason::kUnspecified;
 };
 
 // Sizes around what is laid out otherwise, and between.
@@ -101,6 +110,9 @@ rc::Gen<Step> AnyStep() {
                                           {5, Operation::kTruncate},
                                           {5, Operation::kMergeAttributes},
                                           {2, Operation::kOverwriteAttributes},
+                                          {3, Operation::kSetExpiry},
+                                          {3, Operation::kDerive},
+                                          {2, Operation::kSeal},
                                           {3, Operation::kDelete},
                                           {8, Operation::kRead},
                                           {1, Operation::kKill},
@@ -167,6 +179,12 @@ class Run {
       case Operation::kMergeAttributes:
       case Operation::kOverwriteAttributes:
         return SetAttributes(step, file);
+      case Operation::kSetExpiry:
+        return SetExpiry(step, file);
+      case Operation::kDerive:
+        return Derive(step, *file);
+      case Operation::kSeal:
+        return Seal(step, file);
       case Operation::kDelete:
         return Delete(step, file);
       default:
@@ -236,7 +254,7 @@ class Run {
 
   // The error that a change of the file must get, if the model says so.
   static ErrorReason Refusal(const Step& step, const ModelFile& file) {
-    if (file.deleted) return ErrorReason::kFileDeleted;
+    if (file.gone != ErrorReason::kUnspecified) return file.gone;
     if (!file.appender) return ErrorReason::kNotAnAppender;
     if (step.operation == Operation::kModify &&
         step.at % (file.content.size() + 2) > file.content.size()) {
@@ -301,14 +319,99 @@ class Run {
     const auto set = Patiently([&] {
       return world_->client()->SetAttributes(file->file_id, change, options);
     });
-    if (file->deleted) {
-      EXPECT_SAME(ReasonOf(set.status()) == ErrorReason::kFileDeleted);
+    if (file->gone != ErrorReason::kUnspecified) {
+      EXPECT_SAME(ReasonOf(set.status()) == file->gone);
       return;
     }
     if (!set.ok()) Differ(__LINE__, Describe(*file, set));
     if (change.overwrite) file->attributes.clear();
     for (const std::string& key : change.remove) file->attributes.erase(key);
     for (const auto& [key, value] : change.set) file->attributes[key] = value;
+  }
+
+  // Far from now, or never.
+  void SetExpiry(const Step& step, ModelFile* file) {
+    client::SetExpiryOptions options;
+    options.durability = world_->Everywhere();
+    options.request_id = Uuid::Random();
+    client::Lifetime lifetime;
+    if (step.at % 3 != 0) {
+      lifetime.expire_time = absl::FromUnixSeconds(4000000000 + step.at);
+    }
+    const auto set = Patiently([&] {
+      return world_->client()->SetExpiry(file->file_id, lifetime, options);
+    });
+    if (file->gone != ErrorReason::kUnspecified) {
+      EXPECT_SAME(ReasonOf(set.status()) == file->gone);
+      return;
+    }
+    if (!set.ok()) Differ(__LINE__, Describe(*file, set));
+    file->expire_time = lifetime.expire_time;
+  }
+
+  // A file of that name may be there with the same content or another one, or
+  // may have been deleted. The master need not be there.
+  void Derive(const Step& step, const ModelFile& master) {
+    client::PutOptions options;
+    options.durability = world_->Everywhere();
+    options.request_id = Uuid::Random();
+    options.derived_from = master.file_id;
+    options.prefix = absl::StrCat("_", step.at % 2);
+    const std::string content = ContentOf(step.member, step.size % 3000);
+    const auto put =
+        Patiently([&] { return world_->client()->Put(content, options); });
+    if (master.derived) {
+      EXPECT_SAME(ReasonOf(put.status()) == ErrorReason::kWrongKind);
+      return;
+    }
+    const auto id = DerivedFileId(master.file_id, options.prefix, "");
+    EXPECT_SAME(id.ok());
+    ModelFile* before = nullptr;
+    for (ModelFile& file : files_) {
+      if (file.file_id == *id) before = &file;
+    }
+    const bool is_there =
+        before != nullptr && before->gone == ErrorReason::kUnspecified;
+    if (is_there && before->content != content) {
+      EXPECT_SAME(ReasonOf(put.status()) == ErrorReason::kFileExists);
+      return;
+    }
+    if (!put.ok()) Differ(__LINE__, Describe(master, put));
+    EXPECT_SAME(put->info.file_id == *id);
+    if (is_there) return;
+    ModelFile derived;
+    derived.file_id = *id;
+    derived.content = content;
+    derived.derived = true;
+    if (before != nullptr) {
+      *before = std::move(derived);
+    } else {
+      files_.push_back(std::move(derived));
+    }
+  }
+
+  void Seal(const Step& step, ModelFile* file) {
+    client::UpdateOptions options;
+    options.durability = world_->Everywhere();
+    options.request_id = Uuid::Random();
+    const ErrorReason refusal = Refusal(step, *file);
+    ModelFile sealed = *file;
+    sealed.appender = false;
+    for (int round = 0; round < (step.repeated ? 2 : 1); ++round) {
+      const auto answer = Patiently(
+          [&] { return world_->client()->Seal(file->file_id, options); });
+      if (refusal != ErrorReason::kUnspecified) {
+        if (ReasonOf(answer.status()) != refusal) {
+          Differ(__LINE__, Describe(*file, answer));
+        }
+        return;
+      }
+      if (!answer.ok()) Differ(__LINE__, Describe(*file, answer));
+      EXPECT_SAME(round == 0 || answer->info.file_id == sealed.file_id);
+      sealed.file_id = answer->info.file_id;
+    }
+    file->gone = ErrorReason::kFileSealed;
+    files_.push_back(std::move(sealed));
   }
 
   void Delete(const Step& step, ModelFile* file) {
@@ -319,13 +422,13 @@ class Run {
     for (int round = 0; round < (step.repeated ? 2 : 1); ++round) {
       const auto deleted =
           Patiently([&] { return client->Delete(file->file_id, options); });
-      if (file->deleted) {
-        EXPECT_SAME(ReasonOf(deleted.status()) == ErrorReason::kFileDeleted);
+      if (file->gone != ErrorReason::kUnspecified) {
+        EXPECT_SAME(ReasonOf(deleted.status()) == file->gone);
         return;
       }
       if (!deleted.ok()) Differ(__LINE__, Describe(*file, deleted));
     }
-    file->deleted = true;
+    file->gone = ErrorReason::kFileDeleted;
   }
 
   void Read(const Step& step, const ModelFile& file) {
@@ -335,8 +438,8 @@ class Run {
     if (step.size > 0) options.length = step.size;
     const auto got =
         world_->At(static_cast<int>(step.member))->Get(file.file_id, options);
-    if (file.deleted) {
-      EXPECT_SAME(ReasonOf(got.status()) == ErrorReason::kFileDeleted);
+    if (file.gone != ErrorReason::kUnspecified) {
+      EXPECT_SAME(ReasonOf(got.status()) == file.gone);
       return;
     }
     if (!got.ok()) Differ(__LINE__, Describe(file, got));
@@ -347,6 +450,7 @@ class Run {
     EXPECT_SAME(got->info.size_bytes ==
                 static_cast<int64_t>(file.content.size()));
     EXPECT_SAME(got->info.attributes == file.attributes);
+    EXPECT_SAME(got->info.expire_time == file.expire_time);
   }
 
   class Reader : public client::ContentReader {
