@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "integration_tests/chaos/change_load.h"
 #include "integration_tests/chaos/client_load.h"
 #include "integration_tests/chaos/nemesis.h"
 #include "integration_tests/chaos/verifier.h"
@@ -63,6 +64,7 @@ class ChaosTest : public ::testing::Test {
   std::unique_ptr<MiniCluster> cluster_;
   std::unique_ptr<Oracle> oracle_;
   std::unique_ptr<ClientLoad> load_;
+  std::unique_ptr<ChangeLoad> changes_;
   NemesisWorld world_;
   ChaosVerified verified_;
 };
@@ -123,6 +125,10 @@ void ChaosTest::StartCluster(uint64_t seed) {
   ASSERT_THAT(load, IsOk());
   load_ = *std::move(load);
   world_.load = load_.get();
+  auto changes = ChangeLoad::Connect(
+      {.trackers = cluster_->tracker_addresses(), .seed = seed}, oracle_.get());
+  ASSERT_THAT(changes, IsOk());
+  changes_ = *std::move(changes);
   for (const std::string& address : cluster_->storage_addresses()) {
     load_->AddMember(address);
   }
@@ -133,9 +139,11 @@ void ChaosTest::Verify(const Nemesis& nemesis, int64_t* everywhere_line) {
   ASSERT_THAT(AwaitQuiet(cluster_->storage_addresses()), IsOk());
   auto settled = SettleUnanswered(oracle_.get(), cluster_->storage_addresses());
   ASSERT_THAT(settled, IsOk());
+  ASSERT_THAT(changes_->Settle(), IsOk());
   ASSERT_THAT(AwaitQuiet(cluster_->storage_addresses()), IsOk());
-  auto verified = VerifyEachMember(cluster_.get(), oracle_.get(),
-                                   nemesis.destruction(), load_->suspicions());
+  auto verified =
+      VerifyEachMember(cluster_.get(), oracle_.get(), changes_.get(),
+                       nemesis.destruction(), load_->suspicions());
   ASSERT_THAT(verified, IsOk());
   verified_ = *verified;
   verified_.settled = *settled;
@@ -162,9 +170,11 @@ void ChaosTest::RunSeed(uint64_t seed) {
   const int deals = seed % 3 == 0 ? 2 : 1;
   for (int deal = 0; deal < deals; ++deal) {
     load_->Start();
+    changes_->Start();
     load_->AwaitAcknowledged(100, absl::Seconds(10));
     ASSERT_THAT(nemesis.Deal(100, everywhere_line), IsOk());
     ASSERT_THAT(load_->Stop(), IsOk());
+    ASSERT_THAT(changes_->Stop(), IsOk());
     nemesis.Say("the load has ended");
     Verify(nemesis, &everywhere_line);
     if (HasFatalFailure()) return;
@@ -172,6 +182,7 @@ void ChaosTest::RunSeed(uint64_t seed) {
   }
 
   const LoadCounts counts = load_->counts();
+  const ChangeCounts changes = changes_->counts();
   int faults = 0;
   for (const auto& [name, times] : nemesis.done()) faults += times;
   std::cout << "chaos: seed " << seed << ", "
@@ -185,12 +196,19 @@ void ChaosTest::RunSeed(uint64_t seed) {
             << verified_.settled << " settled, " << verified_.unclaimed
             << " unclaimed, " << verified_.lost << " at a wiped path alone, "
             << verified_.undone << " deletes undone so, " << verified_.mended
-            << " damaged copies mended at the end" << std::endl;
+            << " damaged copies mended at the end; " << changes.appends
+            << " appends, " << changes.modifications << " modifications, "
+            << changes.truncations << " truncations, " << changes.descriptions
+            << " changes of attributes, " << changes.repeated
+            << " asked for again, " << changes.checked << " copies right"
+            << std::endl;
   // Else nothing was tried.
   EXPECT_GT(counts.puts, 100);
   EXPECT_GT(counts.large_puts, 0);
   EXPECT_GT(counts.deletes, 0);
   EXPECT_GT(verified_.read_back, 100);
+  EXPECT_GT(changes.appends, 20);
+  EXPECT_GT(changes.checked, 0);
 }
 
 // Where `bazel test` keeps them.
@@ -223,6 +241,7 @@ TEST_F(ChaosTest, WhatWasAcknowledgedIsAtEveryMember) {
     RunSeed(run.seed());
     if (HasFailure()) KeepLogs(run.seed());
     load_.reset();
+    changes_.reset();
     cluster_.reset();
     oracle_.reset();
     if (HasFailure()) return;

@@ -24,7 +24,19 @@ bool OneIn(std::mt19937_64* random, int n) {
   return (*random)() % static_cast<uint64_t>(n) == 0;
 }
 
-// What a caller may see while members are killed, stopped, cut off or full.
+client::Durability DrawDurability(std::mt19937_64* random) {
+  client::Durability durability;
+  durability.level = OneIn(random, 2) ? client::DurabilityLevel::kCached
+                                      : client::DurabilityLevel::kSynced;
+  durability.replicas = static_cast<uint32_t>((*random)() % 4);  // 0..3
+  if (durability.replicas > 0 && OneIn(random, 3)) {
+    durability.policy = client::ReplicaPolicy::kRequired;
+  }
+  return durability;
+}
+
+}  // namespace
+
 bool MayHappen(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
@@ -42,19 +54,6 @@ bool MayHappen(const absl::Status& status) {
       return false;
   }
 }
-
-client::Durability DrawDurability(std::mt19937_64* random) {
-  client::Durability durability;
-  durability.level = OneIn(random, 2) ? client::DurabilityLevel::kCached
-                                      : client::DurabilityLevel::kSynced;
-  durability.replicas = static_cast<uint32_t>((*random)() % 4);  // 0..3
-  if (durability.replicas > 0 && OneIn(random, 3)) {
-    durability.policy = client::ReplicaPolicy::kRequired;
-  }
-  return durability;
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<ClientLoad>> ClientLoad::Connect(
     ClientLoadOptions options, Oracle* oracle) {

@@ -28,6 +28,10 @@
 namespace cairn {
 namespace testing {
 
+// Whether a caller may see that while members are killed, stopped, cut off or
+// full.
+bool MayHappen(const absl::Status& status);
+
 struct ClientLoadOptions {
   std::vector<std::string> trackers = {};
   int callers = 8;

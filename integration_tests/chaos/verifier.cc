@@ -302,8 +302,8 @@ absl::StatusOr<int64_t> SettleUnanswered(
 }
 
 absl::StatusOr<ChaosVerified> VerifyEachMember(
-    MiniCluster* cluster, Oracle* oracle, const Destruction& destruction,
-    const std::vector<Suspicion>& suspicions) {
+    MiniCluster* cluster, Oracle* oracle, ChangeLoad* changes,
+    const Destruction& destruction, const std::vector<Suspicion>& suspicions) {
   ChaosVerified verified;
   CAIRN_ASSIGN_OR_RETURN(verified.mended, MendAll(cluster));
   const std::vector<ExpectedFile> files = oracle->Files();
@@ -321,7 +321,10 @@ absl::StatusOr<ChaosVerified> VerifyEachMember(
           Judge(files[i], found[i], member, destruction, &verified));
       by_file[i].push_back(found[i]);
     }
-    CAIRN_ASSIGN_OR_RETURN(const int64_t count, StorageStub(address).Files());
+    StorageStub stub(address);
+    CAIRN_RETURN_IF_ERROR(
+        WithContext(changes->CheckAt(&stub), absl::StrCat("member ", member)));
+    CAIRN_ASSIGN_OR_RETURN(const int64_t count, stub.Files());
     counts.push_back(count);
     for (int other = 0; other < cluster->storages(); ++other) {
       if (other != member) {
@@ -346,7 +349,7 @@ absl::StatusOr<ChaosVerified> VerifyEachMember(
                                               " and ", count, " files"));
     }
   }
-  verified.unclaimed = counts.front() - there_in_all;
+  verified.unclaimed = counts.front() - there_in_all - changes->files();
   if (verified.unclaimed < 0) {
     return absl::DataLossError(absl::StrCat("members count ", counts.front(),
                                             " files, and have ", there_in_all));

@@ -19,6 +19,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "integration_tests/chaos/change_load.h"
 #include "integration_tests/chaos/client_load.h"
 #include "integration_tests/mini_cluster/cluster.h"
 #include "integration_tests/mini_cluster/oracle.h"
@@ -80,9 +81,10 @@ absl::StatusOr<int64_t> SettleUnanswered(
 // `suspicions`: what was not found while it was hurt, which only files may that
 // are lost.
 //   DATA_LOSS  a promise was broken; the message names the file and member.
+// `changes` looks after its files at each member, too.
 absl::StatusOr<ChaosVerified> VerifyEachMember(
-    MiniCluster* cluster, Oracle* oracle, const Destruction& destruction,
-    const std::vector<Suspicion>& suspicions);
+    MiniCluster* cluster, Oracle* oracle, ChangeLoad* changes,
+    const Destruction& destruction, const std::vector<Suspicion>& suspicions);
 
 }  // namespace testing
 }  // namespace cairn
