@@ -203,6 +203,15 @@ absl::StatusOr<std::shared_ptr<Node>> Router::ForOrigin(
   return node;
 }
 
+absl::StatusOr<std::shared_ptr<Node>> Router::ForDescription(
+    absl::string_view file_id, const Tried& tried) {
+  CAIRN_ASSIGN_OR_RETURN(const FileIdParts parts, ParseFileId(file_id));
+  const absl::StatusOr<FileIdFields> fields = DecodeFileName(parts.name);
+  const bool appender = fields.ok() && (fields->flags & kFileIdAppender) != 0;
+  return appender ? ForOrigin(file_id, tried)
+                  : ForFile(file_id, tried, /*origin_first=*/true);
+}
+
 std::vector<std::shared_ptr<Node>> Router::AllNodes() const {
   return routes()->nodes;
 }

@@ -85,6 +85,12 @@ class Router {
                                                   const Tried& tried)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The node that changes what is said of the file, its attributes and when it
+  // expires: ForOrigin() of an appender, of another one ForFile() with
+  // `origin_first`.
+  absl::StatusOr<std::shared_ptr<Node>> ForDescription(
+      absl::string_view file_id, const Tried& tried) ABSL_LOCKS_EXCLUDED(mu_);
+
   // Every node that there ever was and that was not shut down yet.
   std::vector<std::shared_ptr<Node>> AllNodes() const ABSL_LOCKS_EXCLUDED(mu_);
 

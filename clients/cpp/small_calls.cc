@@ -28,10 +28,9 @@ Intent IntentOf(SmallKind kind) {
   return Intent::kRead;
 }
 
-// Changes that meet at one member follow on each other: those of attributes,
-// and those of a name that is used again.
+// Changes of a name that is used again meet at one member and follow on each
+// other there.
 bool GoesToOrigin(const SmallRequest& request) {
-  if (request.kind == SmallKind::kSetAttributes) return true;
   if (request.kind != SmallKind::kDelete) return false;
   const absl::StatusOr<FileIdParts> parts = ParseFileId(request.file_id);
   return parts.ok() && !DerivedPrefixOf(parts->name).empty();
@@ -122,8 +121,11 @@ void SmallCalls::Attempt(std::unique_ptr<Call> call) {
     }
   } else {
     absl::StatusOr<std::shared_ptr<Node>> node =
-        router_->ForFile(call->request.file_id, call->retry.tried(),
-                         GoesToOrigin(call->request));
+        call->request.kind == SmallKind::kSetAttributes
+            ? router_->ForDescription(call->request.file_id,
+                                      call->retry.tried())
+            : router_->ForFile(call->request.file_id, call->retry.tried(),
+                               GoesToOrigin(call->request));
     if (!node.ok()) return NoRoute(std::move(call), node.status());
     call->node = *std::move(node);
   }

@@ -445,9 +445,8 @@ absl::StatusOr<SetExpiryResult> Transfers::SetExpiry(
       EncodeSetExpiry(request_id, std::string(file_id), lifetime, options);
   RetryState retry(options_.retry);
   for (;;) {
-    // Changes that meet at one member follow on each other.
     absl::StatusOr<std::shared_ptr<Node>> node =
-        router_->ForFile(file_id, retry.tried(), /*origin_first=*/true);
+        router_->ForDescription(file_id, retry.tried());
     if (!node.ok()) {
       CAIRN_RETURN_IF_ERROR(WaitForRoute(node.status(), &retry, deadline));
       continue;

@@ -297,6 +297,13 @@ TEST_F(AppenderTest, OutlivesTheDeathOfItsOrigin) {
   const auto refused = client_->Append(id, "x", options);
   EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kOriginDown)
       << refused.status();
+  AttributeChange change;
+  change.set = {{"k", "v"}};
+  client::SetAttributesOptions soon;
+  soon.timeout = absl::Seconds(1);
+  // Not that it is to be asked of somebody else.
+  EXPECT_THAT(client_->SetAttributes(id, change, soon),
+              StatusIs(absl::StatusCode::kUnavailable));
   // Another member says who is to be asked.
   client::ClientOptions other;
   other.storage = cluster_->storage((origin + 1) % kMembers)->address();
