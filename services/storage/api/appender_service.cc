@@ -12,6 +12,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
 #include "lib/file_id/file_id.h"
+#include "services/storage/api/change_answer.h"
 #include "services/storage/api/convert.h"
 #include "services/storage/api/translate.h"
 #include "services/storage/api/unary_end.h"
@@ -123,10 +124,7 @@ void Start(const CallContext& context, const Request& request,
                          node = context.node, budget = context.budget, index,
                          bytes](const absl::StatusOr<Committed>& committed) {
       if (committed.ok()) {
-        ToProto(*node, index, committed->file, response->mutable_info());
-        response->mutable_reached()->set_level(ToProto(committed->reached));
-        response->mutable_reached()->set_replicas(committed->replicas);
-        response->set_replayed(committed->replayed);
+        FillChanged(*node, index, *committed, response);
       }
       budget->Return(bytes);
       end(committed.status());
@@ -207,10 +205,7 @@ grpc::ServerUnaryReactor* AppenderServiceImpl::CreateAppender(
       [call, response, end, node = context_.node, budget = context_.budget](
           uint8_t index, const absl::StatusOr<Committed>& committed) {
         if (committed.ok()) {
-          ToProto(*node, index, committed->file, response->mutable_info());
-          response->mutable_reached()->set_level(ToProto(committed->reached));
-          response->mutable_reached()->set_replicas(committed->replicas);
-          response->set_replayed(committed->replayed);
+          FillChanged(*node, index, *committed, response);
         }
         budget->Return(call->bytes);
         end(committed.status());
@@ -328,25 +323,11 @@ grpc::ServerUnaryReactor* AppenderServiceImpl::Seal(
       return SealRequest::NewName{std::move(file.name),
                                   file.create_unix_seconds};
     };
-    CommitDone answer = [interest = std::move(admitted.interest), response, end,
-                         node = context_.node,
-                         index](const absl::StatusOr<Committed>& committed) {
-      if (committed.ok()) {
-        ToProto(*node, index, committed->file, response->mutable_info());
-        response->mutable_reached()->set_level(ToProto(committed->reached));
-        response->mutable_reached()->set_replicas(committed->replicas);
-        response->set_replayed(committed->replayed);
-      }
-      end(committed.status());
-    };
     StorePath* const path = admitted.path.get();
-    path->Seal(std::move(seal),
-               [path = std::move(admitted.path), index, wish = admitted.wish,
-                gate = context_.replicas, answer = std::move(answer)](
-                   absl::StatusOr<Committed> committed) mutable {
-                 gate->Confirm(index, wish, std::move(committed),
-                               std::move(answer));
-               });
+    path->Seal(
+        std::move(seal),
+        AnswerWithFile(context_, index, admitted.wish, std::move(admitted.path),
+                       std::move(admitted.interest), response, end));
     return absl::OkStatus();
   };
   const absl::Status started = start();

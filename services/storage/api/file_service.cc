@@ -15,6 +15,7 @@
 #include "lib/rpc/batch_wire.h"
 #include "lib/rpc/chunk_wire.h"
 #include "lib/rpc/grpc_status.h"
+#include "services/storage/api/change_answer.h"
 #include "services/storage/api/convert.h"
 #include "services/storage/api/download_call.h"
 #include "services/storage/api/translate.h"
@@ -63,30 +64,38 @@ void LookUp(const CallContext& context, const std::string& file_id,
   }
 }
 
-// Answers a change with the file as it left it, when other members have it as
-// was wished for. The path is held until then.
-template <typename Response>
-CommitDone AnswerWithFile(const CallContext& context, uint8_t index,
-                          const ReplicaWish& wish,
-                          std::shared_ptr<StorePath> path,
-                          Replicator::AckInterest interest, Response* response,
-                          const UnaryEnd& end) {
-  CommitDone answer = [interest = std::move(interest), node = context.node,
-                       index, response,
-                       end](const absl::StatusOr<Committed>& committed) {
-    if (committed.ok()) {
-      ToProto(*node, index, committed->file, response->mutable_info());
-      response->mutable_reached()->set_level(ToProto(committed->reached));
-      response->mutable_reached()->set_replicas(committed->replicas);
-      response->set_replayed(committed->replayed);
-    }
-    end(committed.status());
+// Starts a change of what is said of a file. `fill` adds to it what is of its
+// kind alone; `run` is the path's call.
+template <typename Change, typename Request, typename Response, typename Fill>
+void Describe(const CallContext& context, const Request& request,
+              Response* response, const UnaryEnd& end,
+              void (StorePath::*run)(Change, CommitDone), const Fill& fill) {
+  const auto start = [&]() -> absl::Status {
+    CAIRN_RETURN_IF_ERROR(context.CheckServing());
+    Change change;
+    CAIRN_ASSIGN_OR_RETURN(
+        change.request_id,
+        ParseRequestId(request.request_id(), /*required=*/false));
+    CAIRN_ASSIGN_OR_RETURN(ReplicaWish wish,
+                           ParseDurability(request.durability()));
+    change.durability = wish.level;
+    CAIRN_RETURN_IF_ERROR(fill(&change));
+    CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
+                           context.node->Locate(request.file_id()));
+    const uint8_t index = located.id.store_path;
+    CAIRN_RETURN_IF_ERROR(
+        context.replicas->AdmitUpdate(index, located.id.name));
+    CAIRN_ASSIGN_OR_RETURN(Replicator::AckInterest interest,
+                           context.replicas->Admit(index, &wish));
+    change.name = std::move(located.id.name);
+    StorePath* const path = located.path.get();
+    (path->*run)(std::move(change),
+                 AnswerWithFile(context, index, wish, std::move(located.path),
+                                std::move(interest), response, end));
+    return absl::OkStatus();
   };
-  return [path = std::move(path), index, wish, gate = context.replicas,
-          answer =
-              std::move(answer)](absl::StatusOr<Committed> committed) mutable {
-    gate->Confirm(index, wish, std::move(committed), std::move(answer));
-  };
+  const absl::Status started = start();
+  if (!started.ok()) end(started);
 }
 
 }  // namespace
@@ -205,40 +214,19 @@ grpc::ServerUnaryReactor* FileServiceImpl::SetAttributes(
     v1::SetAttributesResponse* response) {
   const UnaryEnd end =
       BeginUnary(context_, context, &context_.metrics->set_attributes);
-  const auto start = [&]() -> absl::Status {
-    CAIRN_RETURN_IF_ERROR(context_.CheckServing());
-    SetAttributesRequest change;
-    CAIRN_ASSIGN_OR_RETURN(
-        change.request_id,
-        ParseRequestId(request->request_id(), /*required=*/false));
-    CAIRN_ASSIGN_OR_RETURN(ReplicaWish wish,
-                           ParseDurability(request->durability()));
-    change.durability = wish.level;
-    CAIRN_ASSIGN_OR_RETURN(
-        change.change,
-        ParseAttributeChange(request->mode(), request->attributes(),
-                             request->remove()));
-    if (request->has_if_version_match()) {
-      change.if_version_match = Version{request->if_version_match().clock(),
-                                        request->if_version_match().node()};
-    }
-    CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
-                           context_.node->Locate(request->file_id()));
-    const uint8_t index = located.id.store_path;
-    CAIRN_RETURN_IF_ERROR(
-        context_.replicas->AdmitUpdate(index, located.id.name));
-    CAIRN_ASSIGN_OR_RETURN(Replicator::AckInterest interest,
-                           context_.replicas->Admit(index, &wish));
-    change.name = std::move(located.id.name);
-    StorePath* const path = located.path.get();
-    path->SetAttributes(
-        std::move(change),
-        AnswerWithFile(context_, index, wish, std::move(located.path),
-                       std::move(interest), response, end));
-    return absl::OkStatus();
-  };
-  const absl::Status started = start();
-  if (!started.ok()) end(started);
+  Describe(context_, *request, response, end, &StorePath::SetAttributes,
+           [request](SetAttributesRequest* change) -> absl::Status {
+             CAIRN_ASSIGN_OR_RETURN(
+                 change->change,
+                 ParseAttributeChange(request->mode(), request->attributes(),
+                                      request->remove()));
+             if (request->has_if_version_match()) {
+               change->if_version_match =
+                   Version{request->if_version_match().clock(),
+                           request->if_version_match().node()};
+             }
+             return absl::OkStatus();
+           });
   return end.reactor;
 }
 
@@ -247,35 +235,13 @@ grpc::ServerUnaryReactor* FileServiceImpl::SetExpiry(
     v1::SetExpiryResponse* response) {
   const UnaryEnd end =
       BeginUnary(context_, context, &context_.metrics->set_expiry);
-  const auto start = [&]() -> absl::Status {
-    CAIRN_RETURN_IF_ERROR(context_.CheckServing());
-    SetExpiryRequest change;
-    CAIRN_ASSIGN_OR_RETURN(
-        change.request_id,
-        ParseRequestId(request->request_id(), /*required=*/false));
-    CAIRN_ASSIGN_OR_RETURN(ReplicaWish wish,
-                           ParseDurability(request->durability()));
-    change.durability = wish.level;
-    CAIRN_ASSIGN_OR_RETURN(
-        change.expire_unix_seconds,
-        ParseLifetime(request->lifetime(), context_.clock->Now()));
-    CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
-                           context_.node->Locate(request->file_id()));
-    const uint8_t index = located.id.store_path;
-    CAIRN_RETURN_IF_ERROR(
-        context_.replicas->AdmitUpdate(index, located.id.name));
-    CAIRN_ASSIGN_OR_RETURN(Replicator::AckInterest interest,
-                           context_.replicas->Admit(index, &wish));
-    change.name = std::move(located.id.name);
-    StorePath* const path = located.path.get();
-    path->SetExpiry(
-        std::move(change),
-        AnswerWithFile(context_, index, wish, std::move(located.path),
-                       std::move(interest), response, end));
-    return absl::OkStatus();
-  };
-  const absl::Status started = start();
-  if (!started.ok()) end(started);
+  Describe(context_, *request, response, end, &StorePath::SetExpiry,
+           [request, clock = context_.clock](SetExpiryRequest* change) {
+             const absl::StatusOr<int64_t> expire =
+                 ParseLifetime(request->lifetime(), clock->Now());
+             if (expire.ok()) change->expire_unix_seconds = *expire;
+             return expire.status();
+           });
   return end.reactor;
 }
 
@@ -304,25 +270,15 @@ grpc::ServerUnaryReactor* FileServiceImpl::Delete(
     change.name = std::move(located.id.name);
     CommitDone answer = [interest = std::move(interest), response,
                          end](const absl::StatusOr<Committed>& committed) {
-      if (committed.ok()) {
-        response->mutable_reached()->set_level(ToProto(committed->reached));
-        response->mutable_reached()->set_replicas(committed->replicas);
-        response->set_replayed(committed->replayed);
-      }
+      if (committed.ok()) FillReached(*committed, response);
       end(committed.status());
     };
     // The deletion of the master comes last in the log: who has it has the
     // others, too.
-    auto last = [path = located.path, change = std::move(change), index, wish,
-                 gate = context_.replicas,
-                 answer = std::move(answer)]() mutable {
-      StorePath* const target = path.get();
-      target->Delete(
-          std::move(change), [path = std::move(path), index, wish, gate,
-                              answer = std::move(answer)](
-                                 absl::StatusOr<Committed> committed) mutable {
-            gate->Confirm(index, wish, std::move(committed), std::move(answer));
-          });
+    auto last = [path = located.path.get(), change = std::move(change),
+                 done = ConfirmThen(context_, index, wish, located.path,
+                                    std::move(answer))]() mutable {
+      path->Delete(std::move(change), std::move(done));
     };
     if (!request->with_derived()) {
       last();

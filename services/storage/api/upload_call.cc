@@ -11,6 +11,7 @@
 #include "lib/file_id/file_id.h"
 #include "lib/rpc/grpc_status.h"
 #include "lib/rpc/wire.h"
+#include "services/storage/api/change_answer.h"
 #include "services/storage/api/convert.h"
 #include "services/storage/api/translate.h"
 
@@ -500,10 +501,7 @@ void UploadCall::Confirmed(const absl::StatusOr<Committed>& committed,
     return;
   }
   storage::v1::UploadResponse response;
-  ToProto(*context_.node, path_index, committed->file, response.mutable_info());
-  response.mutable_reached()->set_level(ToProto(committed->reached));
-  response.mutable_reached()->set_replicas(committed->replicas);
-  response.set_replayed(committed->replayed);
+  FillChanged(*context_.node, path_index, *committed, &response);
   // `response_` lives until the call has ended.
   if (!ClaimEnd()) return;
   *response_ = rpc::ToByteBuffer(response);

@@ -14,6 +14,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/base/uuid.h"
 #include "lib/file_id/file_id.h"
+#include "services/storage/api/change_answer.h"
 #include "services/storage/api/convert.h"
 #include "services/storage/api/locate_upload.h"
 #include "services/storage/api/translate.h"
@@ -82,12 +83,8 @@ void Answer(const std::shared_ptr<Finishing>& call,
       call->located.id.store_path, call->wish, std::move(committed),
       [call](const absl::StatusOr<Committed>& confirmed) {
         if (confirmed.ok()) {
-          ToProto(*call->context.node, call->located.id.store_path,
-                  confirmed->file, call->response->mutable_info());
-          call->response->mutable_reached()->set_level(
-              ToProto(confirmed->reached));
-          call->response->mutable_reached()->set_replicas(confirmed->replicas);
-          call->response->set_replayed(confirmed->replayed);
+          FillChanged(*call->context.node, call->located.id.store_path,
+                      *confirmed, call->response);
         }
         (*call->end)(confirmed.status());
       });
