@@ -322,6 +322,12 @@ void ModelPath::SetAttributes(storage::SetAttributesRequest set,
   Submit(std::move(request));
 }
 
+void ModelPath::Seal(storage::SealRequest /*request*/, CommitDone done) {
+  done(ErrorWithReason(absl::StatusCode::kUnimplemented,
+                       ErrorReason::kNotSupported,
+                       "the model of a path cannot seal appenders"));
+}
+
 void ModelPath::SetExpiry(storage::SetExpiryRequest set, CommitDone done) {
   Request request;
   request.kind = Request::Kind::kExpiry;

@@ -117,6 +117,9 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
                  storage::CommitDone done) override;
   void Update(storage::UpdateRequest request,
               storage::CommitDone done) override;
+
+  // The simulation seals nothing: UNIMPLEMENTED with NOT_SUPPORTED.
+  void Seal(storage::SealRequest request, storage::CommitDone done) override;
   absl::StatusOr<std::unique_ptr<storage::Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override;
   absl::StatusOr<storage::FileInfo> Stat(absl::string_view name) override;

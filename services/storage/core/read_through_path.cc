@@ -349,54 +349,13 @@ class ReadThroughPath : public StorePath {
   }
 
   void Delete(DeleteRequest request, CommitDone done) override {
-    DeleteRequest again = request;
-    path_->Delete(
-        std::move(request),
-        [this, again = std::move(again),
-         done = std::move(done)](absl::StatusOr<Committed> committed) mutable {
-          if (ReasonOf(committed.status()) != ErrorReason::kFileNotFound) {
-            done(std::move(committed));
-            return;
-          }
-          Introduce(again.name, std::move(done),
-                    [this, again](CommitDone introduced) {
-                      path_->Delete(again, std::move(introduced));
-                    });
-        });
+    ChangeKnown(&StorePath::Delete, std::move(request), std::move(done));
   }
-
   void SetAttributes(SetAttributesRequest request, CommitDone done) override {
-    SetAttributesRequest again = request;
-    path_->SetAttributes(
-        std::move(request),
-        [this, again = std::move(again),
-         done = std::move(done)](absl::StatusOr<Committed> committed) mutable {
-          if (ReasonOf(committed.status()) != ErrorReason::kFileNotFound) {
-            done(std::move(committed));
-            return;
-          }
-          Introduce(again.name, std::move(done),
-                    [this, again](CommitDone introduced) {
-                      path_->SetAttributes(again, std::move(introduced));
-                    });
-        });
+    ChangeKnown(&StorePath::SetAttributes, std::move(request), std::move(done));
   }
-
   void SetExpiry(SetExpiryRequest request, CommitDone done) override {
-    SetExpiryRequest again = request;
-    path_->SetExpiry(
-        std::move(request),
-        [this, again = std::move(again),
-         done = std::move(done)](absl::StatusOr<Committed> committed) mutable {
-          if (ReasonOf(committed.status()) != ErrorReason::kFileNotFound) {
-            done(std::move(committed));
-            return;
-          }
-          Introduce(again.name, std::move(done),
-                    [this, again](CommitDone introduced) {
-                      path_->SetExpiry(again, std::move(introduced));
-                    });
-        });
+    ChangeKnown(&StorePath::SetExpiry, std::move(request), std::move(done));
   }
 
   // ---- The path's own.
@@ -448,6 +407,27 @@ class ReadThroughPath : public StorePath {
   template <typename T>
   static bool IsAnswer(const absl::optional<absl::StatusOr<T>>& here) {
     return here.has_value() && (here->ok() || !MayBeElsewhere(here->status()));
+  }
+
+  // Has the path make a change, and again when it did not know the file and
+  // another member does.
+  template <typename Request>
+  void ChangeKnown(void (StorePath::*change)(Request, CommitDone),
+                   Request request, CommitDone done) {
+    Request again = request;
+    (path_.get()->*change)(
+        std::move(request),
+        [this, change, again = std::move(again),
+         done = std::move(done)](absl::StatusOr<Committed> committed) mutable {
+          if (ReasonOf(committed.status()) != ErrorReason::kFileNotFound) {
+            done(std::move(committed));
+            return;
+          }
+          Introduce(again.name, std::move(done),
+                    [this, change, again](CommitDone introduced) {
+                      (path_.get()->*change)(again, std::move(introduced));
+                    });
+        });
   }
 
   // A member may know the file, and its log is on the way: what is to become of

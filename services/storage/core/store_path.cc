@@ -33,11 +33,5 @@ absl::Status CheckUpdate(const FileInfo& file,
   return absl::OkStatus();
 }
 
-void StorePath::Seal(SealRequest /*request*/, CommitDone done) {
-  done(ErrorWithReason(absl::StatusCode::kUnimplemented,
-                       ErrorReason::kNotSupported,
-                       "this store path cannot seal appenders"));
-}
-
 }  // namespace storage
 }  // namespace cairn

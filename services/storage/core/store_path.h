@@ -317,9 +317,8 @@ class StorePath {
   // comes after it for the appender's name is NOT_FOUND with FILE_SEALED and,
   // in the metadata, the `file_id` of that. A repeated call is answered with
   // what the first one made. Errors as of Update(), but for the range and the
-  // size, and
-  //   UNIMPLEMENTED  NOT_SUPPORTED: this path cannot.
-  virtual void Seal(SealRequest request, CommitDone done);
+  // size.
+  virtual void Seal(SealRequest request, CommitDone done) = 0;
 
   // Queues a change of a file's attributes: a new version with the same
   // content. Errors besides those of every change:

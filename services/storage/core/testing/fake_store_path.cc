@@ -181,26 +181,46 @@ void FakeStorePath::Put(PutRequest request, CommitDone done) {
 void FakeStorePath::Store(const Uuid& request_id, const FileInfo& info,
                           std::string content, Durability durability,
                           CommitDone done) {
+  Change(&FakeStorePath::StoreLocked,
+         NewFile{request_id, info, std::move(content), durability},
+         std::move(done));
+}
+
+template <typename Request>
+void FakeStorePath::Change(MakeChange<Request> make, Request request,
+                           CommitDone done) {
   absl::StatusOr<Committed> outcome = absl::InternalError("not run");
   {
     MutexLock lock(&mu_);
-    outcome = CommitLocked(request_id, info, std::move(content), durability);
+    const auto earlier = requests_.find(request.request_id);
+    if (stopped_) {
+      outcome = Stopping();
+    } else if (!refusal_.ok()) {
+      outcome = refusal_;
+    } else if (!request.request_id.is_nil() && earlier != requests_.end()) {
+      outcome = earlier->second;
+      outcome->replayed = true;
+    } else {
+      outcome = (this->*make)(request);
+      if (outcome.ok() && !outcome->replayed && !request.request_id.is_nil()) {
+        requests_[request.request_id] = *outcome;
+      }
+    }
   }
   Answer(std::move(outcome), std::move(done));
 }
 
-absl::StatusOr<Committed> FakeStorePath::CommitLocked(const Uuid& request_id,
-                                                      const FileInfo& info,
-                                                      std::string content,
-                                                      Durability durability) {
-  if (stopped_) return Stopping();
-  CAIRN_RETURN_IF_ERROR(refusal_);
-  const auto earlier = requests_.find(request_id);
-  if (!request_id.is_nil() && earlier != requests_.end()) {
-    Committed replayed = earlier->second;
-    replayed.replayed = true;
-    return replayed;
-  }
+Committed FakeStorePath::CommittedLocked(const FileInfo& info,
+                                         Durability durability) const {
+  Committed committed;
+  committed.file = info;
+  committed.reached = durability;
+  committed.change = {log_, sequence_};
+  return committed;
+}
+
+absl::StatusOr<Committed> FakeStorePath::StoreLocked(const NewFile& request) {
+  const FileInfo& info = request.info;
   const auto known = stored_.find(info.name);
   if (known != stored_.end() && info.kind == FileKind::kDerived &&
       !known->second.deleted) {
@@ -211,22 +231,17 @@ absl::StatusOr<Committed> FakeStorePath::CommitLocked(const Uuid& request_id,
     }
     Committed replayed;
     replayed.file = there;
-    replayed.reached = durability;
+    replayed.reached = request.durability;
     replayed.replayed = true;
     return replayed;
   }
   CAIRN_CHECK(known == stored_.end() || info.kind == FileKind::kDerived);
-  Committed committed;
-  committed.file = info;
-  committed.file.version = {++sequence_, info.origin_node};
-  committed.reached = durability;
-  committed.change = {log_, sequence_};
   StoredFile& file = stored_[info.name];
-  file.info = committed.file;
-  file.content = std::make_shared<const std::string>(std::move(content));
+  file.info = info;
+  file.info.version = {++sequence_, info.origin_node};
+  file.content = std::make_shared<const std::string>(request.content);
   file.deleted = false;
-  if (!request_id.is_nil()) requests_[request_id] = committed;
-  return committed;
+  return CommittedLocked(file.info, request.durability);
 }
 
 void FakeStorePath::Answer(absl::StatusOr<Committed> outcome, CommitDone done) {
@@ -241,54 +256,26 @@ void FakeStorePath::Answer(absl::StatusOr<Committed> outcome, CommitDone done) {
 }
 
 void FakeStorePath::Delete(DeleteRequest request, CommitDone done) {
-  absl::StatusOr<Committed> outcome = absl::InternalError("not run");
-  {
-    MutexLock lock(&mu_);
-    const auto earlier = requests_.find(request.request_id);
-    const auto found = FindLocked(request.name);
-    if (stopped_) {
-      outcome = Stopping();
-    } else if (!refusal_.ok()) {
-      outcome = refusal_;
-    } else if (!request.request_id.is_nil() && earlier != requests_.end()) {
-      outcome = earlier->second;
-      outcome->replayed = true;
-    } else if (!found.ok()) {
-      outcome = found.status();
-    } else {
-      StoredFile& file = stored_.at(request.name);
-      file.deleted = true;
-      Committed committed;
-      committed.file = file.info;
-      committed.reached = request.durability;
-      if (!request.request_id.is_nil()) {
-        requests_[request.request_id] = committed;
-      }
-      outcome = committed;
-    }
-  }
-  Answer(std::move(outcome), std::move(done));
+  Change(&FakeStorePath::DeleteLocked, std::move(request), std::move(done));
+}
+
+absl::StatusOr<Committed> FakeStorePath::DeleteLocked(
+    const DeleteRequest& request) {
+  CAIRN_RETURN_IF_ERROR(FindLocked(request.name).status());
+  StoredFile& file = stored_.at(request.name);
+  file.deleted = true;
+  Committed committed;
+  committed.file = file.info;
+  committed.reached = request.durability;
+  return committed;
 }
 
 void FakeStorePath::Update(UpdateRequest request, CommitDone done) {
-  absl::StatusOr<Committed> outcome = absl::InternalError("not run");
-  {
-    MutexLock lock(&mu_);
-    outcome = UpdateLocked(request);
-  }
-  Answer(std::move(outcome), std::move(done));
+  Change(&FakeStorePath::UpdateLocked, std::move(request), std::move(done));
 }
 
 absl::StatusOr<Committed> FakeStorePath::UpdateLocked(
     const UpdateRequest& request) {
-  if (stopped_) return Stopping();
-  CAIRN_RETURN_IF_ERROR(refusal_);
-  const auto earlier = requests_.find(request.request_id);
-  if (!request.request_id.is_nil() && earlier != requests_.end()) {
-    Committed replayed = earlier->second;
-    replayed.replayed = true;
-    return replayed;
-  }
   CAIRN_RETURN_IF_ERROR(FindLocked(request.name).status());
   StoredFile& file = stored_.at(request.name);
   CAIRN_RETURN_IF_ERROR(
@@ -316,33 +303,15 @@ absl::StatusOr<Committed> FakeStorePath::UpdateLocked(
   file.info.crc32c = Crc32c(content);
   file.info.version.clock = ++sequence_;
   file.content = std::make_shared<const std::string>(std::move(content));
-  Committed committed;
-  committed.file = file.info;
-  committed.reached = request.durability;
-  committed.change = {log_, sequence_};
-  if (!request.request_id.is_nil()) requests_[request.request_id] = committed;
-  return committed;
+  return CommittedLocked(file.info, request.durability);
 }
 
 void FakeStorePath::Seal(SealRequest request, CommitDone done) {
-  absl::StatusOr<Committed> outcome = absl::InternalError("not run");
-  {
-    MutexLock lock(&mu_);
-    outcome = SealLocked(request);
-  }
-  Answer(std::move(outcome), std::move(done));
+  Change(&FakeStorePath::SealLocked, std::move(request), std::move(done));
 }
 
 absl::StatusOr<Committed> FakeStorePath::SealLocked(
     const SealRequest& request) {
-  if (stopped_) return Stopping();
-  CAIRN_RETURN_IF_ERROR(refusal_);
-  const auto earlier = requests_.find(request.request_id);
-  if (!request.request_id.is_nil() && earlier != requests_.end()) {
-    Committed replayed = earlier->second;
-    replayed.replayed = true;
-    return replayed;
-  }
   CAIRN_RETURN_IF_ERROR(FindLocked(request.name).status());
   StoredFile file = stored_.at(request.name);
   CAIRN_RETURN_IF_ERROR(
@@ -357,34 +326,17 @@ absl::StatusOr<Committed> FakeStorePath::SealLocked(
   stored_.at(request.name).deleted = true;
   stored_.at(request.name).info.sealed_as = made.name;
   stored_[made.name] = file;
-  Committed committed;
-  committed.file = file.info;
-  committed.reached = request.durability;
-  committed.change = {log_, sequence_};
-  if (!request.request_id.is_nil()) requests_[request.request_id] = committed;
-  return committed;
+  return CommittedLocked(file.info, request.durability);
 }
 
 void FakeStorePath::SetAttributes(SetAttributesRequest request,
                                   CommitDone done) {
-  absl::StatusOr<Committed> outcome = absl::InternalError("not run");
-  {
-    MutexLock lock(&mu_);
-    outcome = SetAttributesLocked(request);
-  }
-  Answer(std::move(outcome), std::move(done));
+  Change(&FakeStorePath::SetAttributesLocked, std::move(request),
+         std::move(done));
 }
 
 absl::StatusOr<Committed> FakeStorePath::SetAttributesLocked(
     const SetAttributesRequest& request) {
-  if (stopped_) return Stopping();
-  CAIRN_RETURN_IF_ERROR(refusal_);
-  const auto earlier = requests_.find(request.request_id);
-  if (!request.request_id.is_nil() && earlier != requests_.end()) {
-    Committed replayed = earlier->second;
-    replayed.replayed = true;
-    return replayed;
-  }
   CAIRN_RETURN_IF_ERROR(FindLocked(request.name).status());
   StoredFile& file = stored_.at(request.name);
   if (request.if_version_match.has_value() &&
@@ -397,43 +349,20 @@ absl::StatusOr<Committed> FakeStorePath::SetAttributesLocked(
       file.info.attributes,
       ApplyAttributeChange(file.info.attributes, request.change));
   file.info.version.clock = ++sequence_;
-  Committed committed;
-  committed.file = file.info;
-  committed.reached = request.durability;
-  committed.change = {log_, sequence_};
-  if (!request.request_id.is_nil()) requests_[request.request_id] = committed;
-  return committed;
+  return CommittedLocked(file.info, request.durability);
 }
 
 void FakeStorePath::SetExpiry(SetExpiryRequest request, CommitDone done) {
-  absl::StatusOr<Committed> outcome = absl::InternalError("not run");
-  {
-    MutexLock lock(&mu_);
-    outcome = SetExpiryLocked(request);
-  }
-  Answer(std::move(outcome), std::move(done));
+  Change(&FakeStorePath::SetExpiryLocked, std::move(request), std::move(done));
 }
 
 absl::StatusOr<Committed> FakeStorePath::SetExpiryLocked(
     const SetExpiryRequest& request) {
-  if (stopped_) return Stopping();
-  CAIRN_RETURN_IF_ERROR(refusal_);
-  const auto earlier = requests_.find(request.request_id);
-  if (!request.request_id.is_nil() && earlier != requests_.end()) {
-    Committed replayed = earlier->second;
-    replayed.replayed = true;
-    return replayed;
-  }
   CAIRN_RETURN_IF_ERROR(FindLocked(request.name).status());
   StoredFile& file = stored_.at(request.name);
   file.info.expire_unix_seconds = request.expire_unix_seconds;
   file.info.version.clock = ++sequence_;
-  Committed committed;
-  committed.file = file.info;
-  committed.reached = request.durability;
-  committed.change = {log_, sequence_};
-  if (!request.request_id.is_nil()) requests_[request.request_id] = committed;
-  return committed;
+  return CommittedLocked(file.info, request.durability);
 }
 
 void FakeStorePath::Expire(absl::string_view name) {

@@ -106,10 +106,29 @@ class FakeStorePath : public StorePath {
     bool expired = false;  // Expire() was called.
   };
 
-  absl::StatusOr<Committed> CommitLocked(const Uuid& request_id,
-                                         const FileInfo& info,
-                                         std::string content,
-                                         Durability durability)
+  struct NewFile {
+    Uuid request_id;
+    FileInfo info;
+    std::string content;
+    Durability durability;
+  };
+
+  // Makes a change, unless the path refuses or an earlier call with the
+  // request_id made it, and answers.
+  template <typename Request>
+  using MakeChange =
+      absl::StatusOr<Committed> (FakeStorePath::*)(const Request& request);
+  template <typename Request>
+  void Change(MakeChange<Request> make, Request request, CommitDone done)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The answer to the newest change.
+  Committed CommittedLocked(const FileInfo& info, Durability durability) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  absl::StatusOr<Committed> StoreLocked(const NewFile& request)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Committed> DeleteLocked(const DeleteRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Committed> SealLocked(const SealRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
