@@ -11,7 +11,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
 #include "lib/fault/fault_point.h"
-#include "lib/file_id/file_id.h"
+#include "services/storage/store/presence.h"
 
 namespace cairn {
 namespace storage {
@@ -35,15 +35,6 @@ constexpr size_t kSetAsideMax = 1000;
 // When the index has this many times its share of changes in memory, the
 // committer waits for the flush that is running.
 constexpr int kDeltaStallFactor = 3;
-
-absl::Status NotFound(ErrorReason reason, absl::string_view name) {
-  return ErrorWithReason(
-      absl::StatusCode::kNotFound, reason,
-      absl::StrCat("file ", name,
-                   reason == ErrorReason::kFileDeleted   ? " was deleted"
-                   : reason == ErrorReason::kFileExpired ? " has expired"
-                                                         : " is not known"));
-}
 
 absl::Status RequestIdReused() {
   return ErrorWithReason(
@@ -88,18 +79,6 @@ int64_t QueueBytes(const CommitRequest& request) {
 }
 
 }  // namespace
-
-absl::Status FileSealed(const StorePathOptions& options, absl::string_view name,
-                        absl::string_view sealed_as) {
-  const std::string file_id =
-      FileIdParts{options.group, static_cast<uint8_t>(options.path_index),
-                  std::string(sealed_as)}
-          .ToString();
-  return ErrorWithReason(
-      absl::StatusCode::kNotFound, ErrorReason::kFileSealed,
-      absl::StrCat("file ", name, " was sealed: it is ", file_id, " now"),
-      {{"file_id", file_id}});
-}
 
 bool NeedsCut(const absl::Status& status) {
   return status.GetPayload(kNeedsCutPayload).has_value();
@@ -820,19 +799,8 @@ bool Committer::AnswerFromName(const FileRecord& existing,
 absl::Status Committer::FindPresent(absl::string_view name,
                                     FileRecord* record) {
   CAIRN_ASSIGN_OR_RETURN(const bool known, changes_.FindFile(name, record));
-  if (known && record->deleted && !record->sealed_as.empty()) {
-    return FileSealed(options_, name, record->sealed_as);
-  }
-  if (!known || record->deleted) {
-    return NotFound(
-        known ? ErrorReason::kFileDeleted : ErrorReason::kFileNotFound, name);
-  }
-  if (record->expire_unix_seconds != 0 &&
-      HasExpired(record->expire_unix_seconds,
-                 absl::ToUnixSeconds(parts_.clock->Now()))) {
-    return NotFound(ErrorReason::kFileExpired, name);
-  }
-  return absl::OkStatus();
+  CAIRN_RETURN_IF_ERROR(CheckPresent(options_, name, known, *record));
+  return CheckNotExpired(name, *record, parts_.clock);
 }
 
 void Committer::AdmitDelete(CommitRequest* request, Outcome* outcome) {
@@ -1075,20 +1043,45 @@ absl::Status Committer::LayOut(const CommitRequest& request,
   return absl::OkStatus();
 }
 
+absl::Status Committer::FindToUpdate(const CommitRequest& request,
+                                     FileRecord* record) {
+  CAIRN_RETURN_IF_ERROR(FindPresent(request.name, record));
+  CAIRN_RETURN_IF_ERROR(CheckUpdate(record->ToFileInfo(request.name),
+                                    request.if_size_bytes, request.if_version));
+  if (!record->content_missing) return absl::OkStatus();
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
+      absl::StrCat("file ", request.name, ": the content is on its way here"));
+}
+
+void Committer::BeginVersion(FileRecord* after) {
+  after->version = changes_.NextVersion(parts_.clock->Now());
+  after->log_origin = parts_.state->log_origin();
+  after->log_sequence = changes_.NextSequence();
+}
+
+void Committer::CommitPieces(const std::string& name,
+                             const FileRecord& existing,
+                             const FileRecord& after, CommitRequest* request,
+                             disk::v1::FileChange* change, Outcome* outcome) {
+  const bool synced = DedicatedAreSynced(after);
+  if (!request->request_id.is_nil()) {
+    change->set_request_id(request->request_id.bytes().data(), 16);
+  }
+  outcome->status =
+      AddPieces(name, existing, after, synced ? kRecordContentSynced : 0,
+                request, change);
+  if (!outcome->status.ok()) return;
+  NeedsDedicated(synced, *request, outcome);
+  outcome->kind = Outcome::Kind::kCommitted;
+  outcome->committed.change = LogPosition{own_log_, after.log_sequence};
+  outcome->committed.file = after.ToFileInfo(name);
+}
+
 void Committer::AdmitUpdate(CommitRequest* request, Outcome* outcome) {
   FileRecord existing;
-  outcome->status = FindPresent(request->name, &existing);
+  outcome->status = FindToUpdate(*request, &existing);
   if (!outcome->status.ok()) return;
-  outcome->status = CheckUpdate(existing.ToFileInfo(request->name),
-                                request->if_size_bytes, request->if_version);
-  if (!outcome->status.ok()) return;
-  if (existing.content_missing) {
-    outcome->status = ErrorWithReason(
-        absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
-        absl::StrCat("file ", request->name,
-                     ": the content is on its way here"));
-    return;
-  }
   FileRecord after = existing;
   outcome->status = LayOut(*request, &after);
   if (!outcome->status.ok()) return;
@@ -1096,14 +1089,8 @@ void Committer::AdmitUpdate(CommitRequest* request, Outcome* outcome) {
   const bool grows = after.size_bytes >= existing.size_bytes &&
                      (request->splice.from.empty() ||
                       request->update == UpdateRequest::Kind::kTruncate);
-  after.version = changes_.NextVersion(parts_.clock->Now());
-  after.log_origin = parts_.state->log_origin();
-  after.log_sequence = changes_.NextSequence();
-  const bool synced = DedicatedAreSynced(after);
+  BeginVersion(&after);
   disk::v1::FileChange* const change = NextChange();
-  if (!request->request_id.is_nil()) {
-    change->set_request_id(request->request_id.bytes().data(), 16);
-  }
   if (grows) {
     EncodeState(
         FileState{existing.version, existing.size_bytes, existing.crc32c},
@@ -1111,15 +1098,8 @@ void Committer::AdmitUpdate(CommitRequest* request, Outcome* outcome) {
   } else {
     after.grown_since = after.version;
   }
-  outcome->status =
-      AddPieces(request->name, existing, after,
-                synced ? kRecordContentSynced : 0, request, change);
-  if (!outcome->status.ok()) return;
-  NeedsDedicated(synced, *request, outcome);
-  outcome->kind = Outcome::Kind::kCommitted;
+  CommitPieces(request->name, existing, after, request, change, outcome);
   outcome->merge_wanted = PickMerge(after.extents).has_value();
-  outcome->committed.change = LogPosition{own_log_, after.log_sequence};
-  outcome->committed.file = after.ToFileInfo(request->name);
 }
 
 void Committer::AdmitAttributes(CommitRequest* request, Outcome* outcome) {
@@ -1161,68 +1141,31 @@ void Committer::AdmitAttributes(CommitRequest* request, Outcome* outcome) {
     }
     after.attributes = *std::move(attributes);
   }
-  after.version = changes_.NextVersion(parts_.clock->Now());
-  after.log_origin = parts_.state->log_origin();
-  after.log_sequence = changes_.NextSequence();
-  const bool synced = DedicatedAreSynced(after);
+  BeginVersion(&after);
   disk::v1::FileChange* const change = NextChange();
-  if (!request->request_id.is_nil()) {
-    change->set_request_id(request->request_id.bytes().data(), 16);
-  }
   if (existing.kind == FileKind::kAppender && !existing.content_missing) {
     // Nothing was added: who has the content keeps it.
     EncodeState(
         FileState{existing.version, existing.size_bytes, existing.crc32c},
         change->mutable_base());
   }
-  outcome->status =
-      AddPieces(request->name, existing, after,
-                synced ? kRecordContentSynced : 0, request, change);
-  if (!outcome->status.ok()) return;
-  NeedsDedicated(synced, *request, outcome);
-  outcome->kind = Outcome::Kind::kCommitted;
-  outcome->committed.change = LogPosition{own_log_, after.log_sequence};
-  outcome->committed.file = after.ToFileInfo(request->name);
+  CommitPieces(request->name, existing, after, request, change, outcome);
 }
 
 void Committer::AdmitSeal(CommitRequest* request, Outcome* outcome) {
   FileRecord existing;
-  outcome->status = FindPresent(request->name, &existing);
+  outcome->status = FindToUpdate(*request, &existing);
   if (!outcome->status.ok()) return;
-  outcome->status = CheckUpdate(existing.ToFileInfo(request->name),
-                                request->if_size_bytes, request->if_version);
-  if (!outcome->status.ok()) return;
-  if (existing.content_missing) {
-    outcome->status = ErrorWithReason(
-        absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
-        absl::StrCat("file ", request->name,
-                     ": the content is on its way here"));
-    return;
-  }
   const SealRequest::NewName made =
       request->make_name(existing.size_bytes, existing.crc32c);
   FileRecord after = existing;  // With its life: the appender ends in that.
   after.kind = FileKind::kNormal;
   after.create_unix_seconds = made.create_unix_seconds;
   after.sealed_from = request->name;
-  after.version = changes_.NextVersion(parts_.clock->Now());
+  BeginVersion(&after);
   after.grown_since = after.version;
-  after.log_origin = parts_.state->log_origin();
-  after.log_sequence = changes_.NextSequence();
-  const bool synced = DedicatedAreSynced(after);
-  disk::v1::FileChange* const change = NextChange();
-  if (!request->request_id.is_nil()) {
-    change->set_request_id(request->request_id.bytes().data(), 16);
-  }
-  outcome->status =
-      AddPieces(made.name, existing, after, synced ? kRecordContentSynced : 0,
-                request, change);
-  if (!outcome->status.ok()) return;
-  NeedsDedicated(synced, *request, outcome);
-  outcome->kind = Outcome::Kind::kCommitted;
+  CommitPieces(made.name, existing, after, request, NextChange(), outcome);
   outcome->merge_wanted = PickMerge(after.extents).has_value();
-  outcome->committed.change = LogPosition{own_log_, after.log_sequence};
-  outcome->committed.file = after.ToFileInfo(made.name);
 }
 
 void Committer::AdmitMerge(CommitRequest* request, Outcome* outcome) {

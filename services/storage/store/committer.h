@@ -120,10 +120,6 @@ struct CommitRequest {
 // changed, and with a splice of what the file is now it can be tried again.
 bool NeedsCut(const absl::Status& status);
 
-// NOT_FOUND with FILE_SEALED: the appender `name` became `sealed_as`.
-absl::Status FileSealed(const StorePathOptions& options, absl::string_view name,
-                        absl::string_view sealed_as);
-
 // CRCs of the blocks of `content`, as many as BlockCrcCount() says.
 absl::InlinedVector<uint32_t, 1> BlockCrcsOf(const absl::Cord& content);
 
@@ -270,6 +266,15 @@ class Committer {
                          const FileRecord& after, uint8_t flags,
                          CommitRequest* request, disk::v1::FileChange* change);
 
+  // Gives `after` a version, and its place in this node's log.
+  void BeginVersion(FileRecord* after);
+
+  // AddPieces() as the change of this node that `request` asks for, and the
+  // outcome of it.
+  void CommitPieces(const std::string& name, const FileRecord& existing,
+                    const FileRecord& after, CommitRequest* request,
+                    disk::v1::FileChange* change, Outcome* outcome);
+
   // A change of another member that only added to the file: adds the same to
   // what is here. Returns false if that is not what the change was made of.
   bool AddGrown(const FileRecord& existing, CommitRequest* request,
@@ -306,6 +311,10 @@ class Committer {
   // What is known of a file that is there.
   //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.
   absl::Status FindPresent(absl::string_view name, FileRecord* record);
+
+  // The same of an appender that is as the request's conditions say, with its
+  // content; the errors are those of StorePath::Update().
+  absl::Status FindToUpdate(const CommitRequest& request, FileRecord* record);
 
   // True if `request` was answered from an earlier change.
   bool AnswerFromRequestId(CommitRequest* request, Outcome* outcome);

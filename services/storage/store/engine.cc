@@ -27,6 +27,7 @@
 #include "services/storage/store/path_layout.h"
 #include "services/storage/store/path_state.h"
 #include "services/storage/store/piece_merger.h"
+#include "services/storage/store/presence.h"
 #include "services/storage/store/recovery.h"
 #include "services/storage/store/segment_set.h"
 #include "services/storage/store/suspect_mark.h"
@@ -878,27 +879,10 @@ class EngineImpl : public Engine, public ReplicaStore {
         index_->GetFile(name, may_block, record);
     if (!found.ok()) return found.status();
     if (*found == Lookup::kWouldBlock) return absl::nullopt;
-    if (*found == Lookup::kMissing) {
-      return ErrorWithReason(absl::StatusCode::kNotFound,
-                             ErrorReason::kFileNotFound,
-                             absl::StrCat("file ", name, " is not known"));
-    }
-    if (record->deleted && !record->sealed_as.empty()) {
-      return FileSealed(options_, name, record->sealed_as);
-    }
-    if (record->deleted) {
-      return ErrorWithReason(absl::StatusCode::kNotFound,
-                             ErrorReason::kFileDeleted,
-                             absl::StrCat("file ", name, " was deleted"));
-    }
-    if (expired == Expired::kNotFound && record->expire_unix_seconds != 0 &&
-        HasExpired(record->expire_unix_seconds,
-                   absl::ToUnixSeconds(clock_->Now()))) {
-      return ErrorWithReason(absl::StatusCode::kNotFound,
-                             ErrorReason::kFileExpired,
-                             absl::StrCat("file ", name, " has expired"));
-    }
-    return absl::OkStatus();
+    const absl::Status present = CheckPresent(
+        options_, name, /*known=*/*found == Lookup::kFound, *record);
+    if (!present.ok() || expired == Expired::kFound) return present;
+    return CheckNotExpired(name, *record, clock_);
   }
 
   absl::optional<absl::StatusOr<absl::optional<Committed>>> FindCommitted(

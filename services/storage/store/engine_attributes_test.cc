@@ -12,13 +12,12 @@
 #include "lib/attributes/attributes.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
-#include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
-#include "lib/checksum/crc32c.h"
 #include "lib/testing/status_matchers.h"
 #include "services/storage/core/replica_source.h"
 #include "services/storage/core/replica_store.h"
 #include "services/storage/store/test_path.h"
+#include "services/storage/store/testing/blocking_calls.h"
 #include "services/storage/store/testing/replica_members.h"
 
 namespace cairn {
@@ -44,50 +43,17 @@ absl::StatusOr<Committed> PutWithAttributes(
     Member* member, const std::string& name, const std::string& content,
     const std::string& attributes,
     Durability durability = Durability::kSynced) {
-  Notification done;
-  absl::StatusOr<Committed> answer;
-  const auto take = [&](absl::StatusOr<Committed> committed) {
-    answer = std::move(committed);
-    done.Notify();
-  };
-  if (static_cast<int64_t>(content.size()) <=
-      member->path()->small_file_bytes_max()) {
-    PutRequest put;
-    put.name = name;
-    put.content = absl::Cord(content);
-    put.crc32c = Crc32c(content);
-    put.origin_node = member->options()->node_number;
-    put.attributes = attributes;
-    put.durability = durability;
-    member->path()->Put(std::move(put), take);
-    done.WaitForNotification();
-    return answer;
-  }
-  auto upload = member->path()->StartUpload(absl::nullopt);
-  if (!upload.ok()) return upload.status();
-  const absl::Status written = (*upload)->Write(absl::Cord(content));
-  if (!written.ok()) return written;
-  Upload::FinishRequest finish;
-  finish.name = name;
-  finish.origin_node = member->options()->node_number;
-  finish.attributes = attributes;
-  finish.durability = durability;
-  (*upload)->Finish(std::move(finish), take);
-  done.WaitForNotification();
-  return answer;
+  PutRequest put;
+  put.name = name;
+  put.origin_node = member->options()->node_number;
+  put.attributes = attributes;
+  put.durability = durability;
+  return PutOfAnySize(member->path(), std::move(put), content);
 }
 
 absl::StatusOr<Committed> SetAttributes(Member* member,
                                         SetAttributesRequest set) {
-  Notification done;
-  absl::StatusOr<Committed> answer;
-  member->path()->SetAttributes(std::move(set),
-                                [&](absl::StatusOr<Committed> committed) {
-                                  answer = std::move(committed);
-                                  done.Notify();
-                                });
-  done.WaitForNotification();
-  return answer;
+  return SetAttributesAndWait(member->path(), std::move(set));
 }
 
 SetAttributesRequest Merge(const std::string& name, const std::string& key,

@@ -16,7 +16,6 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/error_reason.h"
-#include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
 #include "lib/checksum/crc32c.h"
 #include "lib/testing/fake_clock.h"
@@ -24,6 +23,7 @@
 #include "services/storage/core/replica_source.h"
 #include "services/storage/core/replica_store.h"
 #include "services/storage/store/test_path.h"
+#include "services/storage/store/testing/blocking_calls.h"
 #include "services/storage/store/testing/replica_members.h"
 
 namespace cairn {
@@ -108,12 +108,7 @@ TEST(EngineLifetimeTest, WhatIsDoneToAFileKeepsItsLife) {
   SetAttributesRequest set;
   set.name = "f";
   set.change.set["a"] = "1";
-  Notification done;
-  a.path()->SetAttributes(set, [&](const absl::StatusOr<Committed>& committed) {
-    EXPECT_THAT(committed, IsOk());
-    done.Notify();
-  });
-  done.WaitForNotification();
+  EXPECT_THAT(SetAttributesAndWait(a.path(), std::move(set)), IsOk());
   EXPECT_EQ(a.path()->Stat("f")->life, 3u);
   Copy(&a, &b);
   EXPECT_EQ(b.path()->Stat("f")->life, 3u);
@@ -189,37 +184,12 @@ absl::StatusOr<Committed> PutExpiring(Member* member, const std::string& name,
                                       const std::string& content,
                                       absl::Duration after,
                                       FileKind kind = FileKind::kNormal) {
-  Notification done;
-  absl::StatusOr<Committed> answer;
-  const auto take = [&](absl::StatusOr<Committed> committed) {
-    answer = std::move(committed);
-    done.Notify();
-  };
-  if (static_cast<int64_t>(content.size()) <=
-      member->path()->small_file_bytes_max()) {
-    PutRequest put;
-    put.name = name;
-    put.content = absl::Cord(content);
-    put.crc32c = Crc32c(content);
-    put.kind = kind;
-    put.origin_node = member->options()->node_number;
-    put.expire_unix_seconds = InSeconds(member, after);
-    member->path()->Put(std::move(put), take);
-    done.WaitForNotification();
-    return answer;
-  }
-  auto upload = member->path()->StartUpload(absl::nullopt);
-  if (!upload.ok()) return upload.status();
-  const absl::Status written = (*upload)->Write(absl::Cord(content));
-  if (!written.ok()) return written;
-  Upload::FinishRequest finish;
-  finish.name = name;
-  finish.kind = kind;
-  finish.origin_node = member->options()->node_number;
-  finish.expire_unix_seconds = InSeconds(member, after);
-  (*upload)->Finish(std::move(finish), take);
-  done.WaitForNotification();
-  return answer;
+  PutRequest put;
+  put.name = name;
+  put.kind = kind;
+  put.origin_node = member->options()->node_number;
+  put.expire_unix_seconds = InSeconds(member, after);
+  return PutOfAnySize(member->path(), std::move(put), content);
 }
 
 absl::StatusOr<Committed> SetExpiry(Member* member, const std::string& name,
@@ -229,15 +199,9 @@ absl::StatusOr<Committed> SetExpiry(Member* member, const std::string& name,
   set.name = name;
   set.expire_unix_seconds = expire_unix_seconds;
   set.request_id = request_id;
-  Notification done;
-  absl::StatusOr<Committed> answer;
-  member->path()->SetExpiry(std::move(set),
-                            [&](absl::StatusOr<Committed> committed) {
-                              answer = std::move(committed);
-                              done.Notify();
-                            });
-  done.WaitForNotification();
-  return answer;
+  return AwaitCommitted([&](CommitDone done) {
+    member->path()->SetExpiry(std::move(set), std::move(done));
+  });
 }
 
 ErrorReason StatReason(Member* member, const std::string& name) {

@@ -25,6 +25,7 @@
 #include "services/storage/core/store_path.h"
 #include "services/storage/store/engine.h"
 #include "services/storage/store/test_path.h"
+#include "services/storage/store/testing/blocking_calls.h"
 #include "services/storage/store/testing/replica_members.h"
 
 namespace cairn {
@@ -52,15 +53,17 @@ SealRequest SealAs(const std::string& name, const std::string& new_name,
 }
 
 absl::StatusOr<Committed> Seal(Member* member, SealRequest seal) {
-  Notification done;
-  absl::StatusOr<Committed> answer;
-  member->path()->Seal(std::move(seal),
-                       [&](absl::StatusOr<Committed> committed) {
-                         answer = std::move(committed);
-                         done.Notify();
-                       });
-  done.WaitForNotification();
-  return answer;
+  return AwaitCommitted([&](CommitDone done) {
+    member->path()->Seal(std::move(seal), std::move(done));
+  });
+}
+
+// Any change of what is said of a file.
+absl::StatusOr<Committed> SayMore(Member* member, const std::string& name) {
+  SetAttributesRequest set;
+  set.name = name;
+  set.change.set["k"] = "v";
+  return SetAttributesAndWait(member->path(), std::move(set));
 }
 
 // An appender of pieces in records, in segments of their own, and of zeros;
@@ -107,16 +110,7 @@ void ExpectSealed(Member* member, const std::string& content) {
 TEST(EngineSealTest, NoByteIsCopiedAndNothingIsLostWhateverHappens) {
   Member member(7);  // The one that created it.
   const std::string content = MakeAppender(&member, kOld);
-  SetAttributesRequest set;
-  set.name = kOld;
-  set.change.set["k"] = "v";
-  Notification attributes_set;
-  member.path()->SetAttributes(std::move(set),
-                               [&](const absl::StatusOr<Committed>& committed) {
-                                 EXPECT_THAT(committed, IsOk());
-                                 attributes_set.Notify();
-                               });
-  attributes_set.WaitForNotification();
+  EXPECT_THAT(SayMore(&member, kOld), IsOk());
   const auto before = member.path()->Stat(kOld);
   ASSERT_THAT(before, IsOk());
   const EngineNumbers numbers = member.path()->Numbers();
@@ -367,16 +361,7 @@ TEST(EngineSealTest, WhatItBecameCanChangeAndBeDeleted) {
   Member member(1);
   const std::string content = MakeAppender(&member, kOld);
   ASSERT_THAT(Seal(&member, SealAs(kOld, kNew)), IsOk());
-  Notification done;
-  SetAttributesRequest set;
-  set.name = kNew;
-  set.change.set["k"] = "v";
-  member.path()->SetAttributes(std::move(set),
-                               [&](const absl::StatusOr<Committed>& committed) {
-                                 EXPECT_THAT(committed, IsOk());
-                                 done.Notify();
-                               });
-  done.WaitForNotification();
+  EXPECT_THAT(SayMore(&member, kNew), IsOk());
   ExpectSealed(&member, content);
   member.Rebuild();
   ExpectSealed(&member, content);
@@ -555,16 +540,7 @@ TEST(EngineSealTest, WhatBecameOfTheFileSinceEndsTheAppenderAsWell) {
     if (deleted) {
       ASSERT_THAT(DeleteFile(a.path(), kNew), IsOk());
     } else {
-      Notification done;
-      SetAttributesRequest set;
-      set.name = kNew;
-      set.change.set["k"] = "v";
-      a.path()->SetAttributes(std::move(set),
-                              [&](const absl::StatusOr<Committed>& committed) {
-                                EXPECT_THAT(committed, IsOk());
-                                done.Notify();
-                              });
-      done.WaitForNotification();
+      EXPECT_THAT(SayMore(&a, kNew), IsOk());
     }
     // The change that sealed it is passed; the later one says it again.
     Copy(&a, &b);

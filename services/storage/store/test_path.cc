@@ -107,16 +107,24 @@ absl::StatusOr<Committed> UploadAs(StorePath* path, absl::string_view name,
   return waiter.Wait();
 }
 
+absl::StatusOr<Committed> PutOfKind(StorePath* path, absl::string_view name,
+                                    absl::string_view content, FileKind kind,
+                                    Durability durability,
+                                    const Uuid& request_id) {
+  const bool small =
+      static_cast<int64_t>(content.size()) <= path->small_file_bytes_max();
+  return (small ? PutAs : UploadAs)(path, name, content, kind, durability,
+                                    request_id);
+}
+
 }  // namespace
 
 absl::StatusOr<Committed> PutFile(StorePath* path, absl::string_view name,
                                   absl::string_view content,
                                   Durability durability,
                                   const Uuid& request_id) {
-  if (static_cast<int64_t>(content.size()) > path->small_file_bytes_max()) {
-    return UploadFile(path, name, content, durability, request_id);
-  }
-  return PutAs(path, name, content, FileKind::kNormal, durability, request_id);
+  return PutOfKind(path, name, content, FileKind::kNormal, durability,
+                   request_id);
 }
 
 absl::StatusOr<Committed> UploadFile(StorePath* path, absl::string_view name,
@@ -132,24 +140,16 @@ absl::StatusOr<Committed> CreateAppender(StorePath* path,
                                          absl::string_view content,
                                          Durability durability,
                                          const Uuid& request_id) {
-  const bool small =
-      static_cast<int64_t>(content.size()) <= path->small_file_bytes_max();
-  return small ? PutAs(path, name, content, FileKind::kAppender, durability,
-                       request_id)
-               : UploadAs(path, name, content, FileKind::kAppender, durability,
-                          request_id);
+  return PutOfKind(path, name, content, FileKind::kAppender, durability,
+                   request_id);
 }
 
 absl::StatusOr<Committed> PutDerived(StorePath* path, absl::string_view name,
                                      absl::string_view content,
                                      Durability durability,
                                      const Uuid& request_id) {
-  const bool small =
-      static_cast<int64_t>(content.size()) <= path->small_file_bytes_max();
-  return small ? PutAs(path, name, content, FileKind::kDerived, durability,
-                       request_id)
-               : UploadAs(path, name, content, FileKind::kDerived, durability,
-                          request_id);
+  return PutOfKind(path, name, content, FileKind::kDerived, durability,
+                   request_id);
 }
 
 absl::StatusOr<Committed> UpdateFile(StorePath* path, UpdateRequest request) {

@@ -46,6 +46,44 @@ PutRequest MakePut(absl::string_view name, absl::string_view content,
   return request;
 }
 
+absl::StatusOr<Committed> AwaitCommitted(
+    absl::FunctionRef<void(CommitDone done)> start) {
+  Answer answer;
+  start(answer.Taker());
+  return answer.Wait();
+}
+
+absl::StatusOr<Committed> PutOfAnySize(StorePath* path, PutRequest put,
+                                       absl::string_view content) {
+  if (static_cast<int64_t>(content.size()) <= path->small_file_bytes_max()) {
+    put.content = absl::Cord(content);
+    put.crc32c = Crc32c(content);
+    return PutAndWait(path, std::move(put));
+  }
+  CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Upload> upload,
+                         path->StartUpload(absl::nullopt));
+  CAIRN_RETURN_IF_ERROR(upload->Write(absl::Cord(content)));
+  Upload::FinishRequest finish;
+  finish.request_id = put.request_id;
+  finish.name = std::move(put.name);
+  finish.kind = put.kind;
+  finish.create_unix_seconds = put.create_unix_seconds;
+  finish.origin_node = put.origin_node;
+  finish.attributes = std::move(put.attributes);
+  finish.expire_unix_seconds = put.expire_unix_seconds;
+  finish.durability = put.durability;
+  return AwaitCommitted([&](CommitDone done) {
+    upload->Finish(std::move(finish), std::move(done));
+  });
+}
+
+absl::StatusOr<Committed> SetAttributesAndWait(StorePath* path,
+                                               SetAttributesRequest request) {
+  return AwaitCommitted([&](CommitDone done) {
+    path->SetAttributes(std::move(request), std::move(done));
+  });
+}
+
 absl::StatusOr<Committed> PutAndWait(StorePath* path, PutRequest request) {
   Answer answer;
   path->Put(std::move(request), answer.Taker());

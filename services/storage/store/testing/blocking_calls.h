@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -18,7 +19,18 @@ namespace storage {
 PutRequest MakePut(absl::string_view name, absl::string_view content,
                    Durability durability);
 
+// Waits for the answer of what `start` starts.
+absl::StatusOr<Committed> AwaitCommitted(
+    absl::FunctionRef<void(CommitDone done)> start);
+
+// Stores `content`, with all else that `put` says: in one piece if it is small
+// enough, else as an upload.
+absl::StatusOr<Committed> PutOfAnySize(StorePath* path, PutRequest put,
+                                       absl::string_view content);
+
 // These wait for the answer.
+absl::StatusOr<Committed> SetAttributesAndWait(StorePath* path,
+                                               SetAttributesRequest request);
 absl::StatusOr<Committed> PutAndWait(StorePath* path, PutRequest request);
 absl::StatusOr<Committed> PutAndWait(StorePath* path, absl::string_view name,
                                      absl::string_view content,
