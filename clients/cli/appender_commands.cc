@@ -104,9 +104,7 @@ void Report(UpdateKind kind, const UpdateFlags& flags,
   Json json;
   AddFileInfo(result.info, &json);
   if (sealed) json["sealed_from"] = flags.file_id;
-  json["level"] = LevelName(result.level);
-  json["replicas"] = result.replicas;
-  json["replayed"] = result.replayed;
+  AddReached(result, &json);
   session->PrintJson(json);
 }
 
@@ -247,9 +245,7 @@ ExitCode RunPutAppender(const PutFlags& flags, Session* session) {
     return kExitOk;
   }
   AddFileInfo(result->info, &json);
-  json["level"] = LevelName(result->level);
-  json["replicas"] = result->replicas;
-  json["replayed"] = result->replayed;
+  AddReached(*result, &json);
   session->PrintJson(json);
   return kExitOk;
 }

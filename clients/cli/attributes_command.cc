@@ -154,9 +154,7 @@ ExitCode RunAttributesChange(const AttributesChangeFlags& flags,
   Json json;
   json["file_id"] = result->info.file_id;
   json["version"] = VersionText(result->info);
-  json["level"] = LevelName(result->level);
-  json["replicas"] = result->replicas;
-  json["replayed"] = result->replayed;
+  AddReached(*result, &json);
   session->PrintJson(json);
   return kExitOk;
 }

@@ -91,9 +91,7 @@ ExitCode RunExpire(const ExpireFlags& flags, Session* session) {
     if (result->info.expire_time) {
       json["expire_time"] = FormatUtc(*result->info.expire_time);
     }
-    json["level"] = LevelName(result->level);
-    json["replicas"] = result->replicas;
-    json["replayed"] = result->replayed;
+    AddReached(*result, &json);
     session->PrintJson(json);
   }
   return exit;

@@ -22,6 +22,7 @@
 #include "absl/types/optional.h"
 #include "clients/cli/catalog_access.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/durable_lines.h"
 #include "clients/cli/export_manifest.h"
 #include "clients/cli/format.h"
 #include "clients/cli/local_files.h"
@@ -105,9 +106,8 @@ class ExportRun {
     }
     std::string text;
     CAIRN_ASSIGN_OR_RETURN(
-        manifest_,
-        DurableLines::Open(FileSystem::Real(), folder_ + "/manifest.jsonl",
-                           ExportHeading(), &text));
+        manifest_, OpenLines(FileSystem::Real(), folder_ + "/manifest.jsonl",
+                             ExportHeading(), &text));
     CAIRN_ASSIGN_OR_RETURN(before_, ParseExport(text));
     if (flags_.incremental && before_.tokens.empty()) {
       return ErrorWithReason(

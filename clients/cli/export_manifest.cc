@@ -225,7 +225,7 @@ std::string ImportLine(const std::string& old_id, const std::string& new_id) {
   return absl::StrCat(old_id, "\t", new_id, "\n");
 }
 
-absl::StatusOr<std::unique_ptr<DurableLines>> DurableLines::Open(
+absl::StatusOr<std::unique_ptr<DurableLines>> OpenLines(
     FileSystem* fs, const std::string& path, absl::string_view heading,
     std::string* text) {
   CAIRN_ASSIGN_OR_RETURN(auto file, fs->Open(path, OpenMode::kCreate));
@@ -240,8 +240,8 @@ absl::StatusOr<std::unique_ptr<DurableLines>> DurableLines::Open(
     text->resize(whole);
     CAIRN_RETURN_IF_ERROR(file->Truncate(static_cast<int64_t>(whole)));
   }
-  auto lines = std::unique_ptr<DurableLines>(
-      new DurableLines(std::move(file), static_cast<int64_t>(whole)));
+  auto lines = std::make_unique<DurableLines>(std::move(file),
+                                              static_cast<int64_t>(whole));
   if (whole == 0) {
     lines->Add(heading);
     *text = std::string(heading);
@@ -249,19 +249,6 @@ absl::StatusOr<std::unique_ptr<DurableLines>> DurableLines::Open(
     CAIRN_RETURN_IF_ERROR(fs->SyncDirectory(ParentOf(path)));
   }
   return lines;
-}
-
-void DurableLines::Add(absl::string_view line) {
-  waiting_.append(line.data(), line.size());
-}
-
-absl::Status DurableLines::Sync() {
-  if (waiting_.empty()) return absl::OkStatus();
-  CAIRN_RETURN_IF_ERROR(file_->WriteAt(size_, {waiting_}));
-  CAIRN_RETURN_IF_ERROR(file_->Sync());
-  size_ += static_cast<int64_t>(waiting_.size());
-  waiting_.clear();
-  return absl::OkStatus();
 }
 
 }  // namespace cli

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "clients/cli/durable_lines.h"
 #include "clients/cli/group_tokens.h"
 #include "clients/cpp/types.h"
 #include "lib/base/uuid.h"
@@ -59,29 +60,11 @@ absl::StatusOr<ImportMap> ParseImportMap(absl::string_view text);
 std::string ImportHeading(const Uuid& import);
 std::string ImportLine(const std::string& old_id, const std::string& new_id);
 
-// A list that grows, durably. Not thread-safe.
-class DurableLines {
- public:
-  // Opens `path` (absolute), or makes it with `heading`. A last line that a
-  // crash cut off is removed. `text` gets what is there.
-  static absl::StatusOr<std::unique_ptr<DurableLines>> Open(
-      FileSystem* fs, const std::string& path, absl::string_view heading,
-      std::string* text);
-
-  // Adds a line; Sync() writes it.
-  void Add(absl::string_view line);
-
-  // Returns when all that was added is on the disk.
-  absl::Status Sync();
-
- private:
-  DurableLines(std::unique_ptr<File> file, int64_t size)
-      : file_(std::move(file)), size_(size) {}
-
-  std::unique_ptr<File> file_;
-  int64_t size_;
-  std::string waiting_;
-};
+// Opens the list at `path` (absolute), or makes it with `heading`. A last line
+// that a crash cut off is removed. `text` gets what is there.
+absl::StatusOr<std::unique_ptr<DurableLines>> OpenLines(
+    FileSystem* fs, const std::string& path, absl::string_view heading,
+    std::string* text);
 
 }  // namespace cli
 }  // namespace cairn

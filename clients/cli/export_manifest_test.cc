@@ -109,8 +109,7 @@ TEST(ExportManifestTest, LinesGrowBehindWhatACrashLeft) {
   const std::string path = folder + "/list";
   std::string text;
   {
-    auto lines =
-        DurableLines::Open(FileSystem::Real(), path, "heading\n", &text);
+    auto lines = OpenLines(FileSystem::Real(), path, "heading\n", &text);
     ASSERT_THAT(lines, IsOk());
     EXPECT_EQ(text, "heading\n");
     (*lines)->Add("one\n");
@@ -118,7 +117,7 @@ TEST(ExportManifestTest, LinesGrowBehindWhatACrashLeft) {
     (*lines)->Add("tw");  // Cut off.
     ASSERT_THAT((*lines)->Sync(), IsOk());
   }
-  auto lines = DurableLines::Open(FileSystem::Real(), path, "heading\n", &text);
+  auto lines = OpenLines(FileSystem::Real(), path, "heading\n", &text);
   ASSERT_THAT(lines, IsOk());
   EXPECT_EQ(text, "heading\none\n");
   (*lines)->Add("three\n");

@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/durable_lines.h"
 #include "clients/cli/export_manifest.h"
 #include "clients/cli/format.h"
 #include "clients/cli/local_files.h"
@@ -146,9 +147,9 @@ class ImportRun {
     const std::string list = flags_.map.empty() ? folder_ + "/import.list"
                                                 : AbsolutePath(flags_.map);
     std::string text;
-    CAIRN_ASSIGN_OR_RETURN(
-        list_, DurableLines::Open(FileSystem::Real(), list,
-                                  ImportHeading(Uuid::Random()), &text));
+    CAIRN_ASSIGN_OR_RETURN(list_,
+                           OpenLines(FileSystem::Real(), list,
+                                     ImportHeading(Uuid::Random()), &text));
     CAIRN_ASSIGN_OR_RETURN(map_, ParseImportMap(text));
     CAIRN_ASSIGN_OR_RETURN(options_.durability,
                            ParseDurability(flags_.durability));

@@ -89,20 +89,10 @@ absl::StatusOr<std::unique_ptr<ManifestWriter>> ManifestWriter::Open(
 }
 
 void ManifestWriter::Add(const ManifestEntry& entry) {
-  absl::StrAppendFormat(
-      &waiting_, "%s\t%d\t%08x\t%s\n", entry.file_id, entry.size_bytes,
-      entry.crc32c,
+  lines_.Add(absl::StrFormat(
+      "%s\t%d\t%08x\t%s\n", entry.file_id, entry.size_bytes, entry.crc32c,
       absl::StrReplaceAll(entry.path,
-                          {{"\\", "\\\\"}, {"\t", "\\t"}, {"\n", "\\n"}}));
-}
-
-absl::Status ManifestWriter::Sync() {
-  if (waiting_.empty()) return absl::OkStatus();
-  CAIRN_RETURN_IF_ERROR(file_->WriteAt(size_, {waiting_}));
-  CAIRN_RETURN_IF_ERROR(file_->Sync());
-  size_ += static_cast<int64_t>(waiting_.size());
-  waiting_.clear();
-  return absl::OkStatus();
+                          {{"\\", "\\\\"}, {"\t", "\\t"}, {"\n", "\\n"}})));
 }
 
 absl::StatusOr<std::vector<ManifestEntry>> ReadManifest(

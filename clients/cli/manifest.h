@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "clients/cli/durable_lines.h"
 #include "lib/io/file_system.h"
 
 namespace cairn {
@@ -48,15 +49,13 @@ class ManifestWriter {
   void Add(const ManifestEntry& entry);
 
   // Returns when all that was added is on the disk.
-  absl::Status Sync();
+  absl::Status Sync() { return lines_.Sync(); }
 
  private:
   ManifestWriter(std::unique_ptr<File> file, int64_t size)
-      : file_(std::move(file)), size_(size) {}
+      : lines_(std::move(file), size) {}
 
-  std::unique_ptr<File> file_;
-  int64_t size_;
-  std::string waiting_;
+  DurableLines lines_;
 };
 
 // Reads a whole manifest.

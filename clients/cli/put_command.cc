@@ -303,9 +303,7 @@ void PutRun::Report(const std::string& path, int64_t counted_bytes,
   if (session_->environment().out_is_terminal) progress_->Hide();
   if (session_->json()) {
     AddFileInfo(info, &json);
-    json["level"] = LevelName(result->level);
-    json["replicas"] = result->replicas;
-    json["replayed"] = result->replayed;
+    AddReached(*result, &json);
     session_->PrintJson(json);
   } else if (from_stdin_ || (files_.size() == 1 && !flags_.recursive)) {
     session_->Print(info.file_id);

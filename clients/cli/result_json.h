@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "clients/cli/session.h"
 #include "clients/cpp/types.h"
+#include "nlohmann/json.hpp"
 
 namespace cairn {
 namespace cli {
@@ -30,6 +31,14 @@ std::string KindName(client::FileKind kind);
 
 // "cached", "synced".
 std::string LevelName(client::DurabilityLevel level);
+
+// Adds what the acknowledgement of a change means: level, replicas, replayed.
+template <typename Result>
+void AddReached(const Result& result, Json* json) {
+  (*json)["level"] = LevelName(result.level);
+  (*json)["replicas"] = result.replicas;
+  (*json)["replayed"] = result.replayed;
+}
 
 }  // namespace cli
 }  // namespace cairn

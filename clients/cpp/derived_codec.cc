@@ -70,15 +70,9 @@ bool ParseDeleteResponse(const absl::Cord& message, DeleteResult* result) {
   while (!reader.AtEnd()) {
     uint32_t tag;
     uint64_t value;
-    absl::string_view field;
     if (!reader.ReadTag(&tag)) return false;
     if (tag == Tag(1, WireType::kBytes)) {
-      Reached reached;
-      if (!reader.ReadBytes(&field) || !ParseReached(field, &reached)) {
-        return false;
-      }
-      result->level = reached.level;
-      result->replicas = reached.replicas;
+      if (!ReadReached(&reader, result)) return false;
     } else if (tag == Tag(2, WireType::kVarint)) {
       if (!reader.ReadVarint(&value)) return false;
       result->replayed = value != 0;

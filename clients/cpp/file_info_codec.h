@@ -8,6 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "clients/cpp/types.h"
+#include "clients/cpp/wire_format.h"
 
 namespace cairn {
 namespace client {
@@ -28,6 +29,19 @@ std::string EncodeLifetime(const Lifetime& lifetime);
 // are malformed; fields that are not known are passed over.
 bool ParseFileInfo(absl::string_view bytes, FileInfo* info);
 bool ParseReached(absl::string_view bytes, Reached* reached);
+
+// The same of a field that `reader` is at, into a result that has the two.
+template <typename Result>
+bool ReadReached(WireReader* reader, Result* result) {
+  absl::string_view field;
+  Reached reached;
+  if (!reader->ReadBytes(&field) || !ParseReached(field, &reached)) {
+    return false;
+  }
+  result->level = reached.level;
+  result->replicas = reached.replicas;
+  return true;
+}
 
 }  // namespace client
 }  // namespace cairn

@@ -121,12 +121,7 @@ bool ParseUploadResponse(const absl::Cord& message, PutResult* result) {
         return false;
       }
     } else if (tag == Tag(2, WireType::kBytes)) {
-      Reached reached;
-      if (!reader.ReadBytes(&field) || !ParseReached(field, &reached)) {
-        return false;
-      }
-      result->level = reached.level;
-      result->replicas = reached.replicas;
+      if (!ReadReached(&reader, result)) return false;
     } else if (tag == Tag(3, WireType::kVarint)) {
       if (!reader.ReadVarint(&value)) return false;
       result->replayed = value != 0;

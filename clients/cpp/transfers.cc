@@ -291,36 +291,52 @@ absl::StatusOr<PutResult> Transfers::AskOnce(const std::shared_ptr<Node>& node,
   return result;
 }
 
+absl::Status Transfers::CallAlong(Route route, Intent intent,
+                                  const char* method, const absl::Cord& message,
+                                  absl::Duration timeout, Take take) {
+  const absl::Duration deadline = MonotonicNow() + timeout;
+  RetryState retry(options_.retry);
+  for (;;) {
+    const absl::StatusOr<std::shared_ptr<Node>> node = route(retry.tried());
+    if (!node.ok()) {
+      CAIRN_RETURN_IF_ERROR(WaitForRoute(node.status(), &retry, deadline));
+      continue;
+    }
+    const absl::StatusOr<absl::Cord> response =
+        CallOnce(*node, method, message, deadline);
+    const absl::Status status =
+        response.ok() && !take(*response) ? Malformed() : response.status();
+    if (status.ok()) {
+      (*node)->MarkThere();
+      return status;
+    }
+    if (stopping()) return Cancelled();
+    const RetryAdvice advice = AdviceFor(status, intent);
+    if (advice.node_is_gone) (*node)->MarkGone();
+    if (!retry.AfterFailure(
+            WithContext(status, absl::StrCat("node ", (*node)->address())),
+            advice, (*node)->uuid())) {
+      return retry.failure();
+    }
+  }
+}
+
 absl::StatusOr<absl::Cord> Transfers::CallMember(absl::string_view file_id,
                                                  Intent intent,
                                                  const char* method,
                                                  const absl::Cord& message,
                                                  absl::Duration timeout) {
-  const absl::Duration deadline = MonotonicNow() + timeout;
-  RetryState retry(options_.retry);
-  for (;;) {
-    const absl::StatusOr<std::shared_ptr<Node>> node =
-        router_->ForFile(file_id, retry.tried(), /*origin_first=*/true);
-    if (!node.ok()) {
-      CAIRN_RETURN_IF_ERROR(WaitForRoute(node.status(), &retry, deadline));
-      continue;
-    }
-    absl::StatusOr<absl::Cord> response =
-        CallOnce(*node, method, message, deadline);
-    if (response.ok()) {
-      (*node)->MarkThere();
-      return response;
-    }
-    if (stopping()) return Cancelled();
-    const RetryAdvice advice = AdviceFor(response.status(), intent);
-    if (advice.node_is_gone) (*node)->MarkGone();
-    if (!retry.AfterFailure(
-            WithContext(response.status(),
-                        absl::StrCat("node ", (*node)->address())),
-            advice, (*node)->uuid())) {
-      return retry.failure();
-    }
-  }
+  absl::Cord response;
+  CAIRN_RETURN_IF_ERROR(CallAlong(
+      [&](const Tried& tried) {
+        return router_->ForFile(file_id, tried, /*origin_first=*/true);
+      },
+      intent, method, message, timeout,
+      [&](const absl::Cord& answer) {
+        response = answer;
+        return true;
+      }));
+  return response;
 }
 
 absl::StatusOr<ListDerivedResult> Transfers::ListDerived(
@@ -399,74 +415,42 @@ absl::StatusOr<UpdateResult> Transfers::Update(UpdateKind kind,
                                                absl::string_view content,
                                                const UpdateOptions& options,
                                                absl::Duration timeout) {
-  const absl::Duration deadline = MonotonicNow() + timeout;
   const std::string request_id =
       (options.request_id.is_nil() ? NewRequestId() : options.request_id)
           .ToString();
   const absl::Cord message =
       EncodeUpdate(kind, request_id, std::string(file_id), options, offset,
                    absl::Cord(content), Crc32c(content));
-  const char* const method = MethodOf(kind);
-  RetryState retry(options_.retry);
-  for (;;) {
-    absl::StatusOr<std::shared_ptr<Node>> node =
-        router_->ForOrigin(file_id, retry.tried());
-    if (!node.ok()) {
-      const absl::Status waited = WaitForRoute(node.status(), &retry, deadline);
-      if (!waited.ok()) return OriginFailed(waited);
-      continue;
-    }
-    absl::StatusOr<UpdateResult> result =
-        AskOnce(*node, method, message, deadline);
-    if (result.ok()) {
-      (*node)->MarkThere();
-      return result;
-    }
-    if (stopping()) return Cancelled();
-    const RetryAdvice advice = AdviceFor(result.status(), Intent::kChange);
-    if (advice.node_is_gone) (*node)->MarkGone();
-    if (!retry.AfterFailure(
-            WithContext(result.status(),
-                        absl::StrCat("node ", (*node)->address())),
-            advice, (*node)->uuid())) {
-      return OriginFailed(retry.failure());
-    }
-  }
+  UpdateResult result;
+  CAIRN_RETURN_IF_ERROR(OriginFailed(CallAlong(
+      [&](const Tried& tried) { return router_->ForOrigin(file_id, tried); },
+      Intent::kChange, MethodOf(kind), message, timeout,
+      [&](const absl::Cord& answer) {
+        result = UpdateResult();
+        return ParseUpdateResponse(answer, &result);
+      })));
+  return result;
 }
 
 absl::StatusOr<SetExpiryResult> Transfers::SetExpiry(
     absl::string_view file_id, const Lifetime& lifetime,
     const SetExpiryOptions& options, absl::Duration timeout) {
-  const absl::Duration deadline = MonotonicNow() + timeout;
   const std::string request_id =
       (options.request_id.is_nil() ? NewRequestId() : options.request_id)
           .ToString();
-  const absl::Cord message =
-      EncodeSetExpiry(request_id, std::string(file_id), lifetime, options);
-  RetryState retry(options_.retry);
-  for (;;) {
-    absl::StatusOr<std::shared_ptr<Node>> node =
-        router_->ForDescription(file_id, retry.tried());
-    if (!node.ok()) {
-      CAIRN_RETURN_IF_ERROR(WaitForRoute(node.status(), &retry, deadline));
-      continue;
-    }
-    absl::StatusOr<SetExpiryResult> result =
-        AskOnce(*node, kSetExpiry, message, deadline);
-    if (result.ok()) {
-      (*node)->MarkThere();
-      return result;
-    }
-    if (stopping()) return Cancelled();
-    const RetryAdvice advice = AdviceFor(result.status(), Intent::kChange);
-    if (advice.node_is_gone) (*node)->MarkGone();
-    if (!retry.AfterFailure(
-            WithContext(result.status(),
-                        absl::StrCat("node ", (*node)->address())),
-            advice, (*node)->uuid())) {
-      return retry.failure();
-    }
-  }
+  SetExpiryResult result;
+  CAIRN_RETURN_IF_ERROR(CallAlong(
+      [&](const Tried& tried) {
+        return router_->ForDescription(file_id, tried);
+      },
+      Intent::kChange, kSetExpiry,
+      EncodeSetExpiry(request_id, std::string(file_id), lifetime, options),
+      timeout,
+      [&](const absl::Cord& answer) {
+        result = SetExpiryResult();
+        return ParseUpdateResponse(answer, &result);
+      }));
+  return result;
 }
 
 absl::StatusOr<FileInfo> Transfers::Download(absl::string_view file_id,

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -96,8 +97,20 @@ class Transfers {
                                       absl::Duration deadline)
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  // The same at one member of the file's group after the other, the one that
-  // took it first.
+  // Where a call may go, but for the nodes that it was at.
+  using Route = absl::FunctionRef<absl::StatusOr<std::shared_ptr<Node>>(
+      const Tried& tried)>;
+
+  // False if the answer is malformed.
+  using Take = absl::FunctionRef<bool(const absl::Cord& answer)>;
+
+  // The same at one node of the route after the other, until it is answered or
+  // given up.
+  absl::Status CallAlong(Route route, Intent intent, const char* method,
+                         const absl::Cord& message, absl::Duration timeout,
+                         Take take) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The same at the members of the file's group, the one that took it first.
   absl::StatusOr<absl::Cord> CallMember(absl::string_view file_id,
                                         Intent intent, const char* method,
                                         const absl::Cord& message,
