@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "clients/cli/cluster_nodes.h"
@@ -95,6 +96,7 @@ class Diagnostician {
   void JudgeGroups();
   void TellDecision(const tracker::v1::Decision& decision);
   std::string NameOfSubject(const std::string& uuid) const;
+  std::string NameOfNumber(uint64_t number) const;
 
   const Observations& observations_;
   Diagnosis result_;
@@ -549,6 +551,15 @@ void Diagnostician::TellDecision(const tracker::v1::Decision& decision) {
                        " % of each disk from uploads", why),
           "");
       return;
+    case tracker::v1::DECISION_FIELD_NODE_HEIR: {
+      uint32_t number = 0;
+      if (!absl::SimpleAtoi(subject, &number)) return;
+      Add(Verdict::kHealthy,
+          absl::StrCat("appenders of ", NameOfNumber(number),
+                       " are changed at ", NameOfNumber(decision.value()), why),
+          "");
+      return;
+    }
     case tracker::v1::DECISION_FIELD_GROUP_WEIGHT:
       Add(Verdict::kHealthy,
           absl::StrCat("group ", subject, " has weight ", decision.value(),
@@ -569,6 +580,17 @@ std::string Diagnostician::NameOfSubject(const std::string& uuid) const {
     if (node.identity().node_uuid() == uuid) return NameOf(node);
   }
   return absl::StrCat("node ", uuid);
+}
+
+std::string Diagnostician::NameOfNumber(uint64_t number) const {
+  for (const tracker::v1::Node& node : observations_.nodes) {
+    if (node.identity().node_number() == number) return NameOf(node);
+  }
+  for (const tracker::v1::Node& node :
+       observations_.decisions.removed_nodes()) {
+    if (node.identity().node_number() == number) return NameOf(node);
+  }
+  return absl::StrCat("node number ", number);
 }
 
 std::string LineOf(const Finding& finding) {

@@ -93,6 +93,7 @@ RetryAdvice AdviceFor(const absl::Status& failure, Intent intent) {
         case ErrorReason::kStorePathReadOnly:
         case ErrorReason::kWrongGroup:
         case ErrorReason::kUnknownStorePath:
+        case ErrorReason::kNotOrigin:  // It says where: Router::NoteRefusal().
           return OnlyElsewhere();
         default:
           return Final();

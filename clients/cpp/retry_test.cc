@@ -56,6 +56,13 @@ TEST(AdviceTest, ANodeThatCatchesUpIsWaitedFor) {
   EXPECT_FALSE(advice.node_is_gone);
 }
 
+TEST(AdviceTest, WhoDoesNotChangeTheFileIsNotAskedAgain) {
+  const RetryAdvice advice =
+      AdviceFor(Error(Code::kFailedPrecondition, ErrorReason::kNotOrigin),
+                Intent::kChange);
+  EXPECT_TRUE(advice.repeat && advice.only_elsewhere);
+}
+
 TEST(AdviceTest, AFullDiskSendsUploadsElsewhereAndStopsDeletions) {
   const absl::Status full =
       Error(Code::kResourceExhausted, ErrorReason::kDiskFull);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
@@ -186,21 +187,58 @@ absl::StatusOr<std::shared_ptr<Node>> Router::ForOrigin(
   const absl::StatusOr<FileIdFields> fields = DecodeFileName(parts.name);
   // An ID that was made elsewhere is of no appender; any member says so.
   if (now->only_one || !fields.ok()) return ForFile(file_id, tried);
-  const auto down = [&](absl::string_view why) {
+  uint32_t changer = fields->node_number;
+  {
+    MutexLock lock(&mu_);
+    const auto known = changers_.find(changer);
+    if (known != changers_.end()) changer = known->second;
+  }
+  absl::string_view why;
+  uint32_t last = 0;
+  for (const uint32_t number : {fields->node_number, changer}) {
+    const NodeModel* const node =
+        now->model->FindNodeByNumber(parts.group, number);
+    if (node == nullptr) continue;
+    last = number;
+    const std::shared_ptr<Node>& there =
+        now->nodes[static_cast<size_t>(node - now->model->nodes().data())];
+    if (Contains(tried, there->uuid())) {
+      why = "does not answer";
+    } else if (node->state == NodeState::kOffline) {
+      why = "is down";
+    } else {
+      return there;
+    }
+  }
+  if (why.empty()) return ForFile(file_id, tried);
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kOriginDown,
+      absl::StrCat("node ", last, ", where the file is changed, ", why),
+      {{"origin_node", absl::StrCat(last)}});
+}
+
+absl::Status Router::NoteRefusal(absl::string_view file_id,
+                                 const absl::Status& refusal) {
+  if (ReasonOf(refusal) != ErrorReason::kNotOrigin) return refusal;
+  const std::shared_ptr<const Routes> now = routes();
+  const absl::StatusOr<FileIdParts> parts = ParseFileId(file_id);
+  uint32_t changer = 0;
+  if (now->only_one || !parts.ok() ||
+      !absl::SimpleAtoi(MetadataOf(refusal)["origin_node"], &changer)) {
+    return refusal;
+  }
+  const absl::StatusOr<FileIdFields> fields = DecodeFileName(parts->name);
+  if (!fields.ok()) return refusal;
+  if (now->model->FindNodeByNumber(parts->group, changer) == nullptr) {
     return ErrorWithReason(
         absl::StatusCode::kUnavailable, ErrorReason::kOriginDown,
-        absl::StrCat("node ", fields->node_number,
-                     ", where the file is changed, ", why),
-        {{"origin_node", absl::StrCat(fields->node_number)}});
-  };
-  const NodeModel* const origin =
-      now->model->FindNodeByNumber(parts.group, fields->node_number);
-  if (origin == nullptr) return down("is not in the cluster");
-  const std::shared_ptr<Node>& node =
-      now->nodes[static_cast<size_t>(origin - now->model->nodes().data())];
-  if (Contains(tried, node->uuid())) return down("does not answer");
-  if (origin->state == NodeState::kOffline) return down("is down");
-  return node;
+        absl::StrCat("node ", changer,
+                     ", where the file is changed, is not in the cluster"),
+        {{"origin_node", absl::StrCat(changer)}});
+  }
+  MutexLock lock(&mu_);
+  changers_[fields->node_number] = changer;
+  return refusal;
 }
 
 absl::StatusOr<std::shared_ptr<Node>> Router::ForDescription(

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -78,11 +79,22 @@ class Router {
   absl::StatusOr<std::shared_ptr<Node>> ForNodeNumber(uint32_t number)
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  // The one node that changes the file, if it is not in `tried`.
-  //   INVALID_ARGUMENT  INVALID_FILE_ID.
-  //   UNAVAILABLE       ORIGIN_DOWN: it is down, or was removed.
+  // The one node that changes the file, if it is not in `tried`: the one that
+  // created it, or that changes the files of that one since it was removed. If
+  // nobody has said which one that is, any member, which does: NoteRefusal().
+  //   INVALID_ARGUMENT        INVALID_FILE_ID.
+  //   UNAVAILABLE             ORIGIN_DOWN: it is down.
+  //   NOT_FOUND, UNAVAILABLE  as ForFile().
   absl::StatusOr<std::shared_ptr<Node>> ForOrigin(absl::string_view file_id,
                                                   const Tried& tried)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // How a node that ForOrigin() gave refused the change: remembers where a
+  // NOT_ORIGIN says that it is made. What is returned is the refusal, or
+  // ORIGIN_DOWN if no node is known by that number: then the node that was
+  // asked has not heard yet who it is.
+  absl::Status NoteRefusal(absl::string_view file_id,
+                           const absl::Status& refusal)
       ABSL_LOCKS_EXCLUDED(mu_);
 
   // The node that changes what is said of the file, its attributes and when it
@@ -109,6 +121,10 @@ class Router {
 
   mutable Mutex mu_;
   std::shared_ptr<const Routes> routes_ ABSL_GUARDED_BY(mu_);
+
+  // By the number of the node that created a file, that of the node which
+  // changes it. Of removed nodes; as many as there ever were.
+  std::map<uint32_t, uint32_t> changers_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace client

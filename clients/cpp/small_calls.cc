@@ -150,7 +150,9 @@ void SmallCalls::OnOutcome(std::unique_ptr<SmallCall> small,
   if (status.ok()) {
     Finish(std::move(call), absl::OkStatus(), std::move(answer));
   } else {
-    Failed(std::move(call), status);
+    const absl::Status failure =
+        router_->NoteRefusal(call->request.file_id, status);
+    Failed(std::move(call), failure);
   }
 }
 

@@ -291,8 +291,9 @@ absl::StatusOr<PutResult> Transfers::AskOnce(const std::shared_ptr<Node>& node,
   return result;
 }
 
-absl::Status Transfers::CallAlong(Route route, Intent intent,
-                                  const char* method, const absl::Cord& message,
+absl::Status Transfers::CallAlong(absl::string_view file_id, Route route,
+                                  Intent intent, const char* method,
+                                  const absl::Cord& message,
                                   absl::Duration timeout, Take take) {
   const absl::Duration deadline = MonotonicNow() + timeout;
   RetryState retry(options_.retry);
@@ -305,7 +306,9 @@ absl::Status Transfers::CallAlong(Route route, Intent intent,
     const absl::StatusOr<absl::Cord> response =
         CallOnce(*node, method, message, deadline);
     const absl::Status status =
-        response.ok() && !take(*response) ? Malformed() : response.status();
+        response.ok() && !take(*response)
+            ? Malformed()
+            : router_->NoteRefusal(file_id, response.status());
     if (status.ok()) {
       (*node)->MarkThere();
       return status;
@@ -328,6 +331,7 @@ absl::StatusOr<absl::Cord> Transfers::CallMember(absl::string_view file_id,
                                                  absl::Duration timeout) {
   absl::Cord response;
   CAIRN_RETURN_IF_ERROR(CallAlong(
+      file_id,
       [&](const Tried& tried) {
         return router_->ForFile(file_id, tried, /*origin_first=*/true);
       },
@@ -423,6 +427,7 @@ absl::StatusOr<UpdateResult> Transfers::Update(UpdateKind kind,
                    absl::Cord(content), Crc32c(content));
   UpdateResult result;
   CAIRN_RETURN_IF_ERROR(OriginFailed(CallAlong(
+      file_id,
       [&](const Tried& tried) { return router_->ForOrigin(file_id, tried); },
       Intent::kChange, MethodOf(kind), message, timeout,
       [&](const absl::Cord& answer) {
@@ -440,6 +445,7 @@ absl::StatusOr<SetExpiryResult> Transfers::SetExpiry(
           .ToString();
   SetExpiryResult result;
   CAIRN_RETURN_IF_ERROR(CallAlong(
+      file_id,
       [&](const Tried& tried) {
         return router_->ForDescription(file_id, tried);
       },

@@ -105,10 +105,11 @@ class Transfers {
   using Take = absl::FunctionRef<bool(const absl::Cord& answer)>;
 
   // The same at one node of the route after the other, until it is answered or
-  // given up.
-  absl::Status CallAlong(Route route, Intent intent, const char* method,
-                         const absl::Cord& message, absl::Duration timeout,
-                         Take take) ABSL_LOCKS_EXCLUDED(mu_);
+  // given up. `file_id` is what the call is about.
+  absl::Status CallAlong(absl::string_view file_id, Route route, Intent intent,
+                         const char* method, const absl::Cord& message,
+                         absl::Duration timeout, Take take)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // The same at the members of the file's group, the one that took it first.
   absl::StatusOr<absl::Cord> CallMember(absl::string_view file_id,

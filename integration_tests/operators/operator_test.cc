@@ -31,6 +31,7 @@
 #include "integration_tests/mini_cluster/storage_stub.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/uuid.h"
+#include "lib/placement/cluster_model.h"
 #include "lib/rpc/channel.h"
 #include "lib/rpc/grpc_status.h"
 #include "lib/testing/status_matchers.h"
@@ -289,6 +290,66 @@ TEST_F(OperatorTest, ADecidedReserveKeepsUploadsAwayUntilItIsTakenBack) {
     return now.reserve_bytes() == own_path.reserve_bytes();
   });
   EXPECT_THAT(stub.Put(Uuid::Random(), "after"), IsOk());
+}
+
+TEST_F(OperatorTest, TheAppendersOfADeadNodeAreTakenOverAndGivenBack) {
+  constexpr int kMembers = 3;
+  Start(/*storages=*/kMembers, /*members=*/kMembers);
+  auto client = Connect();
+  ASSERT_NE(client, nullptr);
+  client::PutOptions all;
+  all.durability.replicas = kMembers;
+  const auto created = client->CreateAppender("begin", all);
+  ASSERT_THAT(created, IsOk());
+  const std::string id = created->info.file_id;
+  std::string content = "begin";
+  const auto append = [&](const std::string& more) {
+    EXPECT_THAT(client->Append(id, more), IsOk());
+    content += more;
+  };
+  const auto expect_at = [&](int member) {
+    SCOPED_TRACE(absl::StrCat("member ", member));
+    StorageStub stub(cluster_->storage(member)->address());
+    const absl::Time deadline = absl::Now() + kProcessDeadline;
+    absl::StatusOr<std::string> read = stub.Get(id);
+    while ((!read.ok() || *read != content) && absl::Now() < deadline) {
+      absl::SleepFor(absl::Milliseconds(20));
+      read = stub.Get(id);
+    }
+    EXPECT_THAT(read, IsOkAndHolds(content));
+  };
+  for (int i = 0; i < 20; ++i) append(absl::StrCat(" ", i));
+
+  int origin = 0;
+  for (const NodeModel& node : client->cluster()->nodes()) {
+    if (node.number != created->info.origin_node) continue;
+    while (cluster_->storage(origin)->address() != node.address) ++origin;
+  }
+  const std::string name = absl::StrCat("storage", origin);
+  cluster_->storage(origin)->Kill();
+  const CommandResult removed =
+      Cairn(0, {"node", "remove", name, "--force", "--yes"});
+  ASSERT_EQ(removed.exit, 0) << removed.text;
+  EXPECT_THAT(removed.text, HasSubstr("Appenders that it changes are changed"));
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(AwaitGone(Tracker(i), name));
+
+  for (int i = 20; i < 40; ++i) append(absl::StrCat(" ", i));
+  AttributeChange change;
+  change.set = {{"k", "v"}};
+  EXPECT_THAT(client->SetAttributes(id, change), IsOk());
+  for (int member = 0; member < kMembers; ++member) {
+    if (member != origin) expect_at(member);
+  }
+  EXPECT_THAT(Cairn(1, {"status"}).text,
+              HasSubstr(absl::StrCat("appenders of node ", name)));
+
+  // It comes back, and takes no change before it has heard of the others.
+  ASSERT_THAT(cluster_->storage(origin)->Start(), IsOk());
+  const CommandResult restored = Cairn(1, {"node", "restore", name});
+  ASSERT_EQ(restored.exit, 0) << restored.text;
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(AwaitActive(Tracker(i), name));
+  for (int i = 40; i < 60; ++i) append(absl::StrCat(" ", i));
+  for (int member = 0; member < kMembers; ++member) expect_at(member);
 }
 
 TEST_F(OperatorTest, ANodeIsRemovedAndLetBack) {

@@ -64,10 +64,14 @@ rpc::MemberSessionsOptions MemberOptions(const std::string& secret,
   return options;
 }
 
-ReplicaGateOptions GateOptions(const StorageConfig& config) {
+ReplicaGateOptions GateOptions(const StorageConfig& config,
+                               uint32_t node_number,
+                               std::function<uint32_t(uint32_t)> changer_of) {
   ReplicaGateOptions options;
   options.default_replicas = config.default_replicas();
   options.patience = FromProto(config.replica_patience());
+  options.node_number = node_number;
+  options.changer_of = std::move(changer_of);
   return options;
 }
 
@@ -101,7 +105,11 @@ class Server : public StorageServer {
               &codec_, clock),
         member_auth_(MemberOptions(secret, identity), clock, &registry_),
         replica_gate_([this](uint8_t path) { return replication_->at(path); },
-                      GateOptions(config_), clock) {}
+                      GateOptions(config_, identity.node_number,
+                                  [this](uint32_t origin) {
+                                    return replication_->ChangerOf(origin);
+                                  }),
+                      clock) {}
 
   ~Server() override { Stop(); }
 

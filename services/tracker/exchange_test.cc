@@ -171,7 +171,8 @@ TEST_F(ExchangeTest, ATrackerWithAnEmptyDiskLearnsEverything) {
   EXPECT_EQ(anew.Find(2), nullptr);
   const auto list = Operator(one_address).List();
   ASSERT_THAT(list, IsOk());
-  EXPECT_EQ(list->decisions_size(), 2);
+  // The role, the removal, and who changes the appenders of the removed node.
+  EXPECT_EQ(list->decisions_size(), 3);
   ASSERT_EQ(list->removed_nodes_size(), 1);
   EXPECT_EQ(list->removed_nodes(0).identity().name(), "n2");
   // And keeps it, with nobody to ask.

@@ -450,7 +450,9 @@ TEST_F(TrackerServerTest, ARemovedNodeIsSentAwayAndLetBack) {
   ASSERT_TRUE(watcher.UntilGone(1));
   const auto list = op.List();
   ASSERT_THAT(list, IsOk());
-  ASSERT_EQ(list->decisions_size(), 1);
+  ASSERT_EQ(list->decisions_size(), 2);
+  EXPECT_EQ(list->decisions(0).field(), v1::DECISION_FIELD_NODE_REMOVED);
+  EXPECT_EQ(list->decisions(1).field(), v1::DECISION_FIELD_NODE_HEIR);
   EXPECT_EQ(list->decisions(0).reason(), "tested");
   ASSERT_EQ(list->removed_nodes_size(), 1);
   EXPECT_EQ(list->removed_nodes(0).identity().name(), "n1");

@@ -46,25 +46,6 @@ absl::StatusOr<absl::Cord> ContentOf(const Request& request, uint32_t* crc32c) {
   return absl::MakeCordFromExternal(content, [] {});
 }
 
-absl::Status NotOrigin(const StorageNode& node, uint32_t origin) {
-  return ErrorWithReason(
-      absl::StatusCode::kFailedPrecondition, ErrorReason::kNotOrigin,
-      absl::StrCat("the file is changed at node ", origin, ", and this is ",
-                   node.identity().node_number),
-      {{"origin_node", absl::StrCat(origin)}});
-}
-
-// Who may be asked for a change of the file that `name` is of.
-absl::Status CheckOrigin(const StorageNode& node, absl::string_view name) {
-  const absl::StatusOr<FileIdFields> fields = DecodeFileName(name);
-  // An ID that was made elsewhere is of no appender; the path says so.
-  if (!fields.ok() || !IsAppenderName(name) ||
-      fields->node_number == node.identity().node_number) {
-    return absl::OkStatus();
-  }
-  return NotOrigin(node, fields->node_number);
-}
-
 // What a change of an appender holds until it is answered.
 struct Admitted {
   std::shared_ptr<StorePath> path;
@@ -94,7 +75,6 @@ absl::StatusOr<Admitted> AdmitChange(const CallContext& context,
   CAIRN_ASSIGN_OR_RETURN(admitted.wish, ParseDurability(request.durability()));
   CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
                          context.node->Locate(request.file_id()));
-  CAIRN_RETURN_IF_ERROR(CheckOrigin(*context.node, located.id.name));
   admitted.index = located.id.store_path;
   CAIRN_RETURN_IF_ERROR(
       context.replicas->AdmitUpdate(admitted.index, located.id.name));

@@ -150,7 +150,7 @@ class AppenderServiceTest : public ::testing::Test {
   MetricsRegistry registry_;
   ApiMetrics metrics_;
   ByteBudget budget_;
-  ReplicaGate gate_;
+  ReplicaGate gate_{7};
   StorageNode node_;
   FakeStorePath* fake_ = nullptr;
   std::unique_ptr<AppenderServiceImpl> service_;
@@ -338,8 +338,10 @@ TEST_F(AppenderServiceTest, TakesNoChangeBeforeItHasCaughtUp) {
   Replicator replicator(
       ReplicatorOptions(), [] { return std::shared_ptr<StorePath>(); }, nullptr,
       Clock::Real(), [] {});
-  gate_ = ReplicaGate([&replicator](uint8_t) { return &replicator; },
-                      ReplicaGateOptions(), Clock::Real());
+  ReplicaGateOptions options;
+  options.node_number = 7;
+  gate_ = ReplicaGate([&replicator](uint8_t) { return &replicator; }, options,
+                      Clock::Real());
   v1::AppendRequest append;
   append.set_request_id(Uuid::Random().ToString());
   append.set_file_id(id);
@@ -362,7 +364,7 @@ TEST_F(AppenderServiceTest, TakesNoChangeBeforeItHasCaughtUp) {
   EXPECT_EQ(ContentOf(id), "0123");
   // A new one has no past.
   Made("new");
-  gate_ = ReplicaGate();
+  gate_ = ReplicaGate(7);
   ASSERT_THAT(Append(append), IsOk());
   EXPECT_EQ(ContentOf(id), "01234");
 }

@@ -184,7 +184,7 @@ class BatchServiceTest : public ::testing::Test {
   CountingObserver observer_;
   std::vector<FakeStorePath*> fakes_;
   std::unique_ptr<StorageNode> node_;
-  ReplicaGate alone_;
+  ReplicaGate alone_{7};
   std::unique_ptr<BatchServiceImpl> service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::BatchService::Stub> stub_;

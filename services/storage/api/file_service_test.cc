@@ -277,7 +277,7 @@ class FileServiceTest : public ::testing::Test {
   std::vector<FakeStorePath*> fakes_;
   std::unique_ptr<StorageNode> node_;
   std::unique_ptr<Replicator> replicator_;  // Null in most tests.
-  std::unique_ptr<ReplicaGate> alone_ = std::make_unique<ReplicaGate>();
+  std::unique_ptr<ReplicaGate> alone_ = std::make_unique<ReplicaGate>(7);
   std::unique_ptr<FileServiceImpl> service_;
   std::unique_ptr<rpc::RpcServer> server_;
   std::unique_ptr<v1::FileService::Stub> stub_;
@@ -889,9 +889,10 @@ TEST_F(FileServiceTest, AttributesOfAnAppenderWaitUntilTheNodeHasCaughtUp) {
   replicator_ = std::make_unique<Replicator>(
       ReplicatorOptions(), [] { return std::shared_ptr<StorePath>(); }, nullptr,
       Clock::Real(), [] {});
+  ReplicaGateOptions options;
+  options.node_number = 7;
   alone_ = std::make_unique<ReplicaGate>(
-      [this](uint8_t) { return replicator_.get(); }, ReplicaGateOptions(),
-      Clock::Real());
+      [this](uint8_t) { return replicator_.get(); }, options, Clock::Real());
   Start();
   const auto merge = [this](const std::string& file_id)
       -> absl::StatusOr<v1::SetAttributesResponse> {
@@ -914,6 +915,9 @@ TEST_F(FileServiceTest, AttributesOfAnAppenderWaitUntilTheNodeHasCaughtUp) {
   parts.group = "group1";
   parts.name = codec_.MakeName("group1", 0, fields, "");
   EXPECT_REASON(merge(parts.ToString()), kUnavailable, kOriginDown);
+  fields.node_number = 8;
+  parts.name = codec_.MakeName("group1", 0, fields, "");
+  EXPECT_REASON(merge(parts.ToString()), kFailedPrecondition, kNotOrigin);
   // Those of other files depend on nothing.
   EXPECT_THAT(merge(Put("content")), IsOk());
 }

@@ -37,18 +37,31 @@ absl::StatusOr<Replicator::AckInterest> ReplicaGate::Admit(
 
 absl::Status ReplicaGate::AdmitUpdate(uint8_t store_path,
                                       absl::string_view name) const {
+  const absl::StatusOr<FileIdFields> fields = DecodeFileName(name);
+  // An ID that was made elsewhere is of no appender; the path says so.
+  if (!fields.ok() || !IsAppenderName(name)) return absl::OkStatus();
+  const uint32_t origin = fields->node_number;
+  const uint32_t changer =
+      options_.changer_of ? options_.changer_of(origin) : origin;
+  if (changer != options_.node_number) {
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition,
+                           ErrorReason::kNotOrigin,
+                           absl::StrCat("the file is changed at node ", changer,
+                                        ", and this is ", options_.node_number),
+                           {{"origin_node", absl::StrCat(changer)}});
+  }
   if (!replicator_of_) return absl::OkStatus();
-  // An ID that was made elsewhere is of no appender.
-  if (!IsAppenderName(name) || !replicator_of_(store_path)->syncing()) {
+  const Replicator* const replicator = replicator_of_(store_path);
+  if (!replicator->syncing() &&
+      (changer == origin || !replicator->syncing_gone())) {
     return absl::OkStatus();
   }
-  const absl::StatusOr<FileIdFields> fields = DecodeFileName(name);
   return ErrorWithReason(
       absl::StatusCode::kUnavailable, ErrorReason::kOriginDown,
-      absl::StrCat("node ", fields->node_number,
+      absl::StrCat("node ", changer,
                    ", where the file is changed, has not caught up with the "
                    "other members of its group yet"),
-      {{"origin_node", absl::StrCat(fields->node_number)}});
+      {{"origin_node", absl::StrCat(changer)}});
 }
 
 void ReplicaGate::Confirm(uint8_t store_path, const ReplicaWish& wish,

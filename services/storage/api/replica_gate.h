@@ -28,13 +28,20 @@ struct ReplicaGateOptions {
 
   // How long a call waits for members that follow.
   absl::Duration patience = absl::Seconds(2);
+
+  // Of this node; and of the node that changes the appenders which the one with
+  // the given number created. Unset: that one.
+  uint32_t node_number = 0;
+  std::function<uint32_t(uint32_t)> changer_of;
 };
 
 // Thread-safe.
 class ReplicaGate {
  public:
   // A node that has no other members.
-  ReplicaGate() = default;
+  explicit ReplicaGate(uint32_t node_number) {
+    options_.node_number = node_number;
+  }
 
   // `replicator_of` gives that of a store path; `clock` is borrowed.
   ReplicaGate(std::function<Replicator*(uint8_t)> replicator_of,
@@ -51,10 +58,12 @@ class ReplicaGate {
                                                 ReplicaWish* wish) const;
 
   // Whether the file may be changed here in a way that builds on what it is. An
-  // appender may not while the path is SYNCING: after a power cut others may
-  // have changes that this path took and lost, and what is built without them
-  // would take their place.
-  //   UNAVAILABLE  ORIGIN_DOWN: not now. Nothing was changed.
+  // appender may at one node alone, and not while the path there is SYNCING:
+  // after a power cut others may have changes that this path took and lost, or
+  // that a removed member took, and what is built without them would take their
+  // place.
+  //   FAILED_PRECONDITION  NOT_ORIGIN: at another node.
+  //   UNAVAILABLE          ORIGIN_DOWN: not now. Nothing was changed.
   absl::Status AdmitUpdate(uint8_t store_path, absl::string_view name) const;
 
   // Hands an outcome on to `done` when what was wished for is true, with

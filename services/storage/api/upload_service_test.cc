@@ -233,7 +233,7 @@ class UploadServiceTest : public ::testing::Test {
   StorePathOptions options_;
   const FileIdCodec codec_{"secret"};
   ByteBudget budget_{64 << 20};
-  ReplicaGate alone_;
+  ReplicaGate alone_{7};
   MetricsRegistry registry_;
   ApiMetrics metrics_{&registry_};
   std::unique_ptr<StorageNode> node_;

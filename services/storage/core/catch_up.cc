@@ -3,11 +3,15 @@
 namespace cairn {
 namespace storage {
 
+void CatchUp::Restart() {
+  syncing_ = true;
+  unreached_since_.reset();
+}
+
 bool CatchUp::Update(const CatchUpView& view, absl::Duration now) {
   if (view.incarnation != incarnation_) {
     incarnation_ = view.incarnation;
-    syncing_ = true;
-    unreached_since_.reset();
+    Restart();
   }
   if (!view.peers_known) return syncing_;
   if (view.peers == 0) {

@@ -61,6 +61,11 @@ class CatchUp {
   // it stays what it was.
   bool Update(const CatchUpView& view, absl::Duration now);
 
+  // It is SYNCING again: what it lacks is to be asked anew.
+  void Restart();
+
+  bool syncing() const { return syncing_; }
+
  private:
   Uuid incarnation_;
   bool syncing_ = true;

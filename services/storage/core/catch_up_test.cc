@@ -90,6 +90,16 @@ TEST_F(CatchUpTest, BeginsAnewWithASnapshotAndWithAnotherDisk) {
   EXPECT_TRUE(Syncing());
 }
 
+TEST_F(CatchUpTest, ARestartAsksEverybodyAnew) {
+  EXPECT_FALSE(Syncing());
+  catch_up_.Restart();
+  EXPECT_TRUE(catch_up_.syncing());
+  view_.peers_reached = 1;
+  EXPECT_TRUE(Syncing());
+  view_.peers_reached = 2;
+  EXPECT_FALSE(Syncing());
+}
+
 }  // namespace
 }  // namespace storage
 }  // namespace cairn

@@ -102,6 +102,10 @@ void Replicator::SetPeers(std::vector<Peer> peers) {
   waits_.SetMembers(members);
   {
     MutexLock lock(&mu_);
+    for (const Peer& before : wanted_peers_) {
+      member_gone_ |= std::find(members.begin(), members.end(),
+                                before.node_uuid) == members.end();
+    }
     wanted_peers_ = std::move(peers);
     peers_known_ = true;
   }
@@ -154,6 +158,11 @@ bool Replicator::peers_known() const {
 bool Replicator::syncing() const {
   MutexLock lock(&mu_);
   return progress_.syncing;
+}
+
+bool Replicator::syncing_gone() const {
+  MutexLock lock(&mu_);
+  return progress_.syncing_gone || member_gone_;
 }
 
 ReplicationProgress Replicator::Progress() const {
@@ -289,6 +298,9 @@ void Replicator::ReapEnded(absl::Duration now) {
         if (ReasonOf(*ended) == ErrorReason::kLogCut) {
           state.needs_snapshot = true;
         }
+        // Others change this node's appenders now; if it is let back, it has to
+        // hear of that first.
+        if (ReasonOf(*ended) == ErrorReason::kNodeRemoved) catch_up_.Restart();
         if (state.current && !stopping_ && !ended->ok() &&
             state.last_error.code() != ended->code()) {
           CAIRN_LOG(kInfo, "replication",
@@ -688,6 +700,14 @@ void Replicator::Publish(absl::Duration now) {
   view.snapshot = snapshot_ != nullptr;
   const size_t missing = missing_->size();
   view.missing_contents = missing - std::min(missing, FetchedInVain());
+  CatchUpView gone = view;  // Only of the logs of members that are gone.
+  std::set<LogId> of_members;
+  for (const auto& [uuid, state] : peers_) {
+    if (!state.current) continue;
+    for (const LogRange& theirs : state.logs) {
+      if (theirs.own) of_members.insert(theirs.log);
+    }
+  }
   std::vector<uint64_t> lags;
   std::map<LogId, uint64_t> behind;
   for (auto& [uuid, state] : peers_) {
@@ -710,6 +730,9 @@ void Replicator::Publish(absl::Duration now) {
       peer.behind_changes += missed;
       uint64_t& most = behind[theirs.log];
       most = std::max(most, missed);
+      if (of_members.count(theirs.log) == 0) {
+        gone.behind_changes = std::max(gone.behind_changes, missed);
+      }
       state.behind.Heard(theirs, mine, now);
     }
     if (peer.behind_changes > 0) {
@@ -724,6 +747,10 @@ void Replicator::Publish(absl::Duration now) {
       ++view.peers_reached;
       view.behind_changes = std::max(view.behind_changes, peer.behind_changes);
       view.snapshot |= state.needs_snapshot;
+      // What it says of its logs must be of after that moment.
+      if (state.pull->heard() > gone_at_ + 2 * options_.heartbeat_interval) {
+        ++gone.peers_reached;
+      }
     }
     if (state.logs.empty() || state.needs_snapshot || peer.behind_changes > 0) {
       at_every_end = false;
@@ -767,6 +794,17 @@ void Replicator::Publish(absl::Duration now) {
   MutexLock lock(&mu_);
   view.peers_known = peers_known_;
   progress.syncing = catch_up_.Update(view, now);
+  if (member_gone_) {
+    member_gone_ = false;
+    gone_at_ = now;
+    catch_up_gone_.Restart();
+  } else {
+    gone.peers = view.peers;
+    gone.peers_known = view.peers_known;
+    gone.snapshot = view.snapshot;
+    catch_up_gone_.Update(gone, now);
+  }
+  progress.syncing_gone = catch_up_gone_.syncing();
   progress_ = std::move(progress);
 }
 

@@ -129,6 +129,9 @@ struct ReplicationProgress {
   bool caught_up = false;  // Was at the end of every peer's log since it began.
   bool syncing = true;     // See catch_up.h.
 
+  // The same, as to the logs of members that are gone, since the last one went.
+  bool syncing_gone = true;
+
   // Changes that this path took and that no peer has with its content, and
   // those that fewer than the wished-for number of members have. 0 without
   // peers.
@@ -194,6 +197,10 @@ class Replicator : public LogObserver {
   // As ReplicationProgress::syncing: others may have what this path took and
   // has lost.
   bool syncing() const ABSL_LOCKS_EXCLUDED(mu_);
+
+  // As ReplicationProgress::syncing_gone: others may have what a member took
+  // that was removed, and this path has not.
+  bool syncing_gone() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // What the node's clock says: for people, and for nothing else.
   absl::Time WallNow() const { return clock_->Now(); }
@@ -321,10 +328,13 @@ class Replicator : public LogObserver {
   bool stopping_ = false;
   bool caught_up_ = false;
   CatchUp catch_up_;
+  CatchUp catch_up_gone_;
+  absl::Duration gone_at_ = -absl::InfiniteDuration();  // The last one went.
 
   mutable Mutex mu_;
   std::vector<Peer> wanted_peers_ ABSL_GUARDED_BY(mu_);
   bool peers_known_ ABSL_GUARDED_BY(mu_) = false;
+  bool member_gone_ ABSL_GUARDED_BY(mu_) = false;  // Since the last Publish().
   ReplicationProgress progress_ ABSL_GUARDED_BY(mu_);
 
   Mutex tails_mu_;  // Held while they are woken.

@@ -326,8 +326,6 @@ class StorePath {
   //   INVALID_ARGUMENT     TOO_LARGE: what comes out has too many attributes.
   //   FAILED_PRECONDITION  VERSION_MISMATCH: the file has another version,
   //                        which is in the metadata.
-  //                        NOT_SUPPORTED: an appender that another node took;
-  //                        its changes follow on each other there.
   //   DATA_LOSS            CONTENT_DAMAGED: what the path knows of the file is
   //                        damaged.
   virtual void SetAttributes(SetAttributesRequest request, CommitDone done) = 0;

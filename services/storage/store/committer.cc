@@ -1117,18 +1117,6 @@ void Committer::AdmitAttributes(CommitRequest* request, Outcome* outcome) {
          {"version_node", absl::StrCat(existing.version.node)}});
     return;
   }
-  if (existing.kind == FileKind::kAppender &&
-      existing.origin_node != options_.node_number) {
-    // The new version would take the place of what is appended there meanwhile.
-    outcome->status = ErrorWithReason(
-        absl::StatusCode::kFailedPrecondition, ErrorReason::kNotOrigin,
-        absl::StrCat("file ", request->name,
-                     " is an appender: what is said of it is changed at the "
-                     "node that took it, which has number ",
-                     existing.origin_node),
-        {{"origin_node", absl::StrCat(existing.origin_node)}});
-    return;
-  }
   FileRecord after = existing;
   if (request->kind == CommitRequest::Kind::kExpiry) {
     after.expire_unix_seconds = request->expire_unix_seconds;

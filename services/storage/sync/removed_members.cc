@@ -24,17 +24,35 @@ bool Later(const tracker::v1::Decision& a, const tracker::v1::Decision& b) {
 
 void RemovedMembers::Merge(const tracker::v1::GroupPeers& peers) {
   MutexLock lock(&mu_);
+  MergeInto(peers, tracker::v1::DECISION_FIELD_NODE_REMOVED, &removed_);
+}
+
+void RemovedMembers::MergeHeirs(const tracker::v1::GroupPeers& peers) {
+  MutexLock lock(&mu_);
+  MergeInto(peers, tracker::v1::DECISION_FIELD_NODE_HEIR, &heirs_);
+}
+
+void RemovedMembers::MergeInto(const tracker::v1::GroupPeers& peers,
+                               tracker::v1::DecisionField field,
+                               Latest* latest) {
   for (const tracker::v1::Decision& decision : peers.removals()) {
-    if (decision.field() != tracker::v1::DECISION_FIELD_NODE_REMOVED) continue;
-    const auto [known, is_new] = latest_.emplace(decision.subject(), decision);
+    if (decision.field() != field) continue;
+    const auto [known, is_new] = latest->emplace(decision.subject(), decision);
     if (!is_new && Later(decision, known->second)) known->second = decision;
   }
 }
 
 bool RemovedMembers::IsRemoved(absl::string_view node_uuid) const {
   MutexLock lock(&mu_);
-  const auto known = latest_.find(node_uuid);
-  return known != latest_.end() && known->second.has_value();
+  const auto known = removed_.find(node_uuid);
+  return known != removed_.end() && known->second.has_value();
+}
+
+uint32_t RemovedMembers::ChangerOf(uint32_t origin_node) const {
+  MutexLock lock(&mu_);
+  const auto known = heirs_.find(absl::StrCat(origin_node));
+  if (known == heirs_.end() || !known->second.has_value()) return origin_node;
+  return static_cast<uint32_t>(known->second.value());
 }
 
 absl::Status RemovedMembers::Check(absl::string_view node_uuid) const {

@@ -1,5 +1,5 @@
 // Which nodes operators have removed from this node's group, as its trackers
-// say.
+// say, and who changes the appenders of these.
 //
 // Every tracker sends the registers that it has (GroupPeers.removals); the
 // latest of all counts, so that a tracker which was away, or is gone for good,
@@ -10,6 +10,7 @@
 #ifndef CAIRN_SERVICES_STORAGE_SYNC_REMOVED_MEMBERS_H_
 #define CAIRN_SERVICES_STORAGE_SYNC_REMOVED_MEMBERS_H_
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -27,8 +28,13 @@ namespace storage {
 // Thread-safe.
 class RemovedMembers {
  public:
-  // Takes what a tracker says. What is no removal is passed over.
+  // Takes what a tracker says of removed nodes.
   void Merge(const tracker::v1::GroupPeers& peers) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The same of who changes their appenders. Behind Merge(), when all that
+  // follows from that is done.
+  void MergeHeirs(const tracker::v1::GroupPeers& peers)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // `node_uuid` in canonical text form.
   bool IsRemoved(absl::string_view node_uuid) const ABSL_LOCKS_EXCLUDED(mu_);
@@ -38,12 +44,21 @@ class RemovedMembers {
   absl::Status Check(absl::string_view node_uuid) const
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Number of the node that changes appenders which the node with this number
+  // created: itself, unless it was removed.
+  uint32_t ChangerOf(uint32_t origin_node) const ABSL_LOCKS_EXCLUDED(mu_);
+
  private:
   mutable Mutex mu_;
 
-  // By UUID, those that were taken back too. As many as the trackers keep.
-  std::map<std::string, tracker::v1::Decision, std::less<>> latest_
-      ABSL_GUARDED_BY(mu_);
+  using Latest = std::map<std::string, tracker::v1::Decision, std::less<>>;
+
+  static void MergeInto(const tracker::v1::GroupPeers& peers,
+                        tracker::v1::DecisionField field, Latest* latest);
+
+  // Those that were taken back too. As many as the trackers keep.
+  Latest removed_ ABSL_GUARDED_BY(mu_);  // By UUID.
+  Latest heirs_ ABSL_GUARDED_BY(mu_);    // By number, in decimal.
 };
 
 }  // namespace storage

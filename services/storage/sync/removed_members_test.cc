@@ -57,6 +57,32 @@ TEST(RemovedMembersTest, TheLatestWordCountsWhoeverSaysItLast) {
   EXPECT_FALSE(removed.IsRemoved(kNode));
 }
 
+tracker::v1::GroupPeers Heir(int64_t unix_ms, uint64_t number) {
+  tracker::v1::GroupPeers peers;
+  tracker::v1::Decision* const decision = peers.add_removals();
+  decision->set_field(tracker::v1::DECISION_FIELD_NODE_HEIR);
+  decision->set_subject("7");
+  if (number != 0) decision->set_value(number);
+  decision->mutable_time()->set_unix_ms(unix_ms);
+  decision->mutable_time()->set_tracker_instance("t");
+  return peers;
+}
+
+TEST(RemovedMembersTest, AnotherNodeChangesTheAppendersOfARemovedOne) {
+  RemovedMembers removed;
+  EXPECT_EQ(removed.ChangerOf(7), 7u);
+  removed.Merge(Heir(10, 8));
+  EXPECT_EQ(removed.ChangerOf(7), 7u);  // Not before all else is done.
+  removed.MergeHeirs(Heir(10, 8));
+  removed.MergeHeirs(Said(11, /*removed=*/true));
+  EXPECT_EQ(removed.ChangerOf(7), 8u);
+  EXPECT_EQ(removed.ChangerOf(8), 8u);
+  removed.MergeHeirs(Heir(9, 9));
+  EXPECT_EQ(removed.ChangerOf(7), 8u);
+  removed.MergeHeirs(Heir(11, 0));
+  EXPECT_EQ(removed.ChangerOf(7), 7u);
+}
+
 }  // namespace
 }  // namespace storage
 }  // namespace cairn

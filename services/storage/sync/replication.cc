@@ -120,6 +120,7 @@ void Replication::OnPeers(const std::string& tracker,
     }
     replicators_[i]->SetPeers(std::move(wanted));
   }
+  removed_.MergeHeirs(peers);
 }
 
 void Replication::SetAlone() {

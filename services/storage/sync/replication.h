@@ -61,6 +61,11 @@ class Replication {
     return removed_.Check(node_uuid);
   }
 
+  // As RemovedMembers::ChangerOf().
+  uint32_t ChangerOf(uint32_t origin_node) const {
+    return removed_.ChangerOf(origin_node);
+  }
+
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
   void Wake() ABSL_LOCKS_EXCLUDED(mu_);

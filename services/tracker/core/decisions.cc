@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
@@ -40,6 +41,15 @@ absl::Status ValidateUuid(absl::string_view field, absl::string_view text) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateNodeNumber(absl::string_view field,
+                                absl::string_view text) {
+  uint32_t number = 0;
+  if (!absl::SimpleAtoi(text, &number) || SubjectOf(number) != text) {
+    return Invalid(field, "must be the number of a node, in decimal");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidateValue(DecisionField field, uint32_t value) {
   switch (field) {
     case DecisionField::kNodeRole:
@@ -57,6 +67,8 @@ absl::Status ValidateValue(DecisionField field, uint32_t value) {
       return CheckRange("zone", value, 1, 1);
     case DecisionField::kNodeReserve:
       return CheckRange("reserve_percent", value, 0, kReservePercentMax);
+    case DecisionField::kNodeHeir:
+      return CheckRange("heir", value, 1, std::numeric_limits<uint32_t>::max());
   }
   return Invalid("field", "is not known");
 }
@@ -165,6 +177,10 @@ NodeRole RoleOfNumber(uint32_t number) {
   return static_cast<NodeRole>(number - 1);
 }
 
+std::string SubjectOf(uint32_t node_number) {
+  return absl::StrCat(node_number);
+}
+
 absl::Status ValidateDecision(const Decision& decision) {
   switch (decision.key.field) {
     case DecisionField::kNodeRole:
@@ -177,6 +193,10 @@ absl::Status ValidateDecision(const Decision& decision) {
       break;
     case DecisionField::kGroupWeight:
       CAIRN_RETURN_IF_ERROR(ValidateGroupName(decision.key.subject));
+      break;
+    case DecisionField::kNodeHeir:
+      CAIRN_RETURN_IF_ERROR(
+          ValidateNodeNumber("node_number", decision.key.subject));
       break;
     default:
       return Invalid("field", "is not known");

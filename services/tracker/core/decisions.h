@@ -37,9 +37,10 @@ enum class DecisionField : uint32_t {
   kGroupWeight = 5,   // 0..kWeightMax
   kNodeZone = 6,      // 1; `text` is the zone.
   kNodeReserve = 7,   // Percent, 0..kReservePercentMax
+  kNodeHeir = 8,      // Number of another node.
 };
 
-// Of a node by its UUID, of a group by its name.
+// Of a node by its UUID, or by its number (kNodeHeir), of a group by its name.
 struct DecisionKey {
   DecisionField field = DecisionField::kNodeRole;
   std::string subject;
@@ -98,6 +99,9 @@ inline constexpr uint32_t kReservePercentMax = 90;
 // kReadOnly, the careful choice.
 uint32_t RoleNumber(NodeRole role);
 NodeRole RoleOfNumber(uint32_t number);
+
+// The subject of decisions about a node that are told by its number.
+std::string SubjectOf(uint32_t node_number);
 
 // What is accepted from an operator, a peer or a disk.
 //   INVALID_ARGUMENT  INVALID_FIELD; the message says what is allowed.

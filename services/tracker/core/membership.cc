@@ -522,6 +522,12 @@ std::vector<Decision> Membership::RemovalsIn(absl::string_view group) {
       removals.push_back(it->second);
     }
   }
+  for (auto it = decisions_.all().lower_bound({DecisionField::kNodeHeir, ""});
+       it != decisions_.all().end() &&
+       it->first.field == DecisionField::kNodeHeir;
+       ++it) {
+    removals.push_back(it->second);
+  }
   return removals;
 }
 

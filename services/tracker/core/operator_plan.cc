@@ -1,6 +1,7 @@
 #include "services/tracker/core/operator_plan.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -266,6 +267,54 @@ absl::Status NotBoth(absl::string_view field, bool set, bool clear) {
   return Invalid(field, absl::StrCat("is set and cleared; do one of the two"));
 }
 
+// Who changes the appenders of `node`, which is removed, from now on: a member
+// of its group that takes uploads and has what its group has, if there is one.
+// Null if the group has no other member.
+const NodeRecord* ChooseHeir(const OperatorView& view, const NodeRecord& node) {
+  const auto rank = [](const NodeRecord& member) {
+    return std::make_tuple(member.state == NodeState::kActive,
+                           IsSettled(member),
+                           member.effective.role == NodeRole::kReadWrite,
+                           ~member.identity.node_number);
+  };
+  const NodeRecord* heir = nullptr;
+  for (const NodeRecord& member : view.nodes) {
+    if (&member == &node || member.removed ||
+        member.identity.group != node.identity.group) {
+      continue;
+    }
+    if (heir == nullptr || rank(*heir) < rank(member)) heir = &member;
+  }
+  return heir;
+}
+
+// The appenders of `node`, and those that it has taken over, go to another
+// member.
+absl::Status DecideHeir(const OperatorView& view, const NodeRecord& node,
+                        Planner* planner) {
+  const NodeRecord* const heir = ChooseHeir(view, node);
+  const uint32_t from = node.identity.node_number;
+  const uint32_t to = heir == nullptr ? 0 : heir->identity.node_number;
+  if (from == 0 || to == 0) return absl::OkStatus();  // Not heard of yet.
+  CAIRN_RETURN_IF_ERROR(
+      planner->Decide(DecisionField::kNodeHeir, SubjectOf(from), to).status());
+  for (const auto& [key, decision] : view.decisions.all()) {
+    if (key.field != DecisionField::kNodeHeir || decision.value != from) {
+      continue;
+    }
+    // The heir's own, if it was removed once and is back.
+    const absl::optional<uint32_t> next = key.subject == SubjectOf(to)
+                                              ? absl::nullopt
+                                              : absl::optional<uint32_t>(to);
+    CAIRN_RETURN_IF_ERROR(
+        planner->Decide(DecisionField::kNodeHeir, key.subject, next).status());
+  }
+  planner->Say(absl::StrCat(
+      "Appenders that it changes are changed at ", NameOf(*heir),
+      " from now on, as soon as that has all that the other members have."));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
@@ -458,6 +507,7 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
         Count(others, "member"), "."));
     planner.SetFilesLosingRedundancy(files);
   }
+  CAIRN_RETURN_IF_ERROR(DecideHeir(view, *node, &planner));
   if (!lost.empty()) planner.Say(lost);
   if (files > others_files) {
     planner.Say(absl::StrCat(
@@ -487,6 +537,17 @@ absl::StatusOr<OperatorPlan> PlanRestoreNode(const OperatorView& view,
     planner.Say(absl::StrCat(
         node == nullptr ? absl::StrCat("Node ", node_uuid) : NameOf(*node),
         " is let back: it is a member again as soon as it attaches."));
+    if (node != nullptr && node->identity.node_number != 0) {
+      CAIRN_ASSIGN_OR_RETURN(
+          const bool given_back,
+          planner.Decide(DecisionField::kNodeHeir,
+                         SubjectOf(node->identity.node_number), absl::nullopt));
+      if (given_back) {
+        planner.Say(
+            "Its appenders are changed there again, as soon as it has all "
+            "that the other members have.");
+      }
+    }
     if (node != nullptr && node->effective.role != NodeRole::kReadWrite) {
       planner.Say(absl::StrCat("It is ", NameOf(node->effective.role),
                                " then. ", MeaningOf(node->effective.role)));

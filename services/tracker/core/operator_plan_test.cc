@@ -2,6 +2,7 @@
 
 #include "services/tracker/core/operator_plan.h"
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -316,6 +317,59 @@ TEST_F(OperatorPlanTest, ANodeIsLetBackWhateverIsKnownOfIt) {
   EXPECT_THAT(plan->decisions, SizeIs(1));
   EXPECT_THAT(PlanRestoreNode(view_, UuidOf(9), ""),
               StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(OperatorPlanTest, TheAppendersOfARemovedNodeGoToAnotherMember) {
+  for (int i = 1; i <= 4; ++i) {
+    AddNode(i, i < 4 ? "g1" : "g2", 1);
+    view_.nodes.back().identity.node_number = static_cast<uint32_t>(10 * i);
+  }
+  const auto heir_of = [this](uint32_t number) {
+    return view_.decisions.Value(DecisionField::kNodeHeir, SubjectOf(number));
+  };
+  // Not to one that has not caught up, while there is another.
+  view_.nodes[1].status.store_paths[0].space.syncing = true;
+  auto plan = PlanRemoveNode(view_, UuidOf(1), /*force=*/true, "");
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(TextOf(*plan), HasSubstr("are changed at Node n3"));
+  Apply(*plan);
+  EXPECT_EQ(heir_of(10), 30u);
+
+  // What it took over goes on with its own.
+  view_.nodes[1].status.store_paths[0].space.syncing = false;
+  Apply(*PlanRemoveNode(view_, UuidOf(3), /*force=*/true, ""));
+  EXPECT_EQ(heir_of(10), 20u);
+  EXPECT_EQ(heir_of(30), 20u);
+
+  // Whoever is back has its own again.
+  plan = PlanRestoreNode(view_, UuidOf(1), "");
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(TextOf(*plan), HasSubstr("are changed there again"));
+  Apply(*plan);
+  EXPECT_EQ(heir_of(10), absl::nullopt);
+  EXPECT_EQ(heir_of(30), 20u);
+  view_.nodes[0].state = NodeState::kActive;
+  Apply(*PlanRemoveNode(view_, UuidOf(2), /*force=*/true, ""));
+  EXPECT_EQ(heir_of(20), 10u);
+  EXPECT_EQ(heir_of(30), 10u);
+}
+
+TEST_F(OperatorPlanTest, AnHeirThatWasRemovedOnceGetsItsOwnBack) {
+  for (int i = 1; i <= 2; ++i) {
+    AddNode(i, "g1", 1);
+    view_.nodes.back().identity.node_number = static_cast<uint32_t>(10 * i);
+  }
+  Apply(*PlanRemoveNode(view_, UuidOf(1), /*force=*/true, ""));
+  // Of an older tracker, which does not know of heirs.
+  OperatorPlan back = *PlanRestoreNode(view_, UuidOf(1), "");
+  back.decisions.resize(1);
+  Apply(back);
+  view_.nodes[0].state = NodeState::kActive;
+  Apply(*PlanRemoveNode(view_, UuidOf(2), /*force=*/true, ""));
+  EXPECT_EQ(view_.decisions.Value(DecisionField::kNodeHeir, SubjectOf(10)),
+            absl::nullopt);
+  EXPECT_EQ(view_.decisions.Value(DecisionField::kNodeHeir, SubjectOf(20)),
+            10u);
 }
 
 TEST_F(OperatorPlanTest, AGroupsWeightIsDecidedAndTakenBack) {
