@@ -452,7 +452,13 @@ class SimTransport : public storage::PeerTransport {
 };
 
 Network::Network(EventLoop* loop) : loop_(loop) {}
-Network::~Network() = default;
+Network::~Network() {
+  // What is held back refers to its stream, and the stream to its channels.
+  for (const auto& weak : waiting_) {
+    const std::shared_ptr<Channel> channel = weak.lock();
+    if (channel != nullptr) channel->held.clear();
+  }
+}
 
 std::unique_ptr<storage::PeerTransport> Network::MakeTransport(
     HostId host, const Uuid& node_uuid) {
@@ -530,9 +536,10 @@ void Network::UnblockAll() {
   waiting_.clear();
   for (const auto& weak : waiting) {
     const std::shared_ptr<Channel> channel = weak.lock();
-    if (channel == nullptr || channel->frozen) continue;
+    if (channel == nullptr) continue;
     std::deque<Event> held = std::move(channel->held);
     channel->held.clear();
+    if (channel->frozen) continue;
     for (Event& event : held) Arrive(channel, std::move(event));
   }
 }
