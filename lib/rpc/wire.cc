@@ -323,6 +323,7 @@ void WireWriter::Flush() {
 }
 
 void WireWriter::Append(absl::string_view bytes) {
+  if (bytes.empty()) return;  // memcpy() takes no null pointer.
   std::memcpy(Reserve(bytes.size()), bytes.data(), bytes.size());
 }
 
