@@ -670,9 +670,10 @@ void Commands::AddBench() {
   bench
       ->add_option("OPERATION", bench_.operations,
                    "Phases, one after the other on the same files: put, get, "
-                   "stat, delete, mixed.")
+                   "stat, delete, append, mixed.")
       ->required()
-      ->check(CLI::IsMember({"put", "get", "stat", "delete", "mixed"}));
+      ->check(
+          CLI::IsMember({"put", "get", "stat", "delete", "append", "mixed"}));
   bench
       ->add_option("--size", bench_.size,
                    "Of files: 4KiB, uniform:1KiB-64KiB, or "

@@ -11,13 +11,12 @@ namespace cairn {
 namespace client {
 namespace {
 
-// Field `number` with the content, behind what is in `head`, and its CRC in the
-// next field.
-absl::Cord WithContent(std::string head, uint32_t number,
-                       const absl::Cord& content, uint32_t crc32c) {
-  AppendFixed32Field(number + 1, crc32c, &head);
+// The content, behind what is in `head`, and its CRC.
+absl::Cord WithContent(std::string head, const absl::Cord& content,
+                       uint32_t crc32c) {
+  AppendFixed32Field(7, crc32c, &head);
   if (content.empty()) return absl::Cord(std::move(head));
-  AppendBytesHeader(number, content.size(), &head);
+  AppendBytesHeader(6, content.size(), &head);
   absl::Cord message(std::move(head));
   message.Append(content);
   return message;
@@ -58,7 +57,7 @@ absl::Cord EncodeCreateAppender(const std::string& request_id,
   }
   const std::string lifetime = EncodeLifetime(options.lifetime);
   if (!lifetime.empty()) AppendBytesField(40, lifetime, &head);
-  return WithContent(std::move(head), 6, content, crc32c);
+  return WithContent(std::move(head), content, crc32c);
 }
 
 absl::Cord EncodeSetExpiry(const std::string& request_id,
@@ -87,12 +86,9 @@ absl::Cord EncodeUpdate(UpdateKind kind, const std::string& request_id,
   AppendCondition(options, &head);
   AppendBytesField(4, durability, &head);
   if (kind == UpdateKind::kSeal) return absl::Cord(std::move(head));
-  if (kind == UpdateKind::kAppend) {
-    return WithContent(std::move(head), 5, content, crc32c);
-  }
   AppendVarintField(5, static_cast<uint64_t>(offset), &head);
   if (kind == UpdateKind::kTruncate) return absl::Cord(std::move(head));
-  return WithContent(std::move(head), 6, content, crc32c);
+  return WithContent(std::move(head), content, crc32c);
 }
 
 bool ParseUpdateResponse(const absl::Cord& message, PutResult* result) {

@@ -15,8 +15,8 @@
 namespace cairn {
 namespace client {
 
-// What is done to an appender.
-enum class UpdateKind { kAppend, kModify, kTruncate, kSeal };
+// What is done to an appender, but for appends, which go in batches.
+enum class UpdateKind { kModify, kTruncate, kSeal };
 
 // A CreateAppenderRequest.
 absl::Cord EncodeCreateAppender(const std::string& request_id,
@@ -24,8 +24,8 @@ absl::Cord EncodeCreateAppender(const std::string& request_id,
                                 absl::optional<uint32_t> store_path,
                                 const absl::Cord& content, uint32_t crc32c);
 
-// An AppendRequest, ModifyRequest, TruncateRequest or SealRequest. `offset` is
-// the size for kTruncate, and not used for kAppend and kSeal.
+// A ModifyRequest, TruncateRequest or SealRequest. `offset` is the size for
+// kTruncate, and not used for kSeal.
 absl::Cord EncodeUpdate(UpdateKind kind, const std::string& request_id,
                         const std::string& file_id,
                         const UpdateOptions& options, int64_t offset,

@@ -18,8 +18,9 @@ constexpr size_t kAnswerHeadBytes = 2048;
 
 // Field numbers of BatchItem.operation, of BatchAnswer.outcome, and of content
 // in both.
-constexpr uint32_t kItemField[] = {2, 3, 4, 5, 30};
+constexpr uint32_t kItemField[] = {2, 3, 4, 5, 30, 31};
 constexpr uint32_t kSetAttributesField = 30;
+constexpr uint32_t kAppendField = 31;
 constexpr uint32_t kContentField = 15;
 
 // Of PutOperation; and of GetOperation and StatOperation, which ask for them.
@@ -49,6 +50,14 @@ size_t IncludeSize(const SmallRequest& r) {
 size_t VersionSize(const SmallRequest& r) {
   return VarintFieldSize(1, r.if_version_match->first) +
          VarintFieldSize(2, r.if_version_match->second);
+}
+
+// Of an UpdateCondition; 0 if there is none.
+size_t ConditionSize(const SmallRequest& r) {
+  return (r.if_size_bytes
+              ? VarintFieldSize(1, static_cast<uint64_t>(*r.if_size_bytes))
+              : 0) +
+         (r.if_version_match ? BytesFieldSize(2, VersionSize(r)) : 0);
 }
 
 size_t DerivedSize(const SmallRequest& r) {
@@ -104,6 +113,15 @@ size_t OperationSize(const SmallRequest& r) {
       if (r.if_version_match) size += BytesFieldSize(7, VersionSize(r));
       return size;
     }
+    case SmallKind::kAppend: {
+      const size_t condition = ConditionSize(r);
+      return BytesFieldSize(1, r.request_id.bytes().size()) +
+             BytesFieldSize(2, r.file_id.size()) +
+             BytesFieldSize(3, DurabilitySize(r.durability)) +
+             (condition == 0 ? 0 : BytesFieldSize(4, condition)) +
+             Fixed32FieldSize(5) +
+             BytesFieldSize(kContentField, r.content_bytes());
+    }
   }
   return 0;
 }
@@ -112,6 +130,13 @@ void AppendDurabilityField(uint32_t field, const Durability& durability,
                            std::string* out) {
   AppendBytesHeader(field, DurabilitySize(durability), out);
   AppendDurability(durability, out);
+}
+
+void AppendVersionField(uint32_t field, const SmallRequest& r,
+                        std::string* out) {
+  AppendBytesHeader(field, VersionSize(r), out);
+  AppendVarintField(1, r.if_version_match->first, out);
+  AppendVarintField(2, r.if_version_match->second, out);
 }
 
 // All of the operation but the bytes of its content.
@@ -162,11 +187,21 @@ void AppendOperation(const SmallRequest& r, std::string* out) {
       AppendVarintField(4, r.overwrite ? kOverwrite : kMerge, out);
       AppendBytesField(5, r.attributes, out);
       for (const std::string& key : r.remove) AppendBytesField(6, key, out);
-      if (r.if_version_match) {
-        AppendBytesHeader(7, VersionSize(r), out);
-        AppendVarintField(1, r.if_version_match->first, out);
-        AppendVarintField(2, r.if_version_match->second, out);
+      if (r.if_version_match) AppendVersionField(7, r, out);
+      break;
+    case SmallKind::kAppend:
+      AppendBytesField(1, r.request_id.bytes(), out);
+      AppendBytesField(2, r.file_id, out);
+      AppendDurabilityField(3, r.durability, out);
+      if (const size_t condition = ConditionSize(r); condition > 0) {
+        AppendBytesHeader(4, condition, out);
+        if (r.if_size_bytes) {
+          AppendVarintField(1, static_cast<uint64_t>(*r.if_size_bytes), out);
+        }
+        if (r.if_version_match) AppendVersionField(2, r, out);
       }
+      AppendFixed32Field(5, r.crc32c, out);
+      AppendBytesHeader(kContentField, r.content_bytes(), out);
       break;
   }
 }
@@ -315,6 +350,12 @@ bool ParseAnswer(absl::string_view head, size_t size, SmallAnswer* answer,
         if (!ParseChange(bytes, /*has_info=*/true, answer)) return false;
         has_outcome = true;
         break;
+      case Tag(kAppendField, WireType::kBytes):
+        if (!reader.ReadBytes(&bytes)) return false;
+        answer->kind = SmallKind::kAppend;
+        if (!ParseChange(bytes, /*has_info=*/true, answer)) return false;
+        has_outcome = true;
+        break;
       default:
         if (!reader.Skip(tag)) return false;
     }
@@ -333,7 +374,9 @@ void BatchMessage::Add(uint64_t item_id, const SmallRequest& request) {
   AppendVarintField(1, item_id, &tail_);
   AppendBytesHeader(field, operation_size, &tail_);
   AppendOperation(request, &tail_);
-  if (request.kind != SmallKind::kPut) return;
+  if (request.kind != SmallKind::kPut && request.kind != SmallKind::kAppend) {
+    return;
+  }
   if (!request.borrowed.empty()) {
     tail_.append(request.borrowed.data(), request.borrowed.size());
     return;

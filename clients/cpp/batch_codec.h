@@ -20,7 +20,14 @@
 namespace cairn {
 namespace client {
 
-enum class SmallKind : uint8_t { kPut, kGet, kStat, kDelete, kSetAttributes };
+enum class SmallKind : uint8_t {
+  kPut,
+  kGet,
+  kStat,
+  kDelete,
+  kSetAttributes,
+  kAppend,
+};
 
 // One operation as it goes out. Which fields count depends on `kind`.
 struct SmallRequest {
@@ -44,18 +51,25 @@ struct SmallRequest {
   // kSetAttributes
   bool overwrite = false;
   std::vector<std::string> remove;
+
+  // kSetAttributes, kAppend
   absl::optional<std::pair<uint64_t, uint32_t>> if_version_match;
 
-  // kPut, kDelete, kSetAttributes
+  // kAppend
+  absl::optional<int64_t> if_size_bytes;
+
+  // All but kGet and kStat
   Uuid request_id;
   Durability durability;
 
-  // kPut. The content is `borrowed` if that is set (it is copied into the
-  // message), else `content` (large pieces are referenced).
+  // kPut
   std::string extension;
   absl::optional<uint32_t> store_path;
   std::string derived_from;  // With `prefix`; empty: it is no derived file.
   std::string prefix;
+
+  // kPut, kAppend. The content is `borrowed` if that is set (it is copied into
+  // the message), else `content` (large pieces are referenced).
   uint32_t crc32c = 0;
   absl::string_view borrowed;
   absl::Cord content;

@@ -537,14 +537,30 @@ class ClientImpl : public Client {
     if (!options.derived_from.empty()) {
       return Invalid("an appender cannot be derived from another file");
     }
-    CAIRN_RETURN_IF_ERROR(CheckUpdateSize(content));
+    CAIRN_RETURN_IF_ERROR(CheckUpdateSize(content.size()));
     return transfers_.CreateAppender(
         content, options, options.timeout.value_or(options_.timeout));
   }
   absl::StatusOr<UpdateResult> Append(absl::string_view file_id,
                                       absl::string_view content,
                                       const UpdateOptions& options) override {
-    return Update(UpdateKind::kAppend, file_id, 0, content, options);
+    CAIRN_RETURN_IF_ERROR(CheckUpdateSize(content.size()));
+    Waiter<UpdateResult> waiter;
+    SmallRequest request;
+    request.borrowed = content;
+    request.crc32c = Crc32c(content);
+    SmallAppend(std::move(request), file_id, options, waiter.Callback());
+    return waiter.Wait();
+  }
+  void AppendAsync(absl::string_view file_id, absl::Cord content,
+                   const UpdateOptions& options,
+                   Callback<UpdateResult> done) override {
+    absl::Status valid = CheckUpdateSize(content.size());
+    if (!valid.ok()) return done(std::move(valid));
+    SmallRequest request;
+    request.crc32c = Crc32c(content);
+    request.content = std::move(content);
+    SmallAppend(std::move(request), file_id, options, std::move(done));
   }
   absl::StatusOr<UpdateResult> Modify(absl::string_view file_id, int64_t offset,
                                       absl::string_view content,
@@ -589,10 +605,8 @@ class ClientImpl : public Client {
                                   tls_, batch, &timer_, &small_calls_);
   }
 
-  static absl::Status CheckUpdateSize(absl::string_view content) {
-    if (static_cast<int64_t>(content.size()) <= kUpdateBytesMax) {
-      return absl::OkStatus();
-    }
+  static absl::Status CheckUpdateSize(size_t bytes) {
+    if (static_cast<int64_t>(bytes) <= kUpdateBytesMax) return absl::OkStatus();
     return ErrorWithReason(
         absl::StatusCode::kInvalidArgument, ErrorReason::kTooLarge,
         absl::StrCat("one call takes ", kUpdateBytesMax, " bytes at most"),
@@ -604,9 +618,29 @@ class ClientImpl : public Client {
                                       absl::string_view content,
                                       const UpdateOptions& options) {
     CAIRN_RETURN_IF_ERROR(Validate(options.durability));
-    CAIRN_RETURN_IF_ERROR(CheckUpdateSize(content));
+    CAIRN_RETURN_IF_ERROR(CheckUpdateSize(content.size()));
     return transfers_.Update(kind, file_id, offset, content, options,
                              options.timeout.value_or(options_.timeout));
+  }
+
+  void SmallAppend(SmallRequest request, absl::string_view file_id,
+                   const UpdateOptions& options, Callback<UpdateResult> done) {
+    absl::Status valid = Validate(options.durability);
+    if (!valid.ok()) return done(std::move(valid));
+    request.kind = SmallKind::kAppend;
+    request.file_id = std::string(file_id);
+    request.request_id =
+        options.request_id.is_nil() ? NewRequestId() : options.request_id;
+    request.durability = options.durability;
+    request.if_size_bytes = options.if_size_bytes;
+    request.if_version_match = options.if_version_match;
+    small_calls_.Start(std::move(request), "",
+                       options.timeout.value_or(options_.timeout),
+                       [done = std::move(done)](const absl::Status& status,
+                                                SmallAnswer answer) mutable {
+                         if (!status.ok()) return done(OriginFailed(status));
+                         done(PutResultOf(&answer));
+                       });
   }
 
   bool IsLarge(int64_t size) const {

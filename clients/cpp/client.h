@@ -238,7 +238,7 @@ class Client {
   static constexpr int64_t kUpdateBytesMax = 1 << 20;
 
   // Makes a file that can be changed, with `content` to begin with. Blocks, as
-  // all that follow.
+  // all that follow but the Async form.
   //   INVALID_ARGUMENT  TOO_LARGE: make it with less and append the rest.
   virtual absl::StatusOr<PutResult> CreateAppender(
       absl::string_view content, const PutOptions& options = {}) = 0;
@@ -254,6 +254,12 @@ class Client {
   virtual absl::StatusOr<UpdateResult> Append(
       absl::string_view file_id, absl::string_view content,
       const UpdateOptions& options = {}) = 0;
+
+  // Calls that are under way for one file at once follow each other in any
+  // order.
+  virtual void AppendAsync(absl::string_view file_id, absl::Cord content,
+                           const UpdateOptions& options,
+                           Callback<UpdateResult> done) = 0;
 
   // Puts `content` in place of what is at `offset`, and past the end.
   //   OUT_OF_RANGE  RANGE_PAST_END: `offset` is larger than the size.

@@ -21,6 +21,16 @@ bool Contains(const Tried& tried, absl::string_view uuid) {
 
 }  // namespace
 
+absl::Status OriginFailed(const absl::Status& status) {
+  if (status.code() != absl::StatusCode::kUnavailable ||
+      ReasonOf(status) != ErrorReason::kUnspecified) {
+    return status;
+  }
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kOriginDown,
+      absl::StrCat("the node where the file is changed: ", status.message()));
+}
+
 Router::Router(absl::string_view zone, MakeNode make_node)
     : zone_(zone),
       make_node_(std::move(make_node)),

@@ -25,6 +25,10 @@
 namespace cairn {
 namespace client {
 
+// What a change failed with that only one node makes: a connection to it that
+// cannot be made, or broke, says that it is down.
+absl::Status OriginFailed(const absl::Status& status);
+
 // Thread-safe.
 class Router {
  public:

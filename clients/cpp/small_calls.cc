@@ -20,6 +20,7 @@ Intent IntentOf(SmallKind kind) {
       return Intent::kCreate;
     case SmallKind::kDelete:
     case SmallKind::kSetAttributes:
+    case SmallKind::kAppend:
       return Intent::kChange;
     case SmallKind::kGet:
     case SmallKind::kStat:
@@ -101,6 +102,18 @@ void SmallCalls::Start(SmallRequest request, std::string group,
   Attempt(std::move(call));
 }
 
+absl::StatusOr<std::shared_ptr<Node>> SmallCalls::RouteOf(
+    const SmallRequest& request, const Tried& tried) {
+  switch (request.kind) {
+    case SmallKind::kAppend:
+      return router_->ForOrigin(request.file_id, tried);
+    case SmallKind::kSetAttributes:
+      return router_->ForDescription(request.file_id, tried);
+    default:
+      return router_->ForFile(request.file_id, tried, GoesToOrigin(request));
+  }
+}
+
 void SmallCalls::Attempt(std::unique_ptr<Call> call) {
   if (stopping_.load(std::memory_order_relaxed)) {
     return Finish(std::move(call), Cancelled(), SmallAnswer());
@@ -121,11 +134,7 @@ void SmallCalls::Attempt(std::unique_ptr<Call> call) {
     }
   } else {
     absl::StatusOr<std::shared_ptr<Node>> node =
-        call->request.kind == SmallKind::kSetAttributes
-            ? router_->ForDescription(call->request.file_id,
-                                      call->retry.tried())
-            : router_->ForFile(call->request.file_id, call->retry.tried(),
-                               GoesToOrigin(call->request));
+        RouteOf(call->request, call->retry.tried());
     if (!node.ok()) return NoRoute(std::move(call), node.status());
     call->node = *std::move(node);
   }

@@ -11,6 +11,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "clients/cpp/batch_codec.h"
@@ -47,6 +48,9 @@ class SmallCalls : public SmallCallOwner {
  private:
   struct Call;
 
+  // Where a request may go that is about a file.
+  absl::StatusOr<std::shared_ptr<Node>> RouteOf(const SmallRequest& request,
+                                                const Tried& tried);
   void Attempt(std::unique_ptr<Call> call);
 
   // After an attempt that failed, and when no node could be chosen.

@@ -24,15 +24,12 @@ constexpr char kDelete[] = "/cairn.storage.v1.FileService/Delete";
 constexpr char kSetExpiry[] = "/cairn.storage.v1.FileService/SetExpiry";
 constexpr char kCreateAppender[] =
     "/cairn.storage.v1.AppenderService/CreateAppender";
-constexpr char kAppend[] = "/cairn.storage.v1.AppenderService/Append";
 constexpr char kModify[] = "/cairn.storage.v1.AppenderService/Modify";
 constexpr char kTruncate[] = "/cairn.storage.v1.AppenderService/Truncate";
 constexpr char kSeal[] = "/cairn.storage.v1.AppenderService/Seal";
 
 const char* MethodOf(UpdateKind kind) {
   switch (kind) {
-    case UpdateKind::kAppend:
-      return kAppend;
     case UpdateKind::kModify:
       return kModify;
     case UpdateKind::kTruncate:
@@ -54,18 +51,6 @@ absl::Status Damaged(absl::string_view what) {
 
 absl::Status Malformed() {
   return absl::InternalError("the node's answer is malformed");
-}
-
-// A connection that cannot be made or broke is, for a file that only one node
-// changes, that node's being down.
-absl::Status OriginFailed(const absl::Status& status) {
-  if (status.code() != absl::StatusCode::kUnavailable ||
-      ReasonOf(status) != ErrorReason::kUnspecified) {
-    return status;
-  }
-  return ErrorWithReason(
-      absl::StatusCode::kUnavailable, ErrorReason::kOriginDown,
-      absl::StrCat("the node where the file is changed: ", status.message()));
 }
 
 absl::Duration DeadlineOf(const absl::optional<absl::Duration>& timeout) {

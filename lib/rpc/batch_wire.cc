@@ -256,6 +256,10 @@ bool BatchRequestReader::Next(BatchItem* item) {
         ChangeOperation(BatchOperation::kSetAttributes, item);
         ReadRawMessage(&reader_, &scratch_[4], &item->set_attributes);
         return true;
+      case pb::BatchItem::kAppendFieldNumber:
+        ChangeOperation(BatchOperation::kAppend, item);
+        ReadAppend(item);
+        return true;
       default:
         return false;
     }
@@ -354,6 +358,33 @@ void BatchRequestReader::ReadDelete(BatchItem* item) {
   });
 }
 
+void BatchRequestReader::ReadAppend(BatchItem* item) {
+  ReadFields(&reader_, [&](uint32_t field) {
+    switch (field) {
+      case pb::AppendOperation::kRequestIdFieldNumber:
+        item->request_id = reader_.ReadBytes(&scratch_[0]);
+        return true;
+      case pb::AppendOperation::kFileIdFieldNumber:
+        item->file_id = reader_.ReadBytes(&scratch_[2]);
+        return true;
+      case pb::AppendOperation::kDurabilityFieldNumber:
+        ReadDurability(&reader_, &item->durability);
+        return true;
+      case pb::AppendOperation::kConditionFieldNumber:
+        ReadRawMessage(&reader_, &scratch_[4], &item->condition);
+        return true;
+      case pb::AppendOperation::kCrc32CFieldNumber:
+        item->crc32c = reader_.ReadFixed32();
+        return true;
+      case pb::AppendOperation::kContentFieldNumber:
+        item->content = reader_.ReadCord();
+        return true;
+      default:
+        return false;
+    }
+  });
+}
+
 void AppendFileInfo(const BatchFileInfo& info, uint32_t field,
                     WireWriter* out) {
   SmallMessage inner;
@@ -384,7 +415,8 @@ absl::Status BatchRequestReader::status() const {
 void BatchRequestWriter::Add(const BatchItem& in) {
   BatchItem item = in;
   for (absl::string_view* text :
-       {&item.file_id, &item.request_id, &item.extension, &item.lifetime}) {
+       {&item.file_id, &item.request_id, &item.extension, &item.lifetime,
+        &item.condition}) {
     *text = text->substr(0, kBatchTextBytesMax);
   }
   // One after the other; the runs of bytes need not be small.
@@ -457,6 +489,24 @@ void BatchRequestWriter::Add(const BatchItem& in) {
       field = pb::BatchItem::kSetAttributesFieldNumber;
       middle = item.set_attributes;
       break;
+    case BatchOperation::kAppend:
+      field = pb::BatchItem::kAppendFieldNumber;
+      operation.BytesIfSet(pb::AppendOperation::kRequestIdFieldNumber,
+                           item.request_id);
+      operation.BytesIfSet(pb::AppendOperation::kFileIdFieldNumber,
+                           item.file_id);
+      WriteDurability(item.durability,
+                      pb::AppendOperation::kDurabilityFieldNumber, &operation);
+      operation.BytesIfSet(pb::AppendOperation::kConditionFieldNumber,
+                           item.condition);
+      operation.Fixed32IfSet(pb::AppendOperation::kCrc32CFieldNumber,
+                             item.crc32c);
+      if (!item.content.empty()) {
+        content = item.content;
+        content_header.Header(pb::AppendOperation::kContentFieldNumber,
+                              content.size());
+      }
+      break;
   }
   const size_t operation_bytes =
       operation.size() + middle.size() + content_header.size() + content.size();
@@ -508,6 +558,11 @@ bool BatchResponseReader::Next(BatchAnswer* answer) {
       case pb::BatchAnswer::kSetAttributesFieldNumber:
         // Laid out as the outcome of a put.
         ChangeOperation(BatchOperation::kSetAttributes, answer);
+        ReadPut(answer);
+        return true;
+      case pb::BatchAnswer::kAppendFieldNumber:
+        // The same.
+        ChangeOperation(BatchOperation::kAppend, answer);
         ReadPut(answer);
         return true;
       default:
@@ -628,7 +683,14 @@ void BatchResponseWriter::AddSetAttributes(uint64_t item_id,
             reached_level, reached_replicas, replayed);
 }
 
-// PutOutcome and SetAttributesOutcome are laid out alike.
+void BatchResponseWriter::AddAppend(uint64_t item_id, const BatchFileInfo& info,
+                                    uint32_t reached_level,
+                                    uint32_t reached_replicas, bool replayed) {
+  AddChange(item_id, pb::BatchAnswer::kAppendFieldNumber, info, reached_level,
+            reached_replicas, replayed);
+}
+
+// PutOutcome, SetAttributesOutcome and AppendOutcome are laid out alike.
 void BatchResponseWriter::AddChange(uint64_t item_id, uint32_t field,
                                     const BatchFileInfo& info,
                                     uint32_t reached_level,

@@ -42,6 +42,7 @@ enum class BatchOperation {
   kStat,
   kDelete,
   kSetAttributes,
+  kAppend,
 };
 
 // cairn.common.v1.Durability; the numbers are those of the enums there.
@@ -58,15 +59,20 @@ struct BatchItem {
   uint64_t item_id = 0;
   BatchOperation operation = BatchOperation::kNone;
 
-  absl::string_view file_id;     // Get, stat, delete.
-  absl::string_view request_id;  // Put, delete.
-  BatchDurability durability;    // Put, delete.
+  absl::string_view file_id;     // Get, stat, delete, append.
+  absl::string_view request_id;  // Put, delete, append.
+  BatchDurability durability;    // Put, delete, append.
+
+  // Put, append.
+  uint32_t crc32c = 0;
+  absl::Cord content;
+
+  // Append: a message UpdateCondition.
+  absl::string_view condition;
 
   // Put.
   absl::optional<uint32_t> store_path;
   absl::string_view extension;
-  uint32_t crc32c = 0;
-  absl::Cord content;
   absl::string_view attributes;  // A message cairn.common.v1.Attributes.
   absl::string_view lifetime;    // A message cairn.common.v1.Lifetime.
   absl::optional<absl::string_view> derived;  // A message DerivedName.
@@ -105,10 +111,10 @@ struct BatchAnswer {
   BatchOperation operation = BatchOperation::kNone;
   absl::Status error;  // As FromRpcStatus().
 
-  // Put, get, stat, set attributes; the whole ID in `id_rest`.
+  // All but delete; the whole ID in `id_rest`.
   BatchFileInfo info;
 
-  // Put, delete, set attributes: cairn.common.v1.DurabilityLevel.
+  // Put, delete, set attributes, append: cairn.common.v1.DurabilityLevel.
   uint32_t reached_level = 0;
   uint32_t reached_replicas = 0;
   bool replayed = false;
@@ -144,6 +150,7 @@ class BatchRequestReader {
   void ReadGet(BatchItem* item);
   void ReadStat(BatchItem* item);
   void ReadDelete(BatchItem* item);
+  void ReadAppend(BatchItem* item);
 
   WireReader reader_;
   std::string scratch_[7];
@@ -203,6 +210,9 @@ class BatchResponseWriter {
   void AddSetAttributes(uint64_t item_id, const BatchFileInfo& info,
                         uint32_t reached_level, uint32_t reached_replicas,
                         bool replayed);
+  void AddAppend(uint64_t item_id, const BatchFileInfo& info,
+                 uint32_t reached_level, uint32_t reached_replicas,
+                 bool replayed);
 
   size_t size() const { return out_.size(); }
   bool empty() const { return out_.empty(); }

@@ -87,6 +87,20 @@ void CheckSame(const BatchItem& a, const cairn::storage::v1::BatchItem& b) {
                   b.set_attributes().SerializeAsString());
       return;
     }
+    case BatchOperation::kAppend: {
+      CAIRN_CHECK(b.has_append());
+      CAIRN_CHECK(a.file_id == b.append().file_id());
+      CAIRN_CHECK(a.request_id == b.append().request_id());
+      CheckSame(a.durability, b.append().durability());
+      CAIRN_CHECK(a.crc32c == b.append().crc32c());
+      CAIRN_CHECK(a.content == b.append().content());
+      cairn::storage::v1::UpdateCondition read;
+      CAIRN_CHECK(read.ParseFromArray(a.condition.data(),
+                                      static_cast<int>(a.condition.size())));
+      CAIRN_CHECK(read.SerializeAsString() ==
+                  b.append().condition().SerializeAsString());
+      return;
+    }
   }
 }
 
@@ -133,6 +147,12 @@ void CheckSame(const BatchAnswer& a, const cairn::storage::v1::BatchAnswer& b) {
       CAIRN_CHECK(a.info.version_clock ==
                   b.set_attributes().info().version().clock());
       CAIRN_CHECK(a.replayed == b.set_attributes().replayed());
+      return;
+    case BatchOperation::kAppend:
+      CAIRN_CHECK(a.info.size_bytes == b.append().info().size_bytes());
+      CAIRN_CHECK(a.reached_level ==
+                  static_cast<uint32_t>(b.append().reached().level()));
+      CAIRN_CHECK(a.replayed == b.append().replayed());
       return;
   }
 }

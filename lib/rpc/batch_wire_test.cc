@@ -46,7 +46,7 @@ const char kAttributes[] = "\x0a\x08\x0a\x01\x61\x12\x03one";
 const char kLifetime[] = "\x12\x03\x08\xac\x02";
 
 std::vector<BatchItem> SomeItems() {
-  std::vector<BatchItem> items(5);
+  std::vector<BatchItem> items(6);
   items[0].item_id = 1;
   items[0].operation = BatchOperation::kPut;
   items[0].request_id = "0123456789abcdef";
@@ -76,6 +76,14 @@ std::vector<BatchItem> SomeItems() {
   items[4].derived =
       "\x0a\x03"
       "ids\x12\x02_x";  // A DerivedName.
+  items[5].item_id = 6;
+  items[5].operation = BatchOperation::kAppend;
+  items[5].file_id = kId;
+  items[5].request_id = "0123456789abcdef";
+  items[5].durability.replicas = 2;
+  items[5].condition = "\x08\x05";  // An UpdateCondition: 5 bytes.
+  items[5].crc32c = 7;
+  items[5].content = absl::Cord(std::string(9000, 'c'));
   return items;
 }
 
@@ -96,6 +104,7 @@ void ExpectSame(const BatchItem& a, const BatchItem& b) {
   EXPECT_EQ(a.attributes, b.attributes);
   EXPECT_EQ(a.lifetime, b.lifetime);
   EXPECT_EQ(a.derived, b.derived);
+  EXPECT_EQ(a.condition, b.condition);
   EXPECT_EQ(a.include_attributes, b.include_attributes);
 }
 
@@ -109,7 +118,13 @@ TEST(BatchWireTest, RequestsAreWhatGeneratedCodeReads) {
   EXPECT_TRUE(writer.empty());
 
   const RunRequest request = Generated<RunRequest>(buffer);
-  ASSERT_EQ(request.items_size(), 5);
+  ASSERT_EQ(request.items_size(), 6);
+  EXPECT_EQ(request.items(5).append().file_id(), kId);
+  EXPECT_EQ(request.items(5).append().request_id(), "0123456789abcdef");
+  EXPECT_EQ(request.items(5).append().durability().replicas(), 2u);
+  EXPECT_EQ(request.items(5).append().condition().size_bytes(), 5);
+  EXPECT_EQ(request.items(5).append().crc32c(), 7u);
+  EXPECT_EQ(request.items(5).append().content(), std::string(9000, 'c'));
   EXPECT_EQ(request.items(0).item_id(), 1u);
   EXPECT_EQ(request.items(0).put().request_id(), "0123456789abcdef");
   EXPECT_TRUE(request.items(0).put().has_store_path());
@@ -291,10 +306,13 @@ TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {
   writer.AddGet(6, SomeInfo(), 0, 0, absl::Cord());
   writer.AddStat(3, SomeInfo());
   writer.AddDelete(4, 1, 32, false);
+  writer.AddAppend(5, SomeInfo(), 1, 3, false);
   const grpc::ByteBuffer buffer = writer.Finish();
 
   const RunResponse response = Generated<RunResponse>(buffer);
-  ASSERT_EQ(response.answers_size(), 6);
+  ASSERT_EQ(response.answers_size(), 7);
+  EXPECT_EQ(response.answers(6).append().reached().replicas(), 3u);
+  EXPECT_EQ(response.answers(6).append().info().size_bytes(), int64_t{1} << 50);
   EXPECT_EQ(response.answers(0).error().code(), 5);
   const auto& info = response.answers(1).put().info();
   EXPECT_EQ(info.file_id(), "group1/M00/3F/A2/name.jpg");
@@ -346,6 +364,10 @@ TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {
     EXPECT_EQ(answer.operation, BatchOperation::kDelete);
     EXPECT_EQ(answer.reached_replicas, 32u);
     EXPECT_FALSE(answer.replayed);
+    ASSERT_TRUE(reader.Next(&answer));
+    EXPECT_EQ(answer.operation, BatchOperation::kAppend);
+    EXPECT_EQ(answer.info.id_rest, "group1/M00/3F/A2/name.jpg");
+    EXPECT_EQ(answer.reached_replicas, 3u);
     EXPECT_FALSE(reader.Next(&answer));
     EXPECT_THAT(reader.status(), IsOk());
   }

@@ -342,6 +342,9 @@ void BatchItemMetrics::ItemAnswered(rpc::BatchOperation operation,
     case rpc::BatchOperation::kSetAttributes:
       method = &metrics_->batch_set_attributes;
       break;
+    case rpc::BatchOperation::kAppend:
+      method = &metrics_->batch_append;
+      break;
     case rpc::BatchOperation::kStat:
       break;
     case rpc::BatchOperation::kNone:

@@ -264,6 +264,16 @@ class Node(Server, Caller):
         os.remove(path)
         return took
 
+    def list_seconds(self):
+        """Seconds that `cairn ls` takes to name every file, the process's start included."""
+        secret = os.path.join(self.folder, "data", "secret")
+        began = time.monotonic()
+        subprocess.run(
+            [self.cairn, *self.target(), f"--secret-file={secret}", "--no-progress", "ls"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
+        )
+        return time.monotonic() - began
+
 
 class Daemon(Server):
     """cairn-tracker or cairn-storage with a configuration of its own.

@@ -80,6 +80,16 @@ def small_put_attributes(node, probe, settings):
     return rates[1], rates[0], 0.9 * rates[0]
 
 
+def small_append(node, probe, settings):
+    """Appends, to 64 files at once, against puts of the same size."""
+    del probe
+    rates = [
+        node.bench(kind, size=4096, in_flight=64, level="cached", seconds=settings.seconds)["operations_per_second"]
+        for kind in ("put", "append")
+    ]
+    return rates[1], rates[0], 0.8 * rates[0]
+
+
 def small_put_synced(node, probe, settings):
     """Against what one thread gets from the disk, and against CACHED."""
     syncs = probe.syncs(settings.seconds)
@@ -167,18 +177,19 @@ class OwnNodes:
 
 
 class ManyFiles(OwnNodes):
-    """A node with very many files: memory, disk, and the time to open it again."""
+    """A node with very many files: memory, disk, the time to open it again, and to list them."""
 
     bytes_each = 1024
 
     resident = Row("1,000,000 files of 1 KiB: resident", "MiB", "at most")
     disk = Row("1,000,000 files of 1 KiB: disk a file beyond content", "B", "at most")
     reopen = Row("1,000,000 files of 1 KiB: reopening against 100,000", "s", "at most")
+    listing = Row("1,000,000 files of 1 KiB: `cairn ls`", "/s")
 
     work = "1,000,000 files of 1 KiB"
 
     def parts(self):
-        return [self.resident, self.disk, self.reopen]
+        return [self.resident, self.disk, self.reopen, self.listing]
 
     def measure_own(self, arguments, folder, settings):
         few = settings.many_files // 10
@@ -189,11 +200,13 @@ class ManyFiles(OwnNodes):
             resident = rusage_of(node.process.pid)["resident_bytes"]
             opened_many = self.reopen_seconds(node)
             resident = max(resident, rusage_of(node.process.pid)["resident_bytes"])
+            listing = min(node.list_seconds() for _ in range(settings.rounds))
             node.stop()
             beyond = disk_bytes(os.path.join(folder, "data")) - settings.many_files * self.bytes_each
         yield self.resident.work, (resident / MIB, None, 300)
         yield self.disk.work, (beyond / settings.many_files, None, 320)
         yield self.reopen.work, (opened_many, opened_few, 2 * opened_few)
+        yield self.listing.work, (settings.many_files / listing, None, 300_000)
 
     @staticmethod
     def reopen_seconds(node):
@@ -317,6 +330,7 @@ ROWS = [
     Row("put 4 KiB, 64 in flight, CACHED", "/s", measure=small_put("cached")),
     Row("put 4 KiB, 64 in flight, SYNCED", "/s", measure=small_put_synced),
     Row("put 4 KiB with 4 attributes, 64 in flight, CACHED", "/s", measure=small_put_attributes),
+    Row("append 4 KiB, 64 files in flight, CACHED; probe: put", "/s", measure=small_append),
     Row("get 4 KiB at random, 64 in flight", "/s", measure=small_get),
     Row("stat, 64 in flight", "/s", measure=small_stat),
     Row("delete, 64 in flight, CACHED", "/s", measure=small_delete),

@@ -20,9 +20,9 @@ namespace cairn {
 namespace cli {
 namespace {
 
-constexpr const char* kOperationNames[] = {"put", "get", "stat", "delete",
-                                           "mixed"};
-constexpr int64_t kPutsByDefault = 10000;
+constexpr const char* kOperationNames[] = {"put",    "get",   "stat",
+                                           "delete", "mixed", "append"};
+constexpr int64_t kPutsByDefault = 10000;  // Appends, too.
 constexpr int64_t kMixedByDefault = 100000;
 
 // Larger files are streamed to a sink: a Cord of each would be held in memory.
@@ -90,7 +90,8 @@ struct alignas(64) Slot {
   int64_t index = 0;  // Of the operation in the phase.
   Operation operation = Operation::kPut;
   BenchFile* file = nullptr;  // Of get, stat and delete.
-  BenchFile put;              // What is being put.
+  BenchFile put;              // What is being put, or appended to.
+  int64_t append_bytes = 0;   // What is being added to it.
   int64_t start_nanos = 0;
   uint64_t random = 0;
   int64_t operations = 0;
@@ -123,6 +124,9 @@ class Load {
   void NextMixed(Slot* slot);
   void PreparePut(Slot* slot);
 
+  // Makes the file that the slot appends to. False if it cannot.
+  bool MakeAppender(Slot* slot);
+
   // Begins operations of the slot until one is left to its callback.
   void Drive(Slot* slot) ABSL_LOCKS_EXCLUDED(mu_);
   void Start(Slot* slot);
@@ -132,6 +136,8 @@ class Load {
 
   absl::Status CheckPut(Slot* slot,
                         const absl::StatusOr<client::PutResult>& result);
+  absl::Status CheckAppend(Slot* slot,
+                           const absl::StatusOr<client::UpdateResult>& result);
   absl::Status CheckGet(const Slot& slot,
                         const absl::StatusOr<client::GetResult>& result);
   absl::Status CheckInfo(const Slot& slot, const client::FileInfo& info);
@@ -154,6 +160,7 @@ class Load {
   client::GetOptions get_options_;
   client::StatOptions stat_options_;
   client::DeleteOptions delete_options_;
+  client::UpdateOptions update_options_;
 
   std::vector<uint32_t> order_;  // In which files are used; empty: as they are.
   std::vector<uint8_t> deleted_;  // By index in `files_`; not in a mixed phase.
@@ -211,11 +218,14 @@ Load::Load(client::Client* client, const Content& content,
   stat_options_.timeout = options.timeout;
   delete_options_.durability = options.durability;
   delete_options_.timeout = options.timeout;
+  update_options_.durability = options.durability;
+  update_options_.timeout = options.timeout;
 }
 
 int64_t Load::CountByDefault() const {
   switch (options_.operation) {
     case Operation::kPut:
+    case Operation::kAppend:
       return kPutsByDefault;
     case Operation::kMixed:
       return kMixedByDefault;
@@ -226,6 +236,7 @@ int64_t Load::CountByDefault() const {
 
 std::unique_ptr<LoadResult> Load::Run() {
   const bool uses_files = options_.operation != Operation::kPut &&
+                          options_.operation != Operation::kAppend &&
                           options_.operation != Operation::kMixed;
   if (uses_files && options_.shuffled) {
     order_.resize(files_->size());
@@ -250,6 +261,14 @@ std::unique_ptr<LoadResult> Load::Run() {
       slots_[i % slots_.size()]->files.push_back(std::move((*files_)[i]));
     }
     files_->clear();
+  }
+
+  if (options_.operation == Operation::kAppend) {
+    for (const auto& slot : slots_) {
+      if (MakeAppender(slot.get())) continue;
+      stopping_ = true;
+      break;
+    }
   }
 
   const int64_t start = NowNanos();
@@ -322,6 +341,11 @@ bool Load::Next(Slot* slot) {
     case Operation::kPut:
       PreparePut(slot);
       return true;
+    case Operation::kAppend:
+      slot->file_index = first_index_ + static_cast<uint64_t>(slot->index);
+      slot->append_bytes =
+          options_.sizes.SizeOf(options_.seed, slot->file_index);
+      return true;
     case Operation::kMixed:
       NextMixed(slot);
       return true;
@@ -367,6 +391,17 @@ void Load::PreparePut(Slot* slot) {
   slot->file_index = number;
 }
 
+bool Load::MakeAppender(Slot* slot) {
+  const absl::StatusOr<client::PutResult> made =
+      client_->CreateAppender("", put_options_);
+  if (made.ok()) {
+    slot->put.file_id = made->info.file_id;
+  } else {
+    RecordError(made.status());
+  }
+  return made.ok();
+}
+
 void Load::Drive(Slot* slot) {
   while (Next(slot)) {
     slot->turn.store(0, std::memory_order_relaxed);
@@ -387,6 +422,16 @@ void Load::Start(Slot* slot) {
           content_.Make(options_.seed, slot->file_index, slot->put.size_bytes),
           put_options_, [this, slot](absl::StatusOr<client::PutResult> result) {
             Record(slot, CheckPut(slot, result));
+            Done(slot);
+          });
+      return;
+    case Operation::kAppend:
+      client_->AppendAsync(
+          slot->put.file_id,
+          content_.Make(options_.seed, slot->file_index, slot->append_bytes),
+          update_options_,
+          [this, slot](absl::StatusOr<client::UpdateResult> result) {
+            Record(slot, CheckAppend(slot, result));
             Done(slot);
           });
       return;
@@ -428,6 +473,13 @@ void Load::Block(Slot* slot) {
       const absl::Cord content =
           content_.Make(options_.seed, slot->file_index, slot->put.size_bytes);
       Record(slot, CheckPut(slot, client_->Put(content, put_options_)));
+      return;
+    }
+    case Operation::kAppend: {
+      const std::string content(
+          content_.Make(options_.seed, slot->file_index, slot->append_bytes));
+      Record(slot, CheckAppend(slot, client_->Append(slot->put.file_id, content,
+                                                     update_options_)));
       return;
     }
     case Operation::kGet:
@@ -476,6 +528,25 @@ absl::Status Load::CheckPut(Slot* slot,
   return absl::OkStatus();
 }
 
+// A file is only appended to by its slot, so what it is then is known.
+absl::Status Load::CheckAppend(
+    Slot* slot, const absl::StatusOr<client::UpdateResult>& result) {
+  if (!result.ok()) return result.status();
+  const int64_t before = slot->put.size_bytes;
+  const uint32_t crc32c = CombineCrc32c(
+      slot->put.crc32c,
+      content_.Crc(options_.seed, slot->file_index, slot->append_bytes),
+      static_cast<uint64_t>(slot->append_bytes));
+  slot->put.size_bytes = result->info.size_bytes;
+  slot->put.crc32c = result->info.crc32c;
+  if (result->info.size_bytes != before + slot->append_bytes ||
+      result->info.crc32c != crc32c) {
+    return Damaged(slot->put.file_id,
+                   "the node says that it has something else than was added");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Load::CheckGet(const Slot& slot,
                             const absl::StatusOr<client::GetResult>& result) {
   if (!result.ok()) return result.status();
@@ -511,6 +582,9 @@ void Load::Record(Slot* slot, const absl::Status& status) {
     case Operation::kPut:
       bytes = slot->put.size_bytes;
       slot->files.push_back(std::move(slot->put));
+      break;
+    case Operation::kAppend:
+      bytes = slot->append_bytes;
       break;
     case Operation::kGet:
       bytes = slot->file->size_bytes;
@@ -555,6 +629,10 @@ void Load::Collect() {
   for (const auto& slot : slots_) {
     result_->operations += slot->operations;
     result_->bytes += slot->bytes;
+    if (options_.operation == Operation::kAppend &&
+        !slot->put.file_id.empty()) {
+      slot->files.push_back(std::move(slot->put));
+    }
     std::move(slot->files.begin(), slot->files.end(),
               std::back_inserter(*files_));
   }
@@ -571,7 +649,8 @@ absl::StatusOr<Operation> ParseOperation(absl::string_view name) {
     if (name == kOperationNames[i]) return static_cast<Operation>(i);
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      "`", name, "` is no operation: write put, get, stat, delete or mixed"));
+      "`", name,
+      "` is no operation: write put, get, stat, delete, append or mixed"));
 }
 
 absl::StatusOr<Mix> ParseMix(absl::string_view text) {
@@ -582,7 +661,7 @@ absl::StatusOr<Mix> ParseMix(absl::string_view text) {
     int share = 0;
     const auto operation = ParseOperation(sides[0]);
     if (sides.size() != 2 || !operation.ok() ||
-        *operation == Operation::kMixed ||
+        *operation >= Operation::kMixed ||
         !absl::SimpleAtoi(sides[1], &share) || share < 0 || share > 1000000) {
       return absl::InvalidArgumentError(absl::StrCat(
           "--mix ", text, ": write put=10,get=80,stat=5,delete=5"));

@@ -28,7 +28,9 @@
 namespace cairn {
 namespace cli {
 
-enum class Operation { kPut, kGet, kStat, kDelete, kMixed };
+// kAppend: to files of its own, one for each operation in flight, which are
+// there for other phases afterwards.
+enum class Operation { kPut, kGet, kStat, kDelete, kMixed, kAppend };
 
 // `put`, `get`, …
 std::string OperationName(Operation operation);
@@ -67,7 +69,7 @@ struct LoadOptions {
   std::string group;
   std::string extension;
   int attributes = 0;      // Of what is put, with values of 32 bytes.
-  SizeDistribution sizes;  // Of what is put.
+  SizeDistribution sizes;  // Of what is put or appended.
   uint64_t seed = 1;
   bool shuffled = true;        // Files are used at random, not in order.
   bool verify_content = true;  // Else only size and CRC that the node says.

@@ -646,6 +646,9 @@ class FakeStorage::Batches : public pb::BatchService::Service {
           answer->mutable_delete_()->mutable_reached()->set_replicas(1);
           break;
         }
+        case pb::BatchItem::kAppend:
+          status = absl::UnimplementedError("no appenders here");
+          break;
         case pb::BatchItem::OPERATION_NOT_SET:
           status = absl::InvalidArgumentError("no operation");
           break;

@@ -63,14 +63,7 @@ absl::StatusOr<Admitted> AdmitChange(const CallContext& context,
   CAIRN_ASSIGN_OR_RETURN(
       change->request_id,
       ParseRequestId(request.request_id(), /*required=*/true));
-  const v1::UpdateCondition& condition = request.condition();
-  if (condition.has_size_bytes()) {
-    change->if_size_bytes = condition.size_bytes();
-  }
-  if (condition.has_version()) {
-    change->if_version =
-        Version{condition.version().clock(), condition.version().node()};
-  }
+  FillCondition(request.condition(), change);
   Admitted admitted;
   CAIRN_ASSIGN_OR_RETURN(admitted.wish, ParseDurability(request.durability()));
   CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,

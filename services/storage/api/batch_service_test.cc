@@ -358,6 +358,55 @@ TEST_F(BatchServiceTest, AttributesAreChangedInABatch) {
   EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kInvalidField);
 }
 
+TEST_F(BatchServiceTest, AppendsAreMadeInABatch) {
+  Start();
+  PutRequest put;
+  FileIdFields fields;
+  fields.node_number = 7;
+  fields.flags = kFileIdAppender;
+  put.name = codec_.MakeName("group1", 0, fields, "log");
+  put.kind = FileKind::kAppender;
+  put.content = absl::Cord("begin");
+  put.crc32c = Crc32c("begin");
+  absl::Status made = absl::UnknownError("");
+  fakes_[0]->Put(put, [&made](const absl::StatusOr<Committed>& committed) {
+    made = committed.status();
+  });
+  ASSERT_THAT(made, IsOk());
+
+  v1::BatchItem item;
+  item.set_item_id(3);
+  v1::AppendOperation* const append = item.mutable_append();
+  append->set_file_id(node_->FileId(0, put.name));
+  append->set_request_id(std::string(Uuid::Random().bytes()));
+  append->mutable_condition()->set_size_bytes(5);
+  append->set_content(" end");
+  append->set_crc32c(Crc32c(" end"));
+  const v1::BatchAnswer answer = RunOne(item);
+  ASSERT_TRUE(answer.has_append()) << answer.DebugString();
+  EXPECT_EQ(answer.append().info().size_bytes(), 9);
+  EXPECT_EQ(answer.append().info().crc32c(), Crc32c("begin end"));
+  EXPECT_EQ(answer.append().reached().replicas(), 1u);
+  EXPECT_FALSE(answer.append().replayed());
+  EXPECT_TRUE(RunOne(item).append().replayed());
+  EXPECT_EQ(RunOne(GetItem(4, append->file_id())).get().content(), "begin end");
+
+  append->set_request_id(std::string(Uuid::Random().bytes()));
+  EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kConditionFailed);
+  append->clear_condition();
+  append->set_crc32c(1);
+  EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kChecksumMismatch);
+  append->clear_request_id();
+  EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kInvalidField);
+  // Another node's.
+  fields.node_number = 8;
+  append->set_file_id(
+      node_->FileId(0, codec_.MakeName("group1", 0, fields, "log")));
+  append->set_request_id(std::string(Uuid::Random().bytes()));
+  append->set_crc32c(Crc32c(" end"));
+  EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kNotOrigin);
+}
+
 TEST_F(BatchServiceTest, RangesAreCutAtTheEndAndCarryTheirOwnChecksum) {
   Start();
   const std::string id = PutSomething("0123456789");

@@ -60,6 +60,18 @@ absl::StatusOr<Uuid> ParseRequestId(absl::string_view bytes, bool required) {
       "request_id must be the 16 bytes of a UUID", {{"field", "request_id"}});
 }
 
+// Of a put or an append.
+absl::Status CheckContent(const BatchItem& request) {
+  if (static_cast<int64_t>(request.content.size()) >
+      rpc::kBatchContentBytesMax) {
+    return TooLarge();
+  }
+  if (Crc32c(request.content) == request.crc32c) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kInvalidArgument,
+                         ErrorReason::kChecksumMismatch,
+                         "the content does not match its CRC-32C");
+}
+
 // What an item must remember until it is answered.
 struct Item {
   uint64_t id = 0;
@@ -134,6 +146,7 @@ class BatchStream
   void Put(const Item& item, const BatchItem& request);
   void Delete(const Item& item, const BatchItem& request);
   void SetAttributes(const Item& item, const BatchItem& request);
+  void Append(const Item& item, const BatchItem& request);
 
   // One item waits for another thread: `answer_bytes` are what it may add to
   // the answers.
@@ -151,8 +164,8 @@ class BatchStream
   void AnswerGet(const Item& item, uint8_t path_index, const FileInfo& file,
                  int64_t offset, const absl::StatusOr<absl::Cord>& content)
       ABSL_LOCKS_EXCLUDED(mu_);
-  // Answers a put, or a change of attributes, and ends it, when other members
-  // have it as was asked for.
+  // Answers a put, an append or a change of attributes, and ends it, when other
+  // members have it as was asked for.
   void ConfirmPut(const Item& item, uint8_t path_index, const ReplicaWish& wish,
                   Replicator::AckInterest interest,
                   absl::StatusOr<Committed> committed);
@@ -370,6 +383,9 @@ void BatchStream::LookAt(const BatchItem& request) {
     case BatchOperation::kSetAttributes:
       SetAttributes(item, request);
       break;
+    case BatchOperation::kAppend:
+      Append(item, request);
+      break;
     case BatchOperation::kNone:
       AnswerError(item, ErrorWithReason(absl::StatusCode::kInvalidArgument,
                                         ErrorReason::kInvalidField,
@@ -562,12 +578,7 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
       CAIRN_ASSIGN_OR_RETURN(put.expire_unix_seconds,
                              ParseLifetime(lifetime, context_.clock->Now()));
     }
-    if (bytes > rpc::kBatchContentBytesMax) return TooLarge();
-    if (Crc32c(request.content) != request.crc32c) {
-      return ErrorWithReason(absl::StatusCode::kInvalidArgument,
-                             ErrorReason::kChecksumMismatch,
-                             "the content does not match its CRC-32C");
-    }
+    CAIRN_RETURN_IF_ERROR(CheckContent(request));
     absl::optional<uint32_t> store_path = request.store_path;
     if (request.derived.has_value()) {
       v1::DerivedName derived;
@@ -761,6 +772,56 @@ void BatchStream::SetAttributes(const Item& item, const BatchItem& request) {
                         });
 }
 
+void BatchStream::Append(const Item& item, const BatchItem& request) {
+  absl::StatusOr<StorageNode::Located> located;
+  UpdateRequest append;
+  ReplicaWish wish;
+  Replicator::AckInterest interest;
+  const absl::Status valid = [&]() -> absl::Status {
+    CAIRN_ASSIGN_OR_RETURN(append.request_id,
+                           ParseRequestId(request.request_id, true));
+    CAIRN_ASSIGN_OR_RETURN(wish, ParseDurability(request.durability));
+    append.durability = wish.level;
+    if (!request.condition.empty()) {
+      v1::UpdateCondition condition;
+      if (!condition.ParseFromArray(
+              request.condition.data(),
+              static_cast<int>(request.condition.size()))) {
+        return InvalidField("condition",
+                            "the bytes are no UpdateCondition message");
+      }
+      FillCondition(condition, &append);
+    }
+    CAIRN_RETURN_IF_ERROR(CheckContent(request));
+    located = context_.node->Locate(request.file_id);
+    CAIRN_RETURN_IF_ERROR(located.status());
+    CAIRN_RETURN_IF_ERROR(context_.replicas->AdmitUpdate(located->id.store_path,
+                                                         located->id.name));
+    CAIRN_ASSIGN_OR_RETURN(
+        interest, context_.replicas->Admit(located->id.store_path, &wish));
+    return absl::OkStatus();
+  }();
+  if (!valid.ok()) {
+    AnswerError(item, valid);
+    return;
+  }
+  append.name = std::move(located->id.name);
+  append.content = request.content;
+  append.crc32c = request.crc32c;
+  Begin(0);
+  StorePath* const target = located->path.get();
+  target->Update(std::move(append),
+                 [this, item, path = std::move(located->path),
+                  path_index = located->id.store_path, wish,
+                  interest = std::move(interest), charge = charge_](
+                     absl::StatusOr<Committed> committed) mutable {
+                   charge = nullptr;
+                   path = nullptr;
+                   ConfirmPut(item, path_index, wish, std::move(interest),
+                              std::move(committed));
+                 });
+}
+
 void BatchStream::Observe(const Item& item, const absl::Status& outcome,
                           int64_t bytes_out) {
   if (context_.observer == nullptr) return;
@@ -827,6 +888,9 @@ void BatchStream::AnswerPut(const Item& item, uint8_t path_index,
     if (item.operation == BatchOperation::kSetAttributes) {
       answers_.AddSetAttributes(item.id, info, level, committed->replicas,
                                 committed->replayed);
+    } else if (item.operation == BatchOperation::kAppend) {
+      answers_.AddAppend(item.id, info, level, committed->replicas,
+                         committed->replayed);
     } else {
       answers_.AddPut(item.id, info, level, committed->replicas,
                       committed->replayed);

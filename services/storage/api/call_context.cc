@@ -30,6 +30,7 @@ ApiMetrics::ApiMetrics(MetricsRegistry* registry)
       upload_finish(registry, "UploadService.FinishUpload"),
       upload_abort(registry, "UploadService.AbortUpload"),
       batch_set_attributes(registry, "BatchService.Run/set_attributes"),
+      batch_append(registry, "BatchService.Run/append"),
       received_bytes(registry->AddCounter(
           "cairn_storage_received_bytes_total",
           "Content received from clients. Its rate is the write throughput.")),

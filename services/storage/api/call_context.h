@@ -44,6 +44,7 @@ struct ApiMetrics {
   rpc::MethodMetrics upload_finish;
   rpc::MethodMetrics upload_abort;
   rpc::MethodMetrics batch_set_attributes;
+  rpc::MethodMetrics batch_append;
 
   // Content, without what is round it.
   Counter* const received_bytes;

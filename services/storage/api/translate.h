@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "cairn/common/v1/file.pb.h"
+#include "cairn/storage/v1/appender_service.pb.h"
 #include "cairn/storage/v1/file_service.pb.h"
 #include "google/protobuf/repeated_ptr_field.h"
 #include "lib/attributes/attributes.h"
@@ -50,6 +51,18 @@ absl::StatusOr<std::string> ParseAttributes(
 absl::StatusOr<AttributeChange> ParseAttributeChange(
     common::v1::AttributesMode mode, const common::v1::Attributes& attributes,
     const google::protobuf::RepeatedPtrField<std::string>& remove);
+
+// When an UpdateRequest or a SealRequest is to be done at all.
+template <typename Change>
+void FillCondition(const v1::UpdateCondition& condition, Change* change) {
+  if (condition.has_size_bytes()) {
+    change->if_size_bytes = condition.size_bytes();
+  }
+  if (condition.has_version()) {
+    change->if_version =
+        Version{condition.version().clock(), condition.version().node()};
+  }
+}
 
 // When a file expires that gets this lifetime now, as
 // FileInfo::expire_unix_seconds.
