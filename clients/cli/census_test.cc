@@ -103,6 +103,11 @@ class FakeQueries : public NodeQueries {
   }
 
   // ---- Of no use here.
+  absl::StatusOr<storage::v1::Job> StartCompaction(
+      const std::string&, const storage::v1::CompactRequest&,
+      absl::Duration) override {
+    return absl::UnimplementedError("");
+  }
   absl::StatusOr<storage::v1::GetCapabilitiesResponse> GetCapabilities(
       const std::string&, absl::Duration) override {
     return absl::UnimplementedError("");

@@ -58,6 +58,8 @@ class Commands {
   void AddAttributes();
   void AddExpire();
   void AddRm();
+  void AddUndelete();
+  void AddCompact();
   void AddDerived();
   void AddVerify();
   void AddCatalog();
@@ -92,6 +94,8 @@ class Commands {
   AttributesChangeFlags attributes_remove_;
   ExpireFlags expire_;
   RmFlags rm_;
+  UndeleteFlags undelete_;
+  CompactFlags compact_;
   DerivedFlags derived_;
   VerifyFlags verify_;
   LsFlags ls_;
@@ -123,12 +127,14 @@ Commands::Commands(CLI::App* app) : app_(app) {
   AddAttributes();
   AddExpire();
   AddRm();
+  AddUndelete();
   AddDerived();
   AddVerify();
   AddCatalog();
   AddDecode();
   AddCluster();
   AddNode();
+  AddCompact();
   AddGroup();
   AddBench();
   AddOthers();
@@ -439,8 +445,41 @@ void Commands::AddRm() {
                "Files that are not there are no error.");
   rm->add_flag("--with-derived", rm_.with_derived,
                "Delete what is derived from the files, too, and first.");
+  rm->add_flag("--purge", rm_.purge,
+               "There is no way back: give the content up at once, also of "
+               "files that were deleted before.");
   AddDurability(rm, &rm_.durability);
   AddJobs(rm, &rm_.jobs);
+}
+
+void Commands::AddUndelete() {
+  CLI::App* const undelete =
+      Add("undelete", "Bring deleted files back.",
+          [this](Session* session) { return RunUndelete(undelete_, session); });
+  undelete->add_option("ID", undelete_.file_ids, "File IDs.")->required();
+  undelete->add_option("--request-id", undelete_.request_id,
+                       "A UUID that makes this change repeatable, of one file: "
+                       "the same again changes nothing.");
+  AddDurability(undelete, &undelete_.durability);
+}
+
+void Commands::AddCompact() {
+  CLI::App* const compact =
+      Add("compact", "Give the room of deleted files back now, on one node.",
+          [this](Session* session) { return RunCompact(compact_, session); });
+  compact->add_option("NODE", compact_.node, "Its name, UUID or address.")
+      ->required();
+  compact->add_option("--store-path", compact_.store_path, "This one alone.")
+      ->check(CLI::Range(0, 255));
+  compact
+      ->add_option("--dead-share", compact_.dead_share,
+                   "Segments with at least this share of dead bytes, 0 to 1; "
+                   "default: as the node is configured.")
+      ->check(CLI::Range(0.0, 1.0));
+  compact->add_flag("--drop-deleted", compact_.drop_deleted,
+                    "First give up what the node keeps of deleted files: "
+                    "`cairn undelete` cannot bring them back from it any "
+                    "more.");
 }
 
 void Commands::AddDerived() {

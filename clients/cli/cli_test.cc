@@ -200,6 +200,35 @@ TEST_F(CliTest, AFileExpiresAsItIsSaid) {
   EXPECT_THAT(Run({"stat", week}).out, HasSubstr("expires"));
 }
 
+TEST_F(CliTest, ADeletedFileIsBroughtBackUnlessItIsPurged) {
+  const std::string id = storage_.Add("content");
+  const CliResult removed = Run({"rm", id});
+  EXPECT_EQ(removed.exit, 0);
+  EXPECT_THAT(removed.err, HasSubstr("until 2096-10-02T07:06:40Z"));
+  const CliResult back = Run({"undelete", id, "--json"});
+  EXPECT_EQ(back.exit, 0) << back.err;
+  const Json json = Json::parse(back.out);
+  EXPECT_EQ(json["file_id"], id);
+  EXPECT_EQ(json["size_bytes"], 7);
+  EXPECT_EQ(json["replayed"], false);
+  EXPECT_EQ(Run({"get", id, "-o", "-"}).out, "content");
+  const CliResult there = Run({"undelete", id});
+  EXPECT_NE(there.exit, 0);
+  EXPECT_THAT(there.err, HasSubstr("not deleted"));
+
+  EXPECT_EQ(Json::parse(Run({"rm", id, "--json"}).out)["undelete_until"],
+            "2096-10-02T07:06:40Z");
+  const CliResult purged = Run({"rm", "--purge", id, "--json"});
+  EXPECT_EQ(purged.exit, 0) << purged.err;
+  EXPECT_FALSE(Json::parse(purged.out).contains("undelete_until"));
+  EXPECT_EQ(Run({"undelete", id}).exit, 3);
+  EXPECT_EQ(Run({"rm", "--purge", id}).exit, 3);
+  EXPECT_EQ(Run({"undelete", id, id, "--request-id",
+                 "11111111-1111-4111-8111-111111111111"})
+                .exit,
+            2);
+}
+
 TEST_F(CliTest, TimesThatAreNoneAreRefusedBeforeAnybodyIsAsked) {
   const std::string id = Id(Run({"put", "-"}, "x"));
   for (const char* text :

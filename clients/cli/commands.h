@@ -111,10 +111,26 @@ struct RmFlags {
   std::string manifest;  // Instead of file_ids.
   bool ignore_missing = false;
   bool with_derived = false;
+  bool purge = false;
   DurabilityFlags durability;
   int jobs = 64;
 };
 ExitCode RunRm(const RmFlags& flags, Session* session);
+
+struct UndeleteFlags {
+  std::vector<std::string> file_ids;
+  std::string request_id;  // With one file only.
+  DurabilityFlags durability;
+};
+ExitCode RunUndelete(const UndeleteFlags& flags, Session* session);
+
+struct CompactFlags {
+  std::string node;        // As FindNode() takes it.
+  int store_path = -1;     // All.
+  double dead_share = -1;  // As the node is configured.
+  bool drop_deleted = false;
+};
+ExitCode RunCompact(const CompactFlags& flags, Session* session);
 
 struct DerivedFlags {
   std::string file_id;

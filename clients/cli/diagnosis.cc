@@ -276,7 +276,7 @@ absl::optional<int64_t> Diagnostician::MeanFileBytes(
     if (!state.ok() || state->node_uuid() != node_uuid) continue;
     for (const storage::v1::StorePathStatus& path : state->store_paths()) {
       if (path.index() != store_path || path.files() == 0) continue;
-      return path.live_bytes() / path.files();
+      return (path.live_bytes() - path.undelete_bytes()) / path.files();
     }
   }
   return absl::nullopt;
@@ -407,6 +407,7 @@ void Diagnostician::ListDisks(const tracker::v1::Node& node) {
       line.free_bytes =
           std::max<int64_t>(0, path.free_bytes() - path.reserve_bytes());
       line.total_bytes = path.total_bytes();
+      line.undelete_bytes = path.undelete_bytes();
       result_.disks.push_back(line);
     }
     return;

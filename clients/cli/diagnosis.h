@@ -68,6 +68,7 @@ struct DiskLine {
   int64_t files = 0;
   int64_t free_bytes = 0;  // Above the reserve.
   int64_t total_bytes = 0;
+  int64_t undelete_bytes = 0;  // Kept of deleted files.
 };
 
 // What a store path of one member lacks of what the same path of another has.

@@ -61,7 +61,8 @@ std::string NextStep(const absl::Status& status) {
     case ErrorReason::kFileSealed:
       return "A normal file was made of the appender: use the new ID.";
     case ErrorReason::kFileDeleted:
-      return "The file was deleted and cannot be read any more.";
+      return "The file was deleted; `cairn undelete` brings it back as long as "
+             "its content is kept.";
     case ErrorReason::kFileExpired:
       return "The file has expired and cannot be read any more.";
     case ErrorReason::kWrongGroup:

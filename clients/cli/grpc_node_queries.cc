@@ -95,6 +95,23 @@ class GrpcNodeQueries : public NodeQueries {
     return response.job();
   }
 
+  absl::StatusOr<storage::v1::Job> StartCompaction(
+      const std::string& address, const storage::v1::CompactRequest& request,
+      absl::Duration timeout) override {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, timeout);
+    storage::v1::CompactResponse response;
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                           ChannelTo(address));
+    CAIRN_RETURN_IF_ERROR(
+        Result(address,
+               storage::v1::NodeService::NewStub(channel)->Compact(
+                   &context, request, &response),
+               response)
+            .status());
+    return response.job();
+  }
+
   absl::StatusOr<storage::v1::ListJobsResponse> ListJobs(
       const std::string& address, absl::Duration timeout) override {
     grpc::ClientContext context;

@@ -129,6 +129,16 @@ TEST_F(GrpcurlTest, ExpireSaysHowLong) {
   EXPECT_EQ(expiry.lifetime().time_to_live().seconds(), 2 * 24 * 3600);
 }
 
+TEST_F(GrpcurlTest, UndeletePurgeAndCompactNameTheirMethods) {
+  const auto undelete = RunPrinted({"undelete", kId, "--storage", "s:1"});
+  EXPECT_EQ(undelete[0], "s:1 cairn.storage.v1.FileService/Undelete");
+  const auto request = Parse<storage::v1::UndeleteRequest>(undelete[1]);
+  EXPECT_EQ(request.file_id(), kId);
+  EXPECT_FALSE(request.request_id().empty());
+  const auto rm = RunPrinted({"rm", "--purge", kId, "--storage", "s:1"});
+  EXPECT_TRUE(Parse<storage::v1::DeleteRequest>(rm.back()).purge());
+}
+
 TEST_F(GrpcurlTest, TheOthersNameTheirMethods) {
   const auto rm = RunPrinted(
       {"rm", kId, "--storage", "s:1", "--replicas", "2", "--required"});

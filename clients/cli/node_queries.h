@@ -44,6 +44,9 @@ class NodeQueries {
   virtual absl::StatusOr<storage::v1::Job> StartCompare(
       const std::string& address, const storage::v1::CompareRequest& request,
       absl::Duration timeout) = 0;
+  virtual absl::StatusOr<storage::v1::Job> StartCompaction(
+      const std::string& address, const storage::v1::CompactRequest& request,
+      absl::Duration timeout) = 0;
   virtual absl::StatusOr<storage::v1::ListJobsResponse> ListJobs(
       const std::string& address, absl::Duration timeout) = 0;
 

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/durability.h"
 #include "clients/cli/file_list.h"
@@ -36,6 +38,7 @@ class RmRun {
   Session* const session_;
   ExitCode exit_ = kExitOk;
   int64_t deleted_ = 0;
+  absl::optional<absl::Time> undelete_until_;  // The first that ends.
   int64_t derived_deleted_ = 0;
   Window window_;
 };
@@ -71,6 +74,12 @@ ExitCode RmRun::Run(const std::vector<ListedFile>& files,
     session_->Say(
         absl::StrCat("deleted ", Count(derived_deleted_, "derived file")));
   }
+  if (undelete_until_.has_value() && !session_->json()) {
+    session_->Say(
+        absl::StrCat("`cairn undelete` brings back what was deleted, "
+                     "until ",
+                     FormatUtc(*undelete_until_)));
+  }
   return exit_;
 }
 
@@ -94,13 +103,23 @@ void RmRun::Report(const ListedFile& file,
     return;
   }
   if (!missing) ++deleted_;
-  if (result.ok()) derived_deleted_ += result->derived_deleted;
+  if (result.ok()) {
+    derived_deleted_ += result->derived_deleted;
+    const absl::optional<absl::Time> until = result->undelete_until;
+    if (until.has_value() &&
+        (!undelete_until_.has_value() || *until < *undelete_until_)) {
+      undelete_until_ = until;
+    }
+  }
   if (!session_->json()) return;
   json["deleted"] = !missing;
   if (result.ok()) {
     json["level"] = LevelName(result->level);
     json["replicas"] = result->replicas;
     if (flags_.with_derived) json["derived_deleted"] = result->derived_deleted;
+    if (result->undelete_until.has_value()) {
+      json["undelete_until"] = FormatUtc(*result->undelete_until);
+    }
   }
   session_->PrintJson(json);
 }
@@ -120,6 +139,7 @@ ExitCode RunRm(const RmFlags& flags, Session* session) {
       request["fileId"] = file.file_id;
       request["durability"] = DurabilityRequestJson(*durability);
       if (flags.with_derived) request["withDerived"] = true;
+      if (flags.purge) request["purge"] = true;
       session->Write(NodeForFile(*session, file.file_id));
       session->Print(GrpcurlCall(
           *session, kNodeWord, "cairn.storage.v1.FileService/Delete", request));
@@ -130,6 +150,7 @@ ExitCode RunRm(const RmFlags& flags, Session* session) {
   options.durability = *durability;
   options.timeout = session->timeout();
   options.with_derived = flags.with_derived;
+  options.purge = flags.purge;
   return RmRun(flags, session).Run(*files, options);
 }
 

@@ -78,15 +78,16 @@ std::string Colored(const Session& session, Verdict verdict,
 
 void PrintDisks(const Diagnosis& diagnosis, Session* session) {
   if (diagnosis.disks.empty()) return;
-  Table table("llllrllrrr");
+  Table table("llllrllrrrr");
   table.AddRow({"GROUP", "NODE", "ADDRESS", "STATE", "PATH", "DIRECTORY",
-                "DISK", "FILES", "FREE", "SIZE"});
+                "DISK", "FILES", "FREE", "SIZE", "DELETED"});
   for (const DiskLine& disk : diagnosis.disks) {
     table.AddRow({disk.group, disk.node, disk.address, disk.node_state,
                   absl::StrCat(disk.store_path),
                   disk.directory.empty() ? "-" : disk.directory, disk.state,
                   absl::StrCat(disk.files), FormatBytes(disk.free_bytes),
-                  FormatBytes(disk.total_bytes)});
+                  FormatBytes(disk.total_bytes),
+                  FormatBytes(disk.undelete_bytes)});
   }
   session->Print("");
   session->Write(table.ToString());
@@ -200,6 +201,7 @@ Json ToJson(const Diagnosis& diagnosis) {
     one["files"] = disk.files;
     one["free_bytes"] = disk.free_bytes;
     one["total_bytes"] = disk.total_bytes;
+    one["undelete_bytes"] = disk.undelete_bytes;
     json["store_paths"].push_back(one);
   }
   json["lag"] = Json::array();

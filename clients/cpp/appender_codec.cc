@@ -38,6 +38,18 @@ void AppendCondition(const UpdateOptions& options, std::string* out) {
   AppendBytesField(3, condition, out);
 }
 
+// What changes that leave the content as it is begin with.
+std::string ChangeHead(const std::string& request_id,
+                       const std::string& file_id, const Durability& wanted) {
+  std::string durability;
+  AppendDurability(wanted, &durability);
+  std::string message;
+  AppendBytesField(1, request_id, &message);
+  AppendBytesField(2, file_id, &message);
+  AppendBytesField(3, durability, &message);
+  return message;
+}
+
 }  // namespace
 
 absl::Cord EncodeCreateAppender(const std::string& request_id,
@@ -60,15 +72,16 @@ absl::Cord EncodeCreateAppender(const std::string& request_id,
   return WithContent(std::move(head), content, crc32c);
 }
 
+absl::Cord EncodeUndelete(const std::string& request_id,
+                          const std::string& file_id,
+                          const UndeleteOptions& options) {
+  return absl::Cord(ChangeHead(request_id, file_id, options.durability));
+}
+
 absl::Cord EncodeSetExpiry(const std::string& request_id,
                            const std::string& file_id, const Lifetime& lifetime,
                            const SetExpiryOptions& options) {
-  std::string durability;
-  AppendDurability(options.durability, &durability);
-  std::string message;
-  AppendBytesField(1, request_id, &message);
-  AppendBytesField(2, file_id, &message);
-  AppendBytesField(3, durability, &message);
+  std::string message = ChangeHead(request_id, file_id, options.durability);
   const std::string end = EncodeLifetime(lifetime);
   if (!end.empty()) AppendBytesField(4, end, &message);
   return absl::Cord(std::move(message));

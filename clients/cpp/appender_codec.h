@@ -36,6 +36,11 @@ absl::Cord EncodeSetExpiry(const std::string& request_id,
                            const std::string& file_id, const Lifetime& lifetime,
                            const SetExpiryOptions& options);
 
+// An UndeleteRequest.
+absl::Cord EncodeUndelete(const std::string& request_id,
+                          const std::string& file_id,
+                          const UndeleteOptions& options);
+
 // The responses of all of them are alike. False if the bytes are malformed.
 bool ParseUpdateResponse(const absl::Cord& message, PutResult* result);
 

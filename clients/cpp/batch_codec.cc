@@ -34,6 +34,10 @@ constexpr uint64_t kOverwrite = 1;
 constexpr uint64_t kMerge = 2;
 constexpr uint32_t kLifetimeField = 40;
 
+// Of DeleteOperation, and of DeleteOutcome.
+constexpr uint32_t kPurgeField = 42;
+constexpr uint32_t kUndeleteUntilField = 42;
+
 size_t DurabilitySize(const Durability& durability) {
   return VarintFieldSize(1, static_cast<uint64_t>(durability.level)) +
          (durability.replicas == 0 ? 0
@@ -100,7 +104,8 @@ size_t OperationSize(const SmallRequest& r) {
                   ? 0
                   : BytesFieldSize(1, r.request_id.bytes().size())) +
              BytesFieldSize(2, r.file_id.size()) +
-             BytesFieldSize(3, DurabilitySize(r.durability));
+             BytesFieldSize(3, DurabilitySize(r.durability)) +
+             (r.purge ? VarintFieldSize(kPurgeField, 1) : 0);
     case SmallKind::kSetAttributes: {
       size_t size = BytesFieldSize(1, r.request_id.bytes().size()) +
                     BytesFieldSize(2, r.file_id.size()) +
@@ -179,6 +184,7 @@ void AppendOperation(const SmallRequest& r, std::string* out) {
       }
       AppendBytesField(2, r.file_id, out);
       AppendDurabilityField(3, r.durability, out);
+      if (r.purge) AppendVarintField(kPurgeField, 1, out);
       break;
     case SmallKind::kSetAttributes:
       AppendBytesField(1, r.request_id.bytes(), out);
@@ -269,6 +275,8 @@ bool ParseChange(absl::string_view bytes, bool has_info, SmallAnswer* answer) {
     } else if (tag == Tag(reached_field + 1, WireType::kVarint)) {
       if (!reader.ReadVarint(&value)) return false;
       answer->replayed = value != 0;
+    } else if (!has_info && tag == Tag(kUndeleteUntilField, WireType::kBytes)) {
+      if (!ReadTime(&reader, &answer->undelete_until)) return false;
     } else if (!reader.Skip(tag)) {
       return false;
     }

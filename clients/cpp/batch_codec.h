@@ -12,6 +12,7 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "clients/cpp/file_info_codec.h"
 #include "clients/cpp/types.h"
@@ -57,6 +58,8 @@ struct SmallRequest {
 
   // kAppend
   absl::optional<int64_t> if_size_bytes;
+
+  bool purge = false;  // kDelete
 
   // All but kGet and kStat
   Uuid request_id;
@@ -105,6 +108,7 @@ struct SmallAnswer {
   FileInfo info;
   Reached reached;
   bool replayed = false;
+  absl::optional<absl::Time> undelete_until;  // kDelete
 
   // kGet
   int64_t offset = 0;

@@ -95,6 +95,7 @@ TEST(BatchMessageTest, ItemsOfAllKindsShareAMessage) {
   SmallRequest remove;
   remove.kind = SmallKind::kDelete;
   remove.file_id = "d";
+  remove.purge = true;
   remove.request_id = Uuid::Random();
   SmallRequest set;
   set.kind = SmallKind::kSetAttributes;
@@ -179,6 +180,7 @@ TEST(BatchMessageTest, ItemsOfAllKindsShareAMessage) {
   EXPECT_EQ(request.items(3).delete_().file_id(), "d");
   EXPECT_EQ(request.items(3).delete_().request_id(),
             std::string(remove.request_id.bytes()));
+  EXPECT_TRUE(request.items(3).delete_().purge());
   EXPECT_EQ(request.items(3).delete_().durability().level(),
             common::v1::DURABILITY_LEVEL_SYNCED);
   EXPECT_EQ(message.size(), 0);
@@ -224,6 +226,7 @@ pb::RunResponse AnswersOfAllKinds() {
   remove->mutable_delete_()->mutable_reached()->set_level(
       common::v1::DURABILITY_LEVEL_CACHED);
   remove->mutable_delete_()->mutable_reached()->set_replicas(1);
+  remove->mutable_delete_()->mutable_undelete_until()->set_seconds(1800000000);
   pb::BatchAnswer* error = response.add_answers();
   error->set_item_id(7);
   error->mutable_error()->set_code(5);
@@ -282,6 +285,7 @@ TEST(AnswerReaderTest, ReadsWhatProtobufWroteHoweverItIsCut) {
     EXPECT_EQ(answer.item_id, 6);
     EXPECT_EQ(answer.kind, SmallKind::kDelete);
     EXPECT_EQ(answer.reached.level, DurabilityLevel::kCached);
+    EXPECT_EQ(answer.undelete_until, absl::FromUnixSeconds(1800000000));
 
     ASSERT_EQ(reader.Next(&answer), AnswerReader::Result::kAnswer);
     EXPECT_EQ(answer.item_id, 7);

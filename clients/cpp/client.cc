@@ -515,6 +515,7 @@ class ClientImpl : public Client {
     SmallRequest request;
     request.kind = SmallKind::kDelete;
     request.file_id = std::string(file_id);
+    request.purge = options.purge;
     request.durability = options.durability;
     request.request_id =
         options.request_id.is_nil() ? NewRequestId() : options.request_id;
@@ -527,8 +528,16 @@ class ClientImpl : public Client {
                          result.level = answer.reached.level;
                          result.replicas = answer.reached.replicas;
                          result.replayed = answer.replayed;
+                         result.undelete_until = answer.undelete_until;
                          done(std::move(result));
                        });
+  }
+
+  absl::StatusOr<UndeleteResult> Undelete(
+      absl::string_view file_id, const UndeleteOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options.durability));
+    return transfers_.Undelete(file_id, options,
+                               options.timeout.value_or(options_.timeout));
   }
 
   absl::StatusOr<PutResult> CreateAppender(absl::string_view content,

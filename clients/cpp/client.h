@@ -228,11 +228,22 @@ class Client {
       const SetExpiryOptions& options = {}) = 0;
 
   // Deletes a file.
+  //   NOT_FOUND  FILE_DELETED: it is deleted; with `purge`: and nothing of it
+  //              is kept.
   virtual absl::StatusOr<DeleteResult> Delete(
       absl::string_view file_id, const DeleteOptions& options = {}) = 0;
   virtual void DeleteAsync(absl::string_view file_id,
                            const DeleteOptions& options,
                            Callback<DeleteResult> done) = 0;
+
+  // Brings a deleted file back as it was, but for its version. Blocks.
+  //   NOT_FOUND       FILE_DELETED: its content is not kept any more.
+  //                   FILE_SEALED: it is another file now.
+  //   ALREADY_EXISTS  FILE_EXISTS: it is not deleted.
+  //   UNAVAILABLE     CONTENT_NOT_HERE: no member that answers has kept its
+  //                   content.
+  virtual absl::StatusOr<UndeleteResult> Undelete(
+      absl::string_view file_id, const UndeleteOptions& options = {}) = 0;
 
   // Bytes that one of the calls below takes.
   static constexpr int64_t kUpdateBytesMax = 1 << 20;

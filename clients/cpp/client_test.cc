@@ -118,6 +118,50 @@ TEST_P(SizesTest, WhatIsPutIsGot) {
               StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_P(SizesTest, ADeletionIsTakenBackUntilItIsPurged) {
+  FakeStorage storage;
+  const std::unique_ptr<Client> client = ConnectTo(storage);
+  const std::string content = Pattern(GetParam());
+  const absl::StatusOr<PutResult> put = client->Put(content);
+  ASSERT_THAT(put, IsOk());
+  const std::string id = put->info.file_id;
+  EXPECT_EQ(ReasonOf(client->Undelete(id).status()), ErrorReason::kFileExists);
+
+  const absl::StatusOr<DeleteResult> deleted = client->Delete(id);
+  ASSERT_THAT(deleted, IsOk());
+  EXPECT_EQ(deleted->undelete_until, absl::FromUnixSeconds(4000000000));
+  storage.FailNext(1, absl::UnavailableError("later"));
+  UndeleteOptions options;
+  options.request_id = Uuid::Random();
+  const absl::StatusOr<UndeleteResult> back = client->Undelete(id, options);
+  ASSERT_THAT(back, IsOk());
+  EXPECT_EQ(back->info.file_id, id);
+  EXPECT_GT(back->info.version_clock, put->info.version_clock);
+  EXPECT_EQ(back->replicas, 1u);
+  EXPECT_FALSE(back->replayed);
+  EXPECT_TRUE(client->Undelete(id, options)->replayed);
+  EXPECT_EQ(std::string(client->Get(id)->content), content);
+
+  ASSERT_THAT(client->Delete(id, {.with_derived = true}), IsOk());
+  ASSERT_THAT(client->Undelete(id), IsOk());
+  ASSERT_THAT(client->Delete(id), IsOk());
+  const absl::StatusOr<DeleteResult> purged =
+      client->Delete(id, {.purge = true});
+  ASSERT_THAT(purged, IsOk());
+  EXPECT_EQ(purged->undelete_until, absl::nullopt);
+  EXPECT_EQ(ReasonOf(client->Undelete(id).status()), ErrorReason::kFileDeleted);
+  EXPECT_EQ(ReasonOf(client->Delete(id, {.purge = true}).status()),
+            ErrorReason::kFileDeleted);
+
+  const std::string other = client->Put(content)->info.file_id;
+  const absl::StatusOr<DeleteResult> gone =
+      client->Delete(other, {.with_derived = true, .purge = true});
+  ASSERT_THAT(gone, IsOk());
+  EXPECT_EQ(gone->undelete_until, absl::nullopt);
+  EXPECT_EQ(ReasonOf(client->Undelete(other).status()),
+            ErrorReason::kFileDeleted);
+}
+
 TEST_P(SizesTest, AFileSaysWhenItExpires) {
   FakeStorage storage;
   const std::unique_ptr<Client> client = ConnectTo(storage);

@@ -11,7 +11,9 @@ namespace client {
 namespace {
 
 constexpr uint32_t kWithDerivedField = 50;     // Of DeleteRequest.
+constexpr uint32_t kPurgeField = 42;           // The same.
 constexpr uint32_t kDerivedDeletedField = 50;  // Of DeleteResponse.
+constexpr uint32_t kUndeleteUntilField = 42;   // The same.
 
 }  // namespace
 
@@ -38,6 +40,7 @@ absl::Cord EncodeDeleteWithDerived(absl::string_view file_id,
   AppendBytesField(2, file_id, &message);
   AppendBytesField(3, durability, &message);
   AppendVarintField(kWithDerivedField, 1, &message);
+  if (options.purge) AppendVarintField(kPurgeField, 1, &message);
   return absl::Cord(std::move(message));
 }
 
@@ -79,6 +82,8 @@ bool ParseDeleteResponse(const absl::Cord& message, DeleteResult* result) {
     } else if (tag == Tag(kDerivedDeletedField, WireType::kVarint)) {
       if (!reader.ReadVarint(&value)) return false;
       result->derived_deleted = static_cast<uint32_t>(value);
+    } else if (tag == Tag(kUndeleteUntilField, WireType::kBytes)) {
+      if (!ReadTime(&reader, &result->undelete_until)) return false;
     } else if (!reader.Skip(tag)) {
       return false;
     }

@@ -80,6 +80,11 @@ std::string EncodeLifetime(const Lifetime& lifetime) {
   return message;
 }
 
+bool ReadTime(WireReader* reader, absl::optional<absl::Time>* time) {
+  absl::string_view field;
+  return reader->ReadBytes(&field) && ParseTimestamp(field, &time->emplace());
+}
+
 bool ParseFileInfo(absl::string_view bytes, FileInfo* info) {
   WireReader reader(bytes);
   while (!reader.AtEnd()) {

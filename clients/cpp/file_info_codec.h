@@ -7,6 +7,8 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "clients/cpp/types.h"
 #include "clients/cpp/wire_format.h"
 
@@ -29,6 +31,9 @@ std::string EncodeLifetime(const Lifetime& lifetime);
 // are malformed; fields that are not known are passed over.
 bool ParseFileInfo(absl::string_view bytes, FileInfo* info);
 bool ParseReached(absl::string_view bytes, Reached* reached);
+
+// The same of a Timestamp in a field that `reader` is at.
+bool ReadTime(WireReader* reader, absl::optional<absl::Time>* time);
 
 // The same of a field that `reader` is at, into a result that has the two.
 template <typename Result>

@@ -21,6 +21,7 @@ constexpr char kUpload[] = "/cairn.storage.v1.FileService/Upload";
 constexpr char kDownload[] = "/cairn.storage.v1.FileService/Download";
 constexpr char kListDerived[] = "/cairn.storage.v1.FileService/ListDerived";
 constexpr char kDelete[] = "/cairn.storage.v1.FileService/Delete";
+constexpr char kUndelete[] = "/cairn.storage.v1.FileService/Undelete";
 constexpr char kSetExpiry[] = "/cairn.storage.v1.FileService/SetExpiry";
 constexpr char kCreateAppender[] =
     "/cairn.storage.v1.AppenderService/CreateAppender";
@@ -439,6 +440,27 @@ absl::StatusOr<SetExpiryResult> Transfers::SetExpiry(
       timeout,
       [&](const absl::Cord& answer) {
         result = SetExpiryResult();
+        return ParseUpdateResponse(answer, &result);
+      }));
+  return result;
+}
+
+absl::StatusOr<UndeleteResult> Transfers::Undelete(
+    absl::string_view file_id, const UndeleteOptions& options,
+    absl::Duration timeout) {
+  const std::string request_id =
+      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
+          .ToString();
+  UndeleteResult result;
+  CAIRN_RETURN_IF_ERROR(CallAlong(
+      file_id,
+      [&](const Tried& tried) {
+        return router_->ForDescription(file_id, tried);
+      },
+      Intent::kChange, kUndelete,
+      EncodeUndelete(request_id, std::string(file_id), options), timeout,
+      [&](const absl::Cord& answer) {
+        result = UndeleteResult();
         return ParseUpdateResponse(answer, &result);
       }));
   return result;

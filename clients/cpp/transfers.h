@@ -78,6 +78,12 @@ class Transfers {
                                             absl::Duration timeout)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // See Client.
+  absl::StatusOr<UndeleteResult> Undelete(absl::string_view file_id,
+                                          const UndeleteOptions& options,
+                                          absl::Duration timeout)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // Ends what runs, and what is started, with CANCELLED.
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 

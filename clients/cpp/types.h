@@ -213,6 +213,10 @@ struct DeleteOptions {
 
   // Delete what is derived from the file, too, and first; each on its own.
   bool with_derived = false;
+
+  // There is no way back: nothing is kept for Undelete(). Of a file that was
+  // deleted before, what is kept of it is given up.
+  bool purge = false;
   absl::optional<absl::Duration> timeout = {};
   Uuid request_id = {};  // As PutOptions::request_id.
 };
@@ -222,7 +226,19 @@ struct DeleteResult {
   uint32_t replicas = 0;
   bool replayed = false;
   uint32_t derived_deleted = 0;  // By this call, with `with_derived`.
+
+  // Until when Undelete() can bring it back; unset: it cannot.
+  absl::optional<absl::Time> undelete_until = {};
 };
+
+struct UndeleteOptions {
+  Durability durability = {};
+  absl::optional<absl::Duration> timeout = {};
+  Uuid request_id = {};  // As PutOptions::request_id.
+};
+
+// The file with its new version; without attributes.
+using UndeleteResult = PutResult;
 
 struct ListDerivedOptions {
   uint32_t page_size = 0;       // 1..1000; 0: the node's choice.

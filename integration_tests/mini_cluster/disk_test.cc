@@ -127,8 +127,9 @@ TEST(DiskTest, AFullDiskRefusesWritesServesAndRecovers) {
   const std::string folder = MakeTempFolder("small_disk");
   const absl::Status mounted = MountSmallDisk(folder, 48 * kMiB);
   if (!mounted.ok()) GTEST_SKIP() << mounted;
-  auto storage =
-      (*cluster)->AddStorage({folder}, "engine { segment_bytes: 4194304 }\n");
+  auto storage = (*cluster)->AddStorage({folder},
+                                        "engine { segment_bytes: 4194304 "
+                                        "undelete_window { seconds: 0 } }\n");
   ASSERT_THAT(storage, IsOk());
   StorageStub stub((*storage)->address());
   ExpectAFullDiskIsBorne(&stub, 2 * kMiB);

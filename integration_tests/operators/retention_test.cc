@@ -33,7 +33,8 @@ namespace {
 
 constexpr char kShortRetentions[] =
     "engine { tombstone_retention { seconds: 1 } request_retention { seconds: "
-    "1 } log_retention { seconds: 1 } log_retention_longest { seconds: 2 } }\n";
+    "1 } log_retention { seconds: 1 } log_retention_longest { seconds: 2 } "
+    "undelete_window { seconds: 0 } }\n";
 
 struct Stored {
   std::string file_id;

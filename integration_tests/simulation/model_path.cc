@@ -328,6 +328,13 @@ void ModelPath::Seal(storage::SealRequest /*request*/, CommitDone done) {
                        "the model of a path cannot seal appenders"));
 }
 
+void ModelPath::Undelete(storage::UndeleteRequest /*request*/,
+                         CommitDone done) {
+  done(ErrorWithReason(absl::StatusCode::kUnimplemented,
+                       ErrorReason::kNotSupported,
+                       "the model of a path keeps nothing of deleted files"));
+}
+
 void ModelPath::SetExpiry(storage::SetExpiryRequest set, CommitDone done) {
   Request request;
   request.kind = Request::Kind::kExpiry;

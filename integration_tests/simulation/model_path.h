@@ -118,8 +118,12 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   void Update(storage::UpdateRequest request,
               storage::CommitDone done) override;
 
-  // The simulation seals nothing: UNIMPLEMENTED with NOT_SUPPORTED.
+  // The simulation seals nothing and keeps nothing of deleted files:
+  // UNIMPLEMENTED with NOT_SUPPORTED.
   void Seal(storage::SealRequest request, storage::CommitDone done) override;
+  void Undelete(storage::UndeleteRequest request,
+                storage::CommitDone done) override;
+  absl::Status DropDeleted() override { return absl::OkStatus(); }
   absl::StatusOr<std::unique_ptr<storage::Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override;
   absl::StatusOr<storage::FileInfo> Stat(absl::string_view name) override;

@@ -76,6 +76,15 @@ void ReadRawMessage(WireReader* reader, std::string* scratch,
   *out = *scratch;
 }
 
+// A Timestamp; left out if it is 0.
+void WriteSeconds(int64_t unix_seconds, uint32_t field, SmallMessage* out) {
+  if (unix_seconds == 0) return;
+  SmallMessage time;
+  time.Varint(google::protobuf::Timestamp::kSecondsFieldNumber,
+              static_cast<uint64_t>(unix_seconds));
+  out->Bytes(field, time.view());
+}
+
 // The fields of a FileInfo but its attributes.
 void WriteInfoFields(const BatchFileInfo& info, SmallMessage* inner) {
   SmallMessage time;
@@ -97,12 +106,8 @@ void WriteInfoFields(const BatchFileInfo& info, SmallMessage* inner) {
   inner->Bytes(common::FileInfo::kVersionFieldNumber, version.view());
   inner->VarintIfSet(common::FileInfo::kOriginNodeFieldNumber,
                      info.origin_node);
-  if (info.expire_unix_seconds != 0) {
-    SmallMessage expire;
-    expire.Varint(google::protobuf::Timestamp::kSecondsFieldNumber,
-                  static_cast<uint64_t>(info.expire_unix_seconds));
-    inner->Bytes(common::FileInfo::kExpireTimeFieldNumber, expire.view());
-  }
+  WriteSeconds(info.expire_unix_seconds,
+               common::FileInfo::kExpireTimeFieldNumber, inner);
 }
 
 // Without its attributes.
@@ -352,6 +357,9 @@ void BatchRequestReader::ReadDelete(BatchItem* item) {
       case pb::DeleteOperation::kDurabilityFieldNumber:
         ReadDurability(&reader_, &item->durability);
         return true;
+      case pb::DeleteOperation::kPurgeFieldNumber:
+        item->purge = reader_.ReadVarint() != 0;
+        return true;
       default:
         return false;
     }
@@ -484,6 +492,8 @@ void BatchRequestWriter::Add(const BatchItem& in) {
                            item.file_id);
       WriteDurability(item.durability,
                       pb::DeleteOperation::kDurabilityFieldNumber, &operation);
+      operation.VarintIfSet(pb::DeleteOperation::kPurgeFieldNumber,
+                            item.purge ? 1 : 0);
       break;
     case BatchOperation::kSetAttributes:
       field = pb::BatchItem::kSetAttributesFieldNumber;
@@ -628,6 +638,9 @@ void BatchResponseReader::ReadDelete(BatchAnswer* answer) {
       case pb::DeleteOutcome::kReplayedFieldNumber:
         answer->replayed = reader_.ReadVarint() != 0;
         return true;
+      case pb::DeleteOutcome::kUndeleteUntilFieldNumber:
+        ReadSeconds(&reader_, &answer->undelete_until_unix_seconds);
+        return true;
       default:
         return false;
     }
@@ -737,12 +750,15 @@ void BatchResponseWriter::AddStat(uint64_t item_id, const BatchFileInfo& info) {
 }
 
 void BatchResponseWriter::AddDelete(uint64_t item_id, uint32_t reached_level,
-                                    uint32_t reached_replicas, bool replayed) {
+                                    uint32_t reached_replicas, bool replayed,
+                                    int64_t undelete_until_unix_seconds) {
   SmallMessage outcome;
   WriteReached(reached_level, reached_replicas,
                pb::DeleteOutcome::kReachedFieldNumber, &outcome);
   outcome.VarintIfSet(pb::DeleteOutcome::kReplayedFieldNumber,
                       replayed ? 1 : 0);
+  WriteSeconds(undelete_until_unix_seconds,
+               pb::DeleteOutcome::kUndeleteUntilFieldNumber, &outcome);
   Add(item_id, pb::BatchAnswer::kDeleteFieldNumber, outcome.view(),
       absl::Cord());
 }

@@ -77,6 +77,8 @@ struct BatchItem {
   absl::string_view lifetime;    // A message cairn.common.v1.Lifetime.
   absl::optional<absl::string_view> derived;  // A message DerivedName.
 
+  bool purge = false;  // Delete.
+
   // Get.
   int64_t offset = 0;
   absl::optional<int64_t> length;
@@ -118,6 +120,9 @@ struct BatchAnswer {
   uint32_t reached_level = 0;
   uint32_t reached_replicas = 0;
   bool replayed = false;
+
+  // Delete: until when it can be taken back; 0: not at all.
+  int64_t undelete_until_unix_seconds = 0;
 
   // Get.
   int64_t offset = 0;
@@ -206,7 +211,8 @@ class BatchResponseWriter {
               uint32_t crc32c, const absl::Cord& content);
   void AddStat(uint64_t item_id, const BatchFileInfo& info);
   void AddDelete(uint64_t item_id, uint32_t reached_level,
-                 uint32_t reached_replicas, bool replayed);
+                 uint32_t reached_replicas, bool replayed,
+                 int64_t undelete_until_unix_seconds);
   void AddSetAttributes(uint64_t item_id, const BatchFileInfo& info,
                         uint32_t reached_level, uint32_t reached_replicas,
                         bool replayed);

@@ -70,6 +70,7 @@ std::vector<BatchItem> SomeItems() {
   items[3].file_id = kId;
   items[3].request_id = "fedcba9876543210";
   items[3].durability.level = 1;
+  items[3].purge = true;
   items[4].item_id = 5;
   items[4].operation = BatchOperation::kPut;
   items[4].content = absl::Cord("small");
@@ -151,6 +152,7 @@ TEST(BatchWireTest, RequestsAreWhatGeneratedCodeReads) {
   EXPECT_EQ(request.items(2).stat().file_id(), kId);
   EXPECT_EQ(request.items(3).delete_().request_id(), "fedcba9876543210");
   EXPECT_EQ(request.items(3).delete_().durability().level(), 1);
+  EXPECT_TRUE(request.items(3).delete_().purge());
   EXPECT_FALSE(request.items(4).put().has_store_path());
   EXPECT_FALSE(request.items(4).put().has_durability());
   EXPECT_EQ(request.items(4).put().content(), "small");
@@ -305,7 +307,7 @@ TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {
   writer.AddGet(2, SomeInfo(), 77, 0x12345678, content);
   writer.AddGet(6, SomeInfo(), 0, 0, absl::Cord());
   writer.AddStat(3, SomeInfo());
-  writer.AddDelete(4, 1, 32, false);
+  writer.AddDelete(4, 1, 32, false, 1800000000);
   writer.AddAppend(5, SomeInfo(), 1, 3, false);
   const grpc::ByteBuffer buffer = writer.Finish();
 
@@ -328,6 +330,8 @@ TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {
   EXPECT_EQ(response.answers(2).get().content(), std::string(content));
   EXPECT_EQ(response.answers(4).stat().info().file_id(), info.file_id());
   EXPECT_EQ(response.answers(5).delete_().reached().replicas(), 32u);
+  EXPECT_EQ(response.answers(5).delete_().undelete_until().seconds(),
+            1800000000);
 
   for (const size_t size : {1, 7, 700, 16384, 1 << 20}) {
     BatchResponseReader reader(Sliced(buffer, size));
@@ -363,6 +367,7 @@ TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {
     ASSERT_TRUE(reader.Next(&answer));
     EXPECT_EQ(answer.operation, BatchOperation::kDelete);
     EXPECT_EQ(answer.reached_replicas, 32u);
+    EXPECT_EQ(answer.undelete_until_unix_seconds, 1800000000);
     EXPECT_FALSE(answer.replayed);
     ASSERT_TRUE(reader.Next(&answer));
     EXPECT_EQ(answer.operation, BatchOperation::kAppend);

@@ -116,6 +116,7 @@ StorePathOptions OptionsOfPath(const config::storage::v1::StorageConfig& config,
   out.open_segments_max = static_cast<size_t>(engine.open_segments_max());
   out.tombstone_retention = FromProto(engine.tombstone_retention());
   out.expiry_grace = FromProto(engine.expiry_grace());
+  out.undelete_window = FromProto(engine.undelete_window());
   out.request_retention = FromProto(engine.request_retention());
   out.log_retention = FromProto(engine.log_retention());
   out.log_retention_longest = FromProto(engine.log_retention_longest());

@@ -98,6 +98,11 @@ constexpr GaugeRow kGauges[] = {
      &EngineNumbers::tombstones},
     {"cairn_storage_path_live_bytes", "Bytes in segments that belong to files.",
      &EngineNumbers::live_bytes},
+    {"cairn_storage_path_undelete_bytes",
+     "Bytes of deleted files that are kept so that they can be brought back; "
+     "part of the live bytes. Much of a full disk: see "
+     "docs/runbooks/full_disk.md.",
+     &EngineNumbers::undelete_bytes},
     {"cairn_storage_path_dead_bytes",
      "Bytes in segments that compaction can give back.",
      &EngineNumbers::dead_bytes},

@@ -168,6 +168,7 @@ class Server : public StorageServer {
                api_metrics_.download.in_flight() == 0 &&
                api_metrics_.stat.in_flight() == 0 &&
                api_metrics_.remove.in_flight() == 0 &&
+               api_metrics_.undelete.in_flight() == 0 &&
                api_metrics_.upload_write.in_flight() == 0 &&
                api_metrics_.upload_finish.in_flight() == 0 &&
                api_metrics_.get_attributes.in_flight() == 0 &&
@@ -489,6 +490,7 @@ class Server : public StorageServer {
     report.set_calls_in_progress(static_cast<uint32_t>(
         api_metrics_.upload.in_flight() + api_metrics_.download.in_flight() +
         api_metrics_.stat.in_flight() + api_metrics_.remove.in_flight() +
+        api_metrics_.undelete.in_flight() +
         api_metrics_.get_attributes.in_flight() +
         api_metrics_.set_attributes.in_flight() +
         api_metrics_.set_expiry.in_flight()));

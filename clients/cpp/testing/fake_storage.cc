@@ -31,6 +31,7 @@ namespace pb = cairn::storage::v1;
 namespace common = cairn::common::v1;
 
 constexpr int64_t kCreateTime = 1767225600;
+constexpr int64_t kUndeleteUntil = 4000000000;
 
 absl::Status Cut() { return absl::UnavailableError("cut by the test"); }
 
@@ -52,6 +53,7 @@ class FakeStorage::State {
     common::FileInfo info;
     std::string attributes;  // As lib/attributes lays them out.
     bool deleted = false;
+    bool kept = false;  // Deleted, and can be brought back.
 
     // What is known of it, as it was asked for.
     common::FileInfo Info(bool with_attributes) const {
@@ -247,7 +249,7 @@ class FakeStorage::State {
   }
 
   absl::Status Delete(const std::string& file_id, const std::string& request_id,
-                      bool* replayed) {
+                      bool purge, bool* replayed) {
     {
       MutexLock lock(&mu);
       *replayed = !request_id.empty() && requests.count(request_id) > 0;
@@ -255,10 +257,37 @@ class FakeStorage::State {
     }
     File file;
     const absl::Status found = Find(file_id, &file);
-    if (!found.ok()) return found;
     MutexLock lock(&mu);
+    if (!found.ok() && !(purge && files[file_id].kept)) return found;
     files[file_id].deleted = true;
+    files[file_id].kept = !purge;
     if (!request_id.empty()) requests[request_id] = file_id;
+    return absl::OkStatus();
+  }
+
+  absl::Status Undelete(const pb::UndeleteRequest& request,
+                        pb::UndeleteResponse* response) {
+    File file;
+    const absl::Status found = Find(request.file_id(), &file);
+    MutexLock lock(&mu);
+    const bool replayed = requests.count(request.request_id()) > 0;
+    if (found.ok() && !replayed) {
+      return ErrorWithReason(absl::StatusCode::kAlreadyExists,
+                             ErrorReason::kFileExists, "it is not deleted");
+    }
+    File& stored = files[request.file_id()];
+    if (!found.ok() && !stored.kept) return found;
+    if (!replayed) {
+      stored.deleted = false;
+      stored.kept = false;
+      stored.info.mutable_version()->set_clock(stored.info.version().clock() +
+                                               1);
+      requests[request.request_id()] = request.file_id();
+    }
+    *response->mutable_info() = stored.info;
+    response->set_replayed(replayed);
+    response->mutable_reached()->set_level(common::DURABILITY_LEVEL_SYNCED);
+    response->mutable_reached()->set_replicas(1);
     return absl::OkStatus();
   }
 
@@ -411,6 +440,14 @@ class FakeStorage::Files : public pb::FileService::Service {
     return rpc::ToGrpcStatus(status);
   }
 
+  grpc::Status Undelete(grpc::ServerContext* context,
+                        const pb::UndeleteRequest* request,
+                        pb::UndeleteResponse* response) override {
+    absl::Status status = state_->NextFailure();
+    if (status.ok()) status = state_->Undelete(*request, response);
+    return rpc::ToGrpcStatus(status);
+  }
+
   grpc::Status GetCapabilities(grpc::ServerContext* context,
                                const pb::GetCapabilitiesRequest* request,
                                pb::GetCapabilitiesResponse* response) override {
@@ -432,13 +469,16 @@ class FakeStorage::Files : public pb::FileService::Service {
     if (status.ok() && request->with_derived()) {
       for (const std::string& id : state_->DerivedFrom(request->file_id())) {
         bool ignored;
-        if (!state_->Delete(id, "", &ignored).ok()) continue;
+        if (!state_->Delete(id, "", request->purge(), &ignored).ok()) continue;
         response->set_derived_deleted(response->derived_deleted() + 1);
       }
     }
     if (status.ok()) {
-      status =
-          state_->Delete(request->file_id(), request->request_id(), &replayed);
+      status = state_->Delete(request->file_id(), request->request_id(),
+                              request->purge(), &replayed);
+    }
+    if (!request->purge()) {
+      response->mutable_undelete_until()->set_seconds(kUndeleteUntil);
     }
     response->set_replayed(replayed);
     response->mutable_reached()->set_level(common::DURABILITY_LEVEL_SYNCED);
@@ -639,7 +679,12 @@ class FakeStorage::Batches : public pb::BatchService::Service {
         case pb::BatchItem::kDelete: {
           bool replayed = false;
           status = state_->Delete(item.delete_().file_id(),
-                                  item.delete_().request_id(), &replayed);
+                                  item.delete_().request_id(),
+                                  item.delete_().purge(), &replayed);
+          if (!item.delete_().purge()) {
+            answer->mutable_delete_()->mutable_undelete_until()->set_seconds(
+                kUndeleteUntil);
+          }
           answer->mutable_delete_()->set_replayed(replayed);
           answer->mutable_delete_()->mutable_reached()->set_level(
               common::DURABILITY_LEVEL_SYNCED);

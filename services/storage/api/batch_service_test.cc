@@ -251,6 +251,20 @@ TEST_F(BatchServiceTest, AFileExpiresAsItsPutSays) {
   EXPECT_TRUE(RunOne(item).has_error());
 }
 
+TEST_F(BatchServiceTest, ADeletionSaysUntilWhenItCanBeTakenBack) {
+  Start();
+  fakes_[0]->set_undelete_until_unix_seconds(1800000000);
+  const std::string id = RunOne(PutItem(1, "content")).put().info().file_id();
+  EXPECT_EQ(RunOne(DeleteItem(2, id)).delete_().undelete_until().seconds(),
+            1800000000);
+  v1::BatchItem purge = DeleteItem(3, id);
+  purge.mutable_delete_()->set_purge(true);
+  const v1::BatchAnswer purged = RunOne(purge);
+  ASSERT_TRUE(purged.has_delete_());
+  EXPECT_FALSE(purged.delete_().has_undelete_until());
+  EXPECT_EQ(ReasonOfAnswer(RunOne(purge)), ErrorReason::kFileDeleted);
+}
+
 TEST_F(BatchServiceTest, AttributesGoUpWithTheFileAndDownWhenAskedFor) {
   Start();
   fakes_[0]->set_small_file_bytes_max(1000);

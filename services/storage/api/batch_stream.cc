@@ -692,6 +692,7 @@ void BatchStream::Delete(const Item& item, const BatchItem& request) {
                            ParseRequestId(request.request_id, false));
     CAIRN_ASSIGN_OR_RETURN(wish, ParseDurability(request.durability));
     remove.durability = wish.level;
+    remove.purge = request.purge;
     located = context_.node->Locate(request.file_id);
     CAIRN_RETURN_IF_ERROR(located.status());
     CAIRN_ASSIGN_OR_RETURN(
@@ -908,7 +909,8 @@ void BatchStream::AnswerDelete(const Item& item,
   {
     MutexLock lock(&mu_);
     answers_.AddDelete(item.id, DurabilityLevelOf(committed->reached),
-                       committed->replicas, committed->replayed);
+                       committed->replicas, committed->replayed,
+                       committed->file.undelete_until_unix_seconds);
   }
   Observe(item, absl::OkStatus(), 0);
 }

@@ -10,6 +10,7 @@ ApiMetrics::ApiMetrics(MetricsRegistry* registry)
       download(registry, "FileService.Download"),
       stat(registry, "FileService.Stat"),
       remove(registry, "FileService.Delete"),
+      undelete(registry, "FileService.Undelete"),
       get_attributes(registry, "FileService.GetAttributes"),
       set_attributes(registry, "FileService.SetAttributes"),
       set_expiry(registry, "FileService.SetExpiry"),

@@ -24,6 +24,7 @@ struct ApiMetrics {
   rpc::MethodMetrics download;
   rpc::MethodMetrics stat;
   rpc::MethodMetrics remove;
+  rpc::MethodMetrics undelete;
   rpc::MethodMetrics get_attributes;
   rpc::MethodMetrics set_attributes;
   rpc::MethodMetrics set_expiry;

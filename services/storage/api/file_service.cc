@@ -64,8 +64,8 @@ void LookUp(const CallContext& context, const std::string& file_id,
   }
 }
 
-// Starts a change of what is said of a file. `fill` adds to it what is of its
-// kind alone; `run` is the path's call.
+// Starts a change of a file that leaves its content as it is. `fill` adds to it
+// what is of its kind alone; `run` is the path's call.
 template <typename Change, typename Request, typename Response, typename Fill>
 void Describe(const CallContext& context, const Request& request,
               Response* response, const UnaryEnd& end,
@@ -194,6 +194,7 @@ grpc::ServerUnaryReactor* FileServiceImpl::GetCapabilities(
   for (const std::string& service : services_) response->add_services(service);
   response->add_features("attributes");
   response->add_features("expiry");
+  response->add_features("undelete");
   response->set_attributes_max(kAttributesMax);
   response->set_attribute_key_bytes_max(kAttributeKeyBytesMax);
   response->set_attribute_value_bytes_max(kAttributeValueBytesMax);
@@ -245,6 +246,16 @@ grpc::ServerUnaryReactor* FileServiceImpl::SetExpiry(
   return end.reactor;
 }
 
+grpc::ServerUnaryReactor* FileServiceImpl::Undelete(
+    grpc::CallbackServerContext* context, const v1::UndeleteRequest* request,
+    v1::UndeleteResponse* response) {
+  const UnaryEnd end =
+      BeginUnary(context_, context, &context_.metrics->undelete);
+  Describe(context_, *request, response, end, &StorePath::Undelete,
+           [](UndeleteRequest* /*change*/) { return absl::OkStatus(); });
+  return end.reactor;
+}
+
 grpc::ServerUnaryReactor* FileServiceImpl::Delete(
     grpc::CallbackServerContext* context, const v1::DeleteRequest* request,
     v1::DeleteResponse* response) {
@@ -258,6 +269,7 @@ grpc::ServerUnaryReactor* FileServiceImpl::Delete(
     CAIRN_ASSIGN_OR_RETURN(ReplicaWish wish,
                            ParseDurability(request->durability()));
     change.durability = wish.level;
+    change.purge = request->purge();
     CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
                            context_.node->Locate(request->file_id()));
     const uint8_t index = located.id.store_path;
@@ -270,7 +282,11 @@ grpc::ServerUnaryReactor* FileServiceImpl::Delete(
     change.name = std::move(located.id.name);
     CommitDone answer = [interest = std::move(interest), response,
                          end](const absl::StatusOr<Committed>& committed) {
-      if (committed.ok()) FillReached(*committed, response);
+      if (committed.ok()) {
+        FillReached(*committed, response);
+        const int64_t until = committed->file.undelete_until_unix_seconds;
+        if (until != 0) response->mutable_undelete_until()->set_seconds(until);
+      }
       end(committed.status());
     };
     // The deletion of the master comes last in the log: who has it has the
@@ -285,7 +301,7 @@ grpc::ServerUnaryReactor* FileServiceImpl::Delete(
       return absl::OkStatus();
     }
     DeleteDerived(std::move(located.path), std::move(master), wish.level,
-                  absl::ToUnixSeconds(context_.clock->Now()),
+                  request->purge(), absl::ToUnixSeconds(context_.clock->Now()),
                   [last = std::move(last), response,
                    end](const absl::StatusOr<uint32_t>& deleted) mutable {
                     if (!deleted.ok()) {

@@ -27,7 +27,9 @@ using FileServiceBase = v1::FileService::WithRawCallbackMethod_Upload<
                         v1::FileService::WithCallbackMethod_GetCapabilities<
                             v1::FileService::WithCallbackMethod_SetExpiry<
                                 v1::FileService::WithCallbackMethod_ListDerived<
-                                    v1::FileService::Service>>>>>>>>>;
+                                    v1::FileService::
+                                        WithCallbackMethod_Undelete<
+                                            v1::FileService::Service>>>>>>>>>>;
 
 class FileServiceImpl : public FileServiceBase {
  public:
@@ -51,6 +53,9 @@ class FileServiceImpl : public FileServiceBase {
   grpc::ServerUnaryReactor* Delete(grpc::CallbackServerContext* context,
                                    const v1::DeleteRequest* request,
                                    v1::DeleteResponse* response) override;
+  grpc::ServerUnaryReactor* Undelete(grpc::CallbackServerContext* context,
+                                     const v1::UndeleteRequest* request,
+                                     v1::UndeleteResponse* response) override;
   grpc::ServerUnaryReactor* GetAttributes(
       grpc::CallbackServerContext* context,
       const v1::GetAttributesRequest* request,

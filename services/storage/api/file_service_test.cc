@@ -253,6 +253,16 @@ class FileServiceTest : public ::testing::Test {
     return response;
   }
 
+  absl::StatusOr<v1::UndeleteResponse> Undelete(
+      const v1::UndeleteRequest& request) {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    v1::UndeleteResponse response;
+    const grpc::Status status = stub_->Undelete(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpcStatus(status);
+    return response;
+  }
+
   // Keeps all threads of a path's io() busy until it is destroyed.
   class BusyDisk {
    public:
@@ -436,6 +446,52 @@ TEST_F(FileServiceTest, DeletesOnceAndSaysSoAgain) {
   EXPECT_REASON(Download(id), kNotFound, kFileDeleted);
   request.set_request_id("not a uuid");
   EXPECT_REASON(Delete(request), kInvalidArgument, kInvalidField);
+}
+
+TEST_F(FileServiceTest, ADeletionSaysUntilWhenItCanBeTakenBack) {
+  Start();
+  const std::string id = Put("content");
+  v1::DeleteRequest remove;
+  remove.set_file_id(id);
+  v1::UndeleteRequest undelete;
+  undelete.set_file_id(id);
+  EXPECT_REASON(Undelete(undelete), kAlreadyExists, kFileExists);
+
+  const auto final = Delete(remove);
+  ASSERT_THAT(final, IsOk());
+  EXPECT_FALSE(final->has_undelete_until());
+  EXPECT_REASON(Undelete(undelete), kNotFound, kFileDeleted);
+
+  fakes_[0]->set_undelete_until_unix_seconds(1800000000);
+  const std::string other = Put("other content");
+  remove.set_file_id(other);
+  undelete.set_file_id(other);
+  undelete.set_request_id(Uuid::Random().ToString());
+  const auto deleted = Delete(remove);
+  ASSERT_THAT(deleted, IsOk());
+  EXPECT_EQ(deleted->undelete_until().seconds(), 1800000000);
+  const auto back = Undelete(undelete);
+  ASSERT_THAT(back, IsOk());
+  EXPECT_EQ(back->info().file_id(), other);
+  EXPECT_EQ(back->info().size_bytes(), 13);
+  EXPECT_EQ(back->reached().replicas(), 1u);
+  EXPECT_FALSE(back->replayed());
+  EXPECT_TRUE(Undelete(undelete)->replayed());
+  EXPECT_THAT(Stat(other), IsOk());
+
+  ASSERT_THAT(Delete(remove), IsOk());
+  remove.set_purge(true);
+  const auto purged = Delete(remove);
+  ASSERT_THAT(purged, IsOk());
+  EXPECT_FALSE(purged->has_undelete_until());
+  EXPECT_REASON(Delete(remove), kNotFound, kFileDeleted);
+  undelete.clear_request_id();
+  EXPECT_REASON(Undelete(undelete), kNotFound, kFileDeleted);
+  undelete.set_request_id("not a uuid");
+  EXPECT_REASON(Undelete(undelete), kInvalidArgument, kInvalidField);
+  undelete.clear_request_id();
+  undelete.set_file_id("group1/M00/00/00/x");
+  EXPECT_REASON(Undelete(undelete), kInvalidArgument, kInvalidFileId);
 }
 
 TEST_F(FileServiceTest, RefusesMalformedSpecs) {

@@ -51,6 +51,7 @@ void ToProto(const StorePathStatus& status, v1::StorePathStatus* out) {
   out->set_reserve_bytes(status.reserve_bytes);
   out->set_files(status.files);
   out->set_live_bytes(status.live_bytes);
+  out->set_undelete_bytes(status.undelete_bytes);
   out->set_dead_bytes(status.dead_bytes);
   out->set_segments(status.segments);
   out->set_index_bytes(status.index_bytes);
@@ -388,7 +389,9 @@ absl::Status NodeServiceImpl::StartCompaction(const v1::CompactRequest& request,
   CAIRN_ASSIGN_OR_RETURN(
       const Job started,
       jobs_->Start(JobKind::kCompaction, request.store_path(),
-                   [path, dead_share_min](const JobList::Report& report) {
+                   [path, dead_share_min, drop = request.drop_deleted()](
+                       const JobList::Report& report) -> absl::Status {
+                     if (drop) CAIRN_RETURN_IF_ERROR(path->DropDeleted());
                      return path->Compact(dead_share_min, report);
                    }));
   ToProto(started, job);

@@ -82,9 +82,11 @@ class NodeServiceTest : public ::testing::Test {
     if (!status.ok()) return rpc::FromGrpcStatus(status);
     return response;
   }
-  absl::StatusOr<v1::Job> Compact(uint32_t store_path, double dead_share_min) {
+  absl::StatusOr<v1::Job> Compact(uint32_t store_path, double dead_share_min,
+                                  bool drop_deleted = false) {
     grpc::ClientContext context;
     v1::CompactRequest request;
+    request.set_drop_deleted(drop_deleted);
     request.set_store_path(store_path);
     request.set_dead_share_min(dead_share_min);
     v1::CompactResponse response;
@@ -161,6 +163,13 @@ TEST_F(NodeServiceTest, CompactionIsAJobThatCanBeWatched) {
   EXPECT_EQ(ended.state(), v1::JOB_STATE_SUCCEEDED);
   EXPECT_EQ(ended.done_bytes(), 1);
   EXPECT_TRUE(ended.has_end_time());
+  EXPECT_EQ(fake_->dropped_deleted(), 0);
+}
+
+TEST_F(NodeServiceTest, CompactionGivesUpWhatIsKeptOfDeletedFilesIfToldSo) {
+  ASSERT_THAT(Compact(0, 0.25, /*drop_deleted=*/true), IsOk());
+  EXPECT_EQ(EndedJob().state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(fake_->dropped_deleted(), 1);
 }
 
 TEST_F(NodeServiceTest, ARebuildPutsThePathBackIntoService) {

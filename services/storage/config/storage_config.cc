@@ -104,6 +104,10 @@ void CheckEngine(const EngineConfig& engine, Complaints* complaints) {
   if (FromProto(engine.expiry_grace()) < absl::ZeroDuration()) {
     complaints->Add("engine.expiry_grace", "must not be negative");
   }
+  if (FromProto(engine.undelete_window()) < absl::ZeroDuration() ||
+      FromProto(engine.undelete_window()) > absl::Hours(24 * 365)) {
+    complaints->Add("engine.undelete_window", "must be 0 to 365 days");
+  }
   complaints->CheckRange("engine.uploads_open_max", engine.uploads_open_max(),
                          1, kMiB);
   complaints->CheckRange("engine.upload_bytes_open_max",
@@ -194,6 +198,9 @@ StorageConfig WithDefaults(StorageConfig config) {
   }
   if (!engine->has_expiry_grace()) {
     engine->mutable_expiry_grace()->set_seconds(24 * 3600);
+  }
+  if (!engine->has_undelete_window()) {
+    engine->mutable_undelete_window()->set_seconds(24 * 3600);
   }
   if (engine->uploads_open_max() == 0) engine->set_uploads_open_max(1000);
   if (engine->upload_bytes_open_max() == 0) {

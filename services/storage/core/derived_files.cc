@@ -28,10 +28,12 @@ FileRange RangeOf(absl::string_view master) {
 class Deletion : public std::enable_shared_from_this<Deletion> {
  public:
   Deletion(std::shared_ptr<StorePath> path, std::string master,
-           Durability durability, int64_t now_unix_seconds, DeletedDone done)
+           Durability durability, bool purge, int64_t now_unix_seconds,
+           DeletedDone done)
       : path_(std::move(path)),
         master_(std::move(master)),
         durability_(durability),
+        purge_(purge),
         now_unix_seconds_(now_unix_seconds),
         done_(std::move(done)) {}
 
@@ -61,6 +63,7 @@ class Deletion : public std::enable_shared_from_this<Deletion> {
     for (FileInfo& file : page->files) {
       DeleteRequest request;
       request.name = std::move(file.name);
+      request.purge = purge_;
       request.durability = durability_;
       path_->Delete(std::move(request),
                     [self = shared_from_this()](
@@ -105,6 +108,7 @@ class Deletion : public std::enable_shared_from_this<Deletion> {
   const std::shared_ptr<StorePath> path_;
   const std::string master_;
   const Durability durability_;
+  const bool purge_;
   const int64_t now_unix_seconds_;
 
   // Used by one at a time: the page that runs, or whoever ends it.
@@ -166,10 +170,10 @@ absl::StatusOr<DerivedPage> ListDerived(StorePath* path,
 }
 
 void DeleteDerived(std::shared_ptr<StorePath> path, std::string master,
-                   Durability durability, int64_t now_unix_seconds,
+                   Durability durability, bool purge, int64_t now_unix_seconds,
                    DeletedDone done) {
   std::make_shared<Deletion>(std::move(path), std::move(master), durability,
-                             now_unix_seconds, std::move(done))
+                             purge, now_unix_seconds, std::move(done))
       ->NextPage();
 }
 

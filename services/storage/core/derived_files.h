@@ -44,12 +44,13 @@ absl::StatusOr<DerivedPage> ListDerived(StorePath* path,
 // How many were deleted by the call.
 using DeletedDone = absl::AnyInvocable<void(absl::StatusOr<uint32_t>)>;
 
-// Deletes what is derived from `master`, each file on its own: after an error
-// some may be deleted. Does not block; `done` runs once, on a thread of the
-// path. Errors as of ListDerived() and of StorePath::Delete(), and
+// Deletes what is derived from `master`, each file on its own, with `purge` as
+// DeleteRequest says: after an error some may be deleted. Does not block;
+// `done` runs once, on a thread of the path. Errors as of ListDerived() and of
+// StorePath::Delete(), and
 //   RESOURCE_EXHAUSTED  OVERLOADED: the disk's queue is full.
 void DeleteDerived(std::shared_ptr<StorePath> path, std::string master,
-                   Durability durability, int64_t now_unix_seconds,
+                   Durability durability, bool purge, int64_t now_unix_seconds,
                    DeletedDone done);
 
 }  // namespace storage

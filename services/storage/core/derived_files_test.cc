@@ -82,7 +82,7 @@ class DerivedFilesTest : public ::testing::Test {
   absl::StatusOr<uint32_t> Delete(const std::string& master) {
     Notification done;
     absl::StatusOr<uint32_t> outcome;
-    DeleteDerived(path_, master, Durability::kSynced, 0,
+    DeleteDerived(path_, master, Durability::kSynced, /*purge=*/false, 0,
                   [&](absl::StatusOr<uint32_t> deleted) {
                     outcome = std::move(deleted);
                     done.Notify();

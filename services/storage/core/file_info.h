@@ -66,6 +66,10 @@ struct FileInfo {
   std::string sealed_from;
   std::string sealed_as;
 
+  // Of a file that is deleted: whoever has its content keeps it until then, so
+  // that it can be brought back; 0..kExpireUnixSecondsMax, 0: nobody does.
+  int64_t undelete_until_unix_seconds = 0;
+
   // Since the file had this version it was only added to: what it was then, and
   // in each version since, is what it begins with. 0: not known.
   Version grown_since;

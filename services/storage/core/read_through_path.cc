@@ -174,6 +174,15 @@ absl::StatusOr<FileInfo> AskInfo(const ReadThroughPeers& peers,
   return info;
 }
 
+// Of a deletion that another member knows: that one is to be asked.
+absl::Status NotHeardOf(absl::string_view name) {
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
+      absl::StrCat("file ", name,
+                   " was deleted at another member, and this one has not heard "
+                   "of it yet: ask another one, or later"));
+}
+
 // A file that is read at other members. Reads that follow on each other come
 // over one stream.
 class RemoteFile : public OpenFile {
@@ -348,7 +357,26 @@ class ReadThroughPath : public StorePath {
     return here;
   }
 
+  void Undelete(UndeleteRequest request, CommitDone done) override {
+    std::string name = request.name;
+    path_->Undelete(
+        std::move(request),
+        [this, name = std::move(name),
+         done = std::move(done)](absl::StatusOr<Committed> committed) mutable {
+          const ErrorReason reason = ReasonOf(committed.status());
+          if (reason != ErrorReason::kFileNotFound &&
+              reason != ErrorReason::kFileExists) {
+            done(std::move(committed));
+            return;
+          }
+          AskIfDeleted(std::move(name), committed.status(), std::move(done));
+        });
+  }
   void Delete(DeleteRequest request, CommitDone done) override {
+    if (request.purge) {
+      Purge(std::move(request), std::move(done));
+      return;
+    }
     ChangeKnown(&StorePath::Delete, std::move(request), std::move(done));
   }
   void SetAttributes(SetAttributesRequest request, CommitDone done) override {
@@ -387,6 +415,7 @@ class ReadThroughPath : public StorePath {
   absl::Status Writable(int64_t bytes) override {
     return path_->Writable(bytes);
   }
+  absl::Status DropDeleted() override { return path_->DropDeleted(); }
   StorePathStatus Status() override { return path_->Status(); }
   int64_t newest_create_unix_seconds() override {
     return path_->newest_create_unix_seconds();
@@ -428,6 +457,69 @@ class ReadThroughPath : public StorePath {
                       (path_.get()->*change)(again, std::move(introduced));
                     });
         });
+  }
+
+  // As ChangeKnown(), but what others know to be deleted they are to purge.
+  void Purge(DeleteRequest request, CommitDone done) {
+    DeleteRequest again = request;
+    path_->Delete(
+        std::move(request),
+        [this, again = std::move(again),
+         done = std::move(done)](absl::StatusOr<Committed> committed) mutable {
+          if (ReasonOf(committed.status()) != ErrorReason::kFileNotFound) {
+            done(std::move(committed));
+            return;
+          }
+          CommitDone answer = [name = again.name, done = std::move(done)](
+                                  absl::StatusOr<Committed> purged) mutable {
+            if (ReasonOf(purged.status()) == ErrorReason::kFileDeleted) {
+              purged = NotHeardOf(name);
+            }
+            done(std::move(purged));
+          };
+          Introduce(again.name, std::move(answer),
+                    [this, again](CommitDone introduced) {
+                      path_->Delete(again, std::move(introduced));
+                    });
+        });
+  }
+
+  // Answers for a file that is not known here, or is not deleted as far as this
+  // member knows (`here` says which): a deletion may be on its way.
+  void AskIfDeleted(std::string name, const absl::Status& here,
+                    CommitDone done) {
+    auto waiting = std::make_shared<CommitDone>(std::move(done));
+    const bool queued =
+        path_->io()->TrySubmit([this, name = std::move(name), here, waiting] {
+          (*waiting)(AskPeersIfDeleted(name, here));
+        });
+    if (!queued) {
+      (*waiting)(ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                                 ErrorReason::kOverloaded,
+                                 "the disk's queue is full"));
+    }
+  }
+
+  absl::Status AskPeersIfDeleted(const std::string& name,
+                                 const absl::Status& here) {
+    const bool is_here = ReasonOf(here) == ErrorReason::kFileExists;
+    const absl::StatusOr<std::unique_ptr<Turn>> turn =
+        Turn::Take(&remote_->turns);
+    if (!turn.ok()) return is_here ? here : turn.status();
+    const ReadThroughPeers& peers = remote_->peers;
+    PeerAnswers answers(here);
+    if (!peers.peers_known()) answers.CannotAsk();
+    for (const Peer& peer : peers.peers()) {
+      const absl::Status said =
+          AskInfo(peers, peer, name, absl::nullopt).status();
+      if (ReasonOf(said) == ErrorReason::kFileDeleted) return NotHeardOf(name);
+      if (is_here || !answers.IsLastWord(said)) continue;
+      if (!said.ok()) return said;
+      return ErrorWithReason(absl::StatusCode::kAlreadyExists,
+                             ErrorReason::kFileExists,
+                             absl::StrCat("file ", name, " is not deleted"));
+    }
+    return answers.Verdict();
   }
 
   // A member may know the file, and its log is on the way: what is to become of

@@ -44,7 +44,8 @@ struct ReadThroughPeers {
 };
 
 // Forwards everything to `path`, reads apart, and deletions of files that are
-// not known yet: those are made known first. StorePath::local() is `path`.
+// not known yet: those are made known first. A deletion that another member
+// knows is taken back, or purged, there. StorePath::local() is `path`.
 std::unique_ptr<StorePath> MakeReadThroughPath(std::unique_ptr<StorePath> path,
                                                ReadThroughPeers peers);
 

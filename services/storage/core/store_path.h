@@ -4,7 +4,7 @@
 //
 //   Put ───────────────┐                     one write, at most one sync
 //   StartUpload ▸ Write ▸ Finish ──▶ committer ────────────────────────▶ done
-//   Delete ────────────┘             (group commit)
+//   Delete, Undelete ──┘             (group commit)
 //
 // Names are FileIdParts::name and opaque here. All of it is thread-safe. Try…()
 // calls never wait for the disk and may run on a gRPC thread; what may block
@@ -115,6 +115,17 @@ struct SetExpiryRequest {
 };
 
 struct DeleteRequest {
+  // Nil if the call cannot be repeated.
+  Uuid request_id;
+  std::string name;
+
+  // Keep nothing for Undelete(); of a file that is deleted already, give up
+  // what is kept of it, at every member.
+  bool purge = false;
+  Durability durability = Durability::kSynced;
+};
+
+struct UndeleteRequest {
   // Nil if the call cannot be repeated.
   Uuid request_id;
   std::string name;
@@ -262,6 +273,7 @@ struct StorePathStatus {
   int64_t reserve_bytes = 0;
   int64_t files = 0;
   int64_t live_bytes = 0;
+  int64_t undelete_bytes = 0;  // Of `live_bytes`: kept of deleted files.
   int64_t dead_bytes = 0;
   int64_t segments = 0;
   int64_t index_bytes = 0;
@@ -296,9 +308,23 @@ class StorePath {
   // queued together is committed together.
   virtual void Put(PutRequest request, CommitDone done) = 0;
 
-  // Queues a deletion. Errors besides those of every change:
-  //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.
+  // Queues a deletion. The answer says in
+  // FileInfo::undelete_until_unix_seconds until when it can be taken back.
+  // Errors besides those of every change:
+  //   NOT_FOUND    FILE_NOT_FOUND, FILE_DELETED (with `purge`: and nothing is
+  //                kept of it), FILE_EXPIRED.
+  //   UNAVAILABLE  CONTENT_NOT_HERE: with `purge`, a file that another member
+  //                knows to be deleted, and this one does not know.
   virtual void Delete(DeleteRequest request, CommitDone done) = 0;
+
+  // Queues the end of a deletion: the file is there again as it was, in a new
+  // life. Errors besides those of every change:
+  //   NOT_FOUND            FILE_NOT_FOUND; FILE_DELETED: its content is not
+  //                        kept any more; FILE_EXPIRED; FILE_SEALED.
+  //   ALREADY_EXISTS       FILE_EXISTS: it is not deleted.
+  //   UNAVAILABLE          CONTENT_NOT_HERE: another member may have the
+  //                        content, or may have heard of the deletion.
+  virtual void Undelete(UndeleteRequest request, CommitDone done) = 0;
 
   // Queues a change of an appender's content. A call that is repeated with its
   // request_id is answered with the file as the first one left it. Errors
@@ -398,6 +424,11 @@ class StorePath {
   virtual absl::Status Compact(
       double dead_share_min,
       absl::AnyInvocable<void(const JobProgress&)> progress) = 0;
+
+  // Gives up what is kept of deleted files, whatever was promised, on this path
+  // alone: other members go on keeping it. Compact() makes room of it. Blocks;
+  // stops early with OK when Stop() is called.
+  virtual absl::Status DropDeleted() = 0;
 
   // Answers what is queued, syncs, writes a clean end to the journal and
   // closes. After it returns nothing runs; every call answers SHUTTING_DOWN.

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <set>
 #include <utility>
 #include <vector>
 
+#include "absl/types/optional.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
 #include "lib/fault/fault_point.h"
@@ -192,44 +194,37 @@ absl::Status Background::LookAtExpiries() {
     CAIRN_RETURN_IF_ERROR(
         parts_.committer->Run([&](ChangeSet* changes) -> absl::Status {
           for (const ExpiryKey& expiry : expiries) {
-            CAIRN_RETURN_IF_ERROR(expiry.kind == ExpiryKey::Kind::kTombstone
-                                      ? LookAtTombstone(expiry, now, changes)
-                                      : LookAtFile(expiry, now, changes));
+            switch (expiry.kind) {
+              case ExpiryKey::Kind::kTombstone:
+                CAIRN_RETURN_IF_ERROR(LookAtTombstone(expiry, now, changes));
+                break;
+              case ExpiryKey::Kind::kFile:
+                CAIRN_RETURN_IF_ERROR(LookAtFile(expiry, now, changes));
+                break;
+              case ExpiryKey::Kind::kKept:
+                CAIRN_RETURN_IF_ERROR(LookAtKept(expiry, now, changes));
+                break;
+            }
           }
           return absl::OkStatus();
         }));
-    MutexLock lock(&mu_);
-    if (stopping_) return done;
+    if (stopping()) return done;
   }
 }
 
-absl::Status Background::Reclaim(const std::vector<ExpiryKey>& expiries,
-                                 int64_t now) {
+bool Background::stopping() {
+  MutexLock lock(&mu_);
+  return stopping_;
+}
+
+absl::Status Background::CommitAll(std::vector<CommitRequest> requests) {
   struct Waiting {
     Mutex mu;
     CondVar changed;
     size_t count ABSL_GUARDED_BY(mu) = 0;
     absl::Status first_error ABSL_GUARDED_BY(mu);
   } waiting;
-  // Of a path that is only read nothing is taken; there is nothing to tell.
-  if (!parts_.health->CheckWanted().ok()) return absl::OkStatus();
-  absl::Status failed;
-  for (const ExpiryKey& expiry : expiries) {
-    if (!failed.ok()) break;
-    if (expiry.kind != ExpiryKey::Kind::kFile) continue;
-    // A first look without the committer, which looks again.
-    FileRecord record;
-    const absl::StatusOr<Lookup> found =
-        parts_.index->GetFile(expiry.name, /*may_block=*/true, &record);
-    failed.Update(found.status());
-    if (!found.ok() || *found != Lookup::kFound || record.deleted ||
-        record.expire_unix_seconds == 0 ||
-        ReclaimUnixSeconds(change_options_, record) > now) {
-      continue;
-    }
-    CommitRequest request;
-    request.kind = CommitRequest::Kind::kReclaim;
-    request.name = expiry.name;
+  for (CommitRequest& request : requests) {
     request.durability = Durability::kCached;
     request.done = [&waiting](const absl::StatusOr<Committed>& committed) {
       MutexLock lock(&waiting.mu);
@@ -245,8 +240,69 @@ absl::Status Background::Reclaim(const std::vector<ExpiryKey>& expiries,
   }
   MutexLock lock(&waiting.mu);
   while (waiting.count > 0) waiting.changed.Wait(&waiting.mu);
-  failed.Update(waiting.first_error);
+  return waiting.first_error;
+}
+
+absl::Status Background::Reclaim(const std::vector<ExpiryKey>& expiries,
+                                 int64_t now) {
+  // Of a path that is only read nothing is taken; there is nothing to tell.
+  if (!parts_.health->CheckWanted().ok()) return absl::OkStatus();
+  absl::Status failed;
+  std::vector<CommitRequest> requests;
+  for (const ExpiryKey& expiry : expiries) {
+    if (expiry.kind == ExpiryKey::Kind::kTombstone) continue;
+    // A first look without the committer, which looks again.
+    FileRecord record;
+    const absl::StatusOr<Lookup> found =
+        parts_.index->GetFile(expiry.name, /*may_block=*/true, &record);
+    if (!found.ok()) {
+      failed = found.status();
+      break;
+    }
+    if (*found != Lookup::kFound) continue;
+    CommitRequest request;
+    if (expiry.kind == ExpiryKey::Kind::kKept) {
+      if (!record.keeps_content() || record.undelete_until_unix_seconds > now) {
+        continue;
+      }
+      request.kind = CommitRequest::Kind::kGiveUp;
+    } else {
+      if (record.deleted || record.expire_unix_seconds == 0 ||
+          ReclaimUnixSeconds(change_options_, record) > now) {
+        continue;
+      }
+      request.kind = CommitRequest::Kind::kReclaim;
+    }
+    request.name = expiry.name;
+    requests.push_back(std::move(request));
+  }
+  const absl::Status committed = CommitAll(std::move(requests));
+  failed.Update(committed);
   return failed;
+}
+
+absl::Status Background::DropDeleted() {
+  absl::optional<ExpiryKey> last;
+  while (!stopping()) {
+    CAIRN_ASSIGN_OR_RETURN(
+        const std::vector<ExpiryKey> expiries,
+        parts_.index->ListExpired(std::numeric_limits<int64_t>::max(),
+                                  kNamesAtOnce,
+                                  last.has_value() ? &*last : nullptr));
+    if (expiries.empty()) break;
+    std::vector<CommitRequest> requests;
+    for (const ExpiryKey& expiry : expiries) {
+      if (expiry.kind != ExpiryKey::Kind::kKept) continue;
+      CommitRequest request;
+      request.kind = CommitRequest::Kind::kGiveUp;
+      request.name = expiry.name;
+      request.give_up_early = true;
+      requests.push_back(std::move(request));
+    }
+    CAIRN_RETURN_IF_ERROR(CommitAll(std::move(requests)));
+    last = expiries.back();
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Background::LookAtFile(const ExpiryKey& expiry, int64_t now,
@@ -264,6 +320,21 @@ absl::Status Background::LookAtFile(const ExpiryKey& expiry, int64_t now,
   return absl::OkStatus();
 }
 
+absl::Status Background::LookAtKept(const ExpiryKey& expiry, int64_t now,
+                                    ChangeSet* changes) {
+  FileRecord record;
+  CAIRN_ASSIGN_OR_RETURN(const bool known,
+                         changes->FindFile(expiry.name, &record));
+  if (!known || !record.keeps_content()) {
+    changes->ForgetExpiry(expiry);
+    return absl::OkStatus();
+  }
+  // Deleted once more since, or it could not be given up.
+  const int64_t due = record.undelete_until_unix_seconds;
+  changes->PostponeExpiry(expiry, due > now ? due : now + kPostponeSeconds);
+  return absl::OkStatus();
+}
+
 absl::Status Background::LookAtTombstone(const ExpiryKey& expiry, int64_t now,
                                          ChangeSet* changes) {
   FileRecord record;
@@ -271,6 +342,12 @@ absl::Status Background::LookAtTombstone(const ExpiryKey& expiry, int64_t now,
                          changes->FindFile(expiry.name, &record));
   if (!known || !record.deleted) {
     changes->ForgetExpiry(expiry);
+    return absl::OkStatus();
+  }
+  // Brought back and deleted again since, or it says what others keep.
+  const int64_t due = DropUnixSeconds(change_options_, record);
+  if (due > now) {
+    changes->PostponeExpiry(expiry, due);
     return absl::OkStatus();
   }
   const bool shadows =
@@ -282,7 +359,7 @@ absl::Status Background::LookAtTombstone(const ExpiryKey& expiry, int64_t now,
   const bool passed =
       record.log_sequence == 0 ||
       parts_.state->IsPassed(record.log_origin, record.log_sequence);
-  if (shadows || !passed) {
+  if (shadows || !passed || record.keeps_content()) {
     const int64_t retention =
         absl::ToInt64Seconds(parts_.options->tombstone_retention);
     changes->PostponeExpiry(

@@ -65,12 +65,17 @@ class Background {
   // was called. Any thread but the committer's.
   absl::Status CheckpointNow() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Gives up what tombstones keep that are in the tables of the index, whatever
+  // their time. OK also if Stop() cut it short. Any thread but the committer's.
+  absl::Status DropDeleted() ABSL_LOCKS_EXCLUDED(mu_);
+
   // One round of everything but checkpoints, on the calling thread. For
   // Compact() and tests; safe beside the thread.
   void RunOnce() ABSL_LOCKS_EXCLUDED(round_mu_);
 
  private:
   void Loop() ABSL_LOCKS_EXCLUDED(mu_);
+  bool stopping() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Ends the checkpoint that was begun, if any, and makes a new one.
   absl::Status Checkpoint();
@@ -80,14 +85,21 @@ class Background {
   // Looks at the names whose time has come.
   absl::Status LookAtExpiries() ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mu_);
 
-  // Deletes those of them that are to be reclaimed, and waits.
+  // Deletes those of them that are to be reclaimed, and gives up what those
+  // keep that were deleted long enough ago; waits.
   absl::Status Reclaim(const std::vector<ExpiryKey>& expiries, int64_t now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(round_mu_);
+
+  // Hands changes to the committer and waits for their answers: the first error
+  // among them.
+  absl::Status CommitAll(std::vector<CommitRequest> requests);
 
   // What is left to do for a name, between two groups of the committer.
   absl::Status LookAtTombstone(const ExpiryKey& expiry, int64_t now,
                                ChangeSet* changes);
   absl::Status LookAtFile(const ExpiryKey& expiry, int64_t now,
+                          ChangeSet* changes);
+  absl::Status LookAtKept(const ExpiryKey& expiry, int64_t now,
                           ChangeSet* changes);
 
   const BackgroundParts parts_;

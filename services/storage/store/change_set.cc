@@ -35,11 +35,24 @@ bool Refers(const FileRecord& record, uint64_t segment) {
 
 }  // namespace
 
+uint64_t ShadowedBy(const FileRecord& existing) {
+  return existing.deleted && !existing.keeps_content()
+             ? 0
+             : existing.record.segment;
+}
+
 int64_t ReclaimUnixSeconds(const ChangeSetOptions& options,
                            const FileRecord& record) {
   const int64_t grace = absl::ToInt64Seconds(options.expiry_grace);
   return record.expire_unix_seconds +
          (record.origin_node == options.node_number ? grace : 2 * grace);
+}
+
+int64_t DropUnixSeconds(const ChangeSetOptions& options,
+                        const FileRecord& record) {
+  return std::max(UnixMillis(record.version) / 1000 +
+                      absl::ToInt64Seconds(options.tombstone_retention),
+                  record.undelete_until_unix_seconds);
 }
 
 ChangeSet::ChangeSet(const ChangeSetOptions& options, Index* index,
@@ -125,6 +138,9 @@ void ChangeSet::Count(const FileRecord& record, int sign) {
     AddLive(record.record.segment, sign * record.record_bytes());
   }
   (record.deleted ? change_.tombstones : change_.files) += sign;
+  if (record.keeps_content()) {
+    change_.undelete_bytes += sign * record.size_bytes;
+  }
   for (const Extent& holder : record.Holders()) {
     if (holder.in_record()) {
       AddLive(holder.segment, sign * holder.record_bytes());
@@ -218,6 +234,7 @@ void ChangeSet::SetAside(const disk::v1::FileChange& change) {
   entry.set_attributes(change.attributes());
   entry.set_life(change.life());
   entry.set_expire_unix_seconds(change.expire_unix_seconds());
+  entry.set_undelete_until_unix_seconds(change.undelete_until_unix_seconds());
   batch_.PutSetAside(change.name(), entry);
   change_.set_aside.emplace_back(change.name(), entry);
 }
@@ -267,20 +284,30 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
     if (known && before.deleted && record.deleted && record.sealed_as.empty()) {
       record.sealed_as = before.sealed_as;
     }
+    // There is nothing to bring back: its content is that of another file.
+    if (record.deleted && !record.sealed_as.empty()) record.GiveUpContent(0);
     if (known) Replace(before, record, place.end());
     Count(record, 1);
     batch_.PutFile(name, record);
-    const bool was_missing = known && before.content_missing;
-    if (record.content_missing && !was_missing) batch_.PutMissing(name);
-    if (!record.content_missing && was_missing) batch_.DeleteMissing(name);
+    // Of a deleted file nobody fetches it.
+    const bool was_missing = known && before.content_missing && !before.deleted;
+    const bool is_missing = record.content_missing && !record.deleted;
+    if (is_missing && !was_missing) batch_.PutMissing(name);
+    if (!is_missing && was_missing) batch_.DeleteMissing(name);
+    // What was said before stays; whoever looks at it finds that it is stale.
     if (record.deleted && (!known || !before.deleted)) {
-      batch_.PutExpiry({UnixMillis(record.version) / 1000 +
-                            absl::ToInt64Seconds(options_.tombstone_retention),
+      batch_.PutExpiry({DropUnixSeconds(options_, record),
                         ExpiryKey::Kind::kTombstone, std::string(name)});
     }
-    // What was said before stays; whoever looks at it finds that it is stale.
-    if (record.expire_unix_seconds != 0 &&
-        (!known || before.expire_unix_seconds != record.expire_unix_seconds)) {
+    if (record.keeps_content() &&
+        (!known || before.undelete_until_unix_seconds !=
+                       record.undelete_until_unix_seconds)) {
+      batch_.PutExpiry({record.undelete_until_unix_seconds,
+                        ExpiryKey::Kind::kKept, std::string(name)});
+    }
+    if (!record.deleted && record.expire_unix_seconds != 0 &&
+        (!known || before.deleted ||
+         before.expire_unix_seconds != record.expire_unix_seconds)) {
       batch_.PutExpiry({ReclaimUnixSeconds(options_, record),
                         ExpiryKey::Kind::kFile, std::string(name)});
     }
@@ -317,9 +344,13 @@ absl::Status ChangeSet::EndAppender(absl::string_view name,
   if (known && before.deleted) {
     if (!before.sealed_as.empty()) return absl::OkStatus();
     // Somebody who had not heard of it deleted the appender.
-    before.sealed_as = std::string(sealed_as);
-    batch_.PutFile(name, before);
-    files_.insert_or_assign(name, std::move(before));
+    FileRecord after = before;
+    after.sealed_as = std::string(sealed_as);
+    after.GiveUpContent(0);
+    Replace(before, sealed, at);
+    Count(after, 1);
+    batch_.PutFile(name, after);
+    files_.insert_or_assign(name, std::move(after));
     return absl::OkStatus();
   }
   FileRecord tombstone;
@@ -355,8 +386,7 @@ absl::Status ChangeSet::EndAppender(absl::string_view name,
   }
   Count(tombstone, 1);
   batch_.PutFile(name, tombstone);
-  batch_.PutExpiry({UnixMillis(tombstone.version) / 1000 +
-                        absl::ToInt64Seconds(options_.tombstone_retention),
+  batch_.PutExpiry({DropUnixSeconds(options_, tombstone),
                     ExpiryKey::Kind::kTombstone, std::string(name)});
   files_.insert_or_assign(name, std::move(tombstone));
   return absl::OkStatus();
@@ -385,7 +415,7 @@ void ChangeSet::LoseContent(absl::string_view name, const FileRecord& record) {
   Replace(record, without, record.record);
   Count(without, 1);
   batch_.PutFile(name, without);
-  batch_.PutMissing(name);
+  if (!record.deleted) batch_.PutMissing(name);
 }
 
 void ChangeSet::DoomShared(uint64_t number, const JournalPosition& after) {

@@ -50,6 +50,16 @@ struct RecordPlace {
 int64_t ReclaimUnixSeconds(const ChangeSetOptions& options,
                            const FileRecord& record);
 
+// When a tombstone may be dropped, as far as it is a question of time, unix
+// seconds.
+int64_t DropUnixSeconds(const ChangeSetOptions& options,
+                        const FileRecord& record);
+
+// The segment that a record which takes the place of `existing` must be known
+// to shadow, 0 if none: an older file would come back, or what is kept of a
+// deleted one. A tombstone that keeps nothing does no harm.
+uint64_t ShadowedBy(const FileRecord& existing);
+
 // Used by the one thread that changes the path. Nothing is visible before
 // Write().
 class ChangeSet {

@@ -63,6 +63,7 @@ uint32_t OperationOf(CommitRequest::Kind kind) {
     case CommitRequest::Kind::kAttributes:
     case CommitRequest::Kind::kExpiry:
     case CommitRequest::Kind::kSeal:
+    case CommitRequest::Kind::kUndelete:
       return kLogChange;
     default:
       return kLogPut;
@@ -452,6 +453,7 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
                           request->kind == CommitRequest::Kind::kAttributes ||
                           request->kind == CommitRequest::Kind::kExpiry ||
                           request->kind == CommitRequest::Kind::kSeal ||
+                          request->kind == CommitRequest::Kind::kUndelete ||
                           request->kind == CommitRequest::Kind::kMerge ||
                           (request->kind == CommitRequest::Kind::kUpdate &&
                            !request->content.empty()) ||
@@ -490,6 +492,12 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
       break;
     case CommitRequest::Kind::kSeal:
       AdmitSeal(request, outcome);
+      break;
+    case CommitRequest::Kind::kUndelete:
+      AdmitUndelete(request, outcome);
+      break;
+    case CommitRequest::Kind::kGiveUp:
+      AdmitGiveUp(request, outcome);
       break;
     case CommitRequest::Kind::kMerge:
       AdmitMerge(request, outcome);
@@ -552,7 +560,8 @@ bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
   outcome->committed.replayed = true;
   // What counts of it is here, wherever the content is.
   if (request->kind == CommitRequest::Kind::kAttributes ||
-      request->kind == CommitRequest::Kind::kExpiry || is_seal) {
+      request->kind == CommitRequest::Kind::kExpiry ||
+      request->kind == CommitRequest::Kind::kUndelete || is_seal) {
     outcome->committed.replicas = 1;
   }
   // The first call may have asked for less, and may have put the content into a
@@ -614,7 +623,7 @@ absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
     committed->file.size_bytes = static_cast<int64_t>(log.size_bytes());
     committed->file.crc32c = log.crc32c();
   }
-  if (found == Lookup::kFound && record.content_missing) {
+  if (found == Lookup::kFound && record.content_missing && !record.deleted) {
     committed->replicas = 0;
   }
   LogHead head;
@@ -688,9 +697,9 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
     return;
   }
   const bool derived = request->file_kind == FileKind::kDerived;
-  const bool is_there = *known && !existing.deleted &&
-                        !HasExpired(existing.expire_unix_seconds,
-                                    absl::ToUnixSeconds(parts_.clock->Now()));
+  const bool is_there =
+      *known && !existing.deleted &&
+      !HasExpired(existing.expire_unix_seconds, NowUnixSeconds());
   if (derived && is_there && !AnswerFromName(existing, request, outcome)) {
     return;
   }
@@ -723,8 +732,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
     // so that it comes after any other.
     change->set_life(std::max(existing.life + 1, SecondsOf(version)));
     if (*known) {
-      AddShadowed(existing, existing.deleted ? 0 : existing.record.segment,
-                  change);
+      AddShadowed(existing, ShadowedBy(existing), change);
       if (is_there) {  // Without its content.
         request->attributes = existing.attributes;
         request->expire_unix_seconds = existing.expire_unix_seconds;
@@ -803,10 +811,90 @@ absl::Status Committer::FindPresent(absl::string_view name,
   return CheckNotExpired(name, *record, parts_.clock);
 }
 
+int64_t Committer::NowUnixSeconds() const {
+  return absl::ToUnixSeconds(parts_.clock->Now());
+}
+
 void Committer::AdmitDelete(CommitRequest* request, Outcome* outcome) {
   FileRecord existing;
   outcome->status = FindPresent(request->name, &existing);
-  if (outcome->status.ok()) AddTombstone(existing, request, outcome);
+  const int64_t now = NowUnixSeconds();
+  if (request->purge &&
+      ReasonOf(outcome->status) == ErrorReason::kFileDeleted &&
+      existing.undelete_until_unix_seconds > now) {
+    outcome->status = absl::OkStatus();
+  }
+  if (!outcome->status.ok()) return;
+  const int64_t window = absl::ToInt64Seconds(options_.undelete_window);
+  const int64_t until = request->purge || window <= 0
+                            ? 0
+                            : std::min(now + window, kExpireUnixSecondsMax);
+  if (until == 0 || existing.content_missing) {
+    AddTombstone(existing, until, request, outcome);
+    return;
+  }
+  FileRecord after = existing;
+  after.deleted = true;
+  after.undelete_until_unix_seconds = until;
+  BeginVersion(&after);
+  CommitPieces(request->name, existing, after, request, NextChange(), outcome);
+}
+
+void Committer::AdmitUndelete(CommitRequest* request, Outcome* outcome) {
+  FileRecord existing;
+  outcome->status = FindPresent(request->name, &existing);
+  if (outcome->status.ok()) {
+    outcome->status = ErrorWithReason(
+        absl::StatusCode::kAlreadyExists, ErrorReason::kFileExists,
+        absl::StrCat("file ", request->name, " is not deleted"));
+    return;
+  }
+  if (ReasonOf(outcome->status) != ErrorReason::kFileDeleted ||
+      existing.undelete_until_unix_seconds <= NowUnixSeconds()) {
+    return;
+  }
+  outcome->status = CheckNotExpired(request->name, existing, parts_.clock);
+  if (!outcome->status.ok()) return;
+  if (!existing.keeps_content()) {
+    outcome->status = ErrorWithReason(
+        absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
+        absl::StrCat("file ", request->name,
+                     ": the content is not kept here; another member may have "
+                     "it"));
+    return;
+  }
+  FileRecord after = existing;
+  after.deleted = false;
+  after.undelete_until_unix_seconds = 0;
+  after.life = existing.life + 1;
+  BeginVersion(&after);
+  CommitPieces(request->name, existing, after, request, NextChange(), outcome);
+  outcome->merge_wanted = PickMerge(after.extents).has_value();
+}
+
+void Committer::AdmitGiveUp(CommitRequest* request, Outcome* outcome) {
+  outcome->kind = Outcome::Kind::kSkipped;
+  outcome->committed.replayed = true;
+  FileRecord existing;
+  const absl::StatusOr<bool> known =
+      changes_.FindFile(request->name, &existing);
+  if (!known.ok()) {
+    outcome->kind = Outcome::Kind::kRefused;
+    outcome->status = known.status();
+    return;
+  }
+  // Brought back, or deleted once more, since it was looked at.
+  if (!*known || !existing.keeps_content()) return;
+  const bool over = existing.undelete_until_unix_seconds <= NowUnixSeconds();
+  if (!over && !request->give_up_early) return;
+  FileRecord after = existing;
+  after.GiveUpContent(over ? 0 : existing.undelete_until_unix_seconds);
+  disk::v1::FileChange* const change = NextChange();
+  AddShadowed(existing, ShadowedBy(existing), change);
+  outcome->status = AddDeleted(request->name, after, kRecordMoved, change);
+  outcome->committed.replayed = false;
+  outcome->kind = outcome->status.ok() ? Outcome::Kind::kCommitted
+                                       : Outcome::Kind::kRefused;
 }
 
 void Committer::AdmitReclaim(CommitRequest* request, Outcome* outcome) {
@@ -822,43 +910,55 @@ void Committer::AdmitReclaim(CommitRequest* request, Outcome* outcome) {
   }
   // Deleted, or somebody has said something else, since it was looked at.
   if (!*known || existing.deleted || existing.expire_unix_seconds == 0 ||
-      ReclaimUnixSeconds(changes_.options(), existing) >
-          absl::ToUnixSeconds(parts_.clock->Now())) {
+      ReclaimUnixSeconds(changes_.options(), existing) > NowUnixSeconds()) {
     return;
   }
   outcome->kind = Outcome::Kind::kRefused;
   outcome->committed.replayed = false;
-  AddTombstone(existing, request, outcome);
+  AddTombstone(existing, /*undelete_until=*/0, request, outcome);
 }
 
-void Committer::AddTombstone(const FileRecord& existing, CommitRequest* request,
-                             Outcome* outcome) {
-  disk::v1::FileChange* change = NextChange();
-  const Version version = changes_.NextVersion(parts_.clock->Now());
-  change->set_name(request->name);
-  change->set_version_clock(version.clock);
-  change->set_version_node(version.node);
-  change->set_origin_node(existing.origin_node);
-  if (existing.kind != FileKind::kNormal) {
-    change->set_kind(static_cast<uint32_t>(existing.kind));
-  }
-  change->set_create_unix_seconds(existing.create_unix_seconds);
+void Committer::AddTombstone(const FileRecord& existing, int64_t undelete_until,
+                             CommitRequest* request, Outcome* outcome) {
+  FileRecord after = existing;
+  after.deleted = true;
+  after.GiveUpContent(undelete_until);
+  BeginVersion(&after);
+  disk::v1::FileChange* const change = NextChange();
   if (!request->request_id.is_nil()) {
     change->set_request_id(request->request_id.bytes().data(), 16);
   }
-  change->set_log_origin(parts_.state->log_origin());
-  change->set_log_sequence(changes_.NextSequence());
-  change->set_size_bytes(existing.size_bytes);
-  change->set_crc32c(existing.crc32c);
-  change->set_life(existing.life);
-  change->set_sealed_from(existing.sealed_from);
   AddShadowed(existing, existing.record.segment, change);
-  outcome->status = AddRecord(RecordType::kDelete, 0, *change, nullptr, 0, {});
+  outcome->status = AddDeleted(request->name, after, 0, change);
   if (!outcome->status.ok()) return;
   outcome->kind = Outcome::Kind::kCommitted;
-  outcome->committed.change = LogPosition{own_log_, change->log_sequence()};
+  outcome->committed.change = LogPosition{own_log_, after.log_sequence};
   outcome->committed.file = existing.ToFileInfo(request->name);
-  outcome->committed.file.version = version;
+  outcome->committed.file.version = after.version;
+  outcome->committed.file.undelete_until_unix_seconds = undelete_until;
+}
+
+absl::Status Committer::AddDeleted(absl::string_view name,
+                                   const FileRecord& tombstone, uint8_t flags,
+                                   disk::v1::FileChange* change) {
+  change->set_name(std::string(name));
+  change->set_version_clock(tombstone.version.clock);
+  change->set_version_node(tombstone.version.node);
+  change->set_origin_node(tombstone.origin_node);
+  if (tombstone.kind != FileKind::kNormal) {
+    change->set_kind(static_cast<uint32_t>(tombstone.kind));
+  }
+  change->set_create_unix_seconds(tombstone.create_unix_seconds);
+  change->set_log_origin(tombstone.log_origin);
+  change->set_log_sequence(tombstone.log_sequence);
+  change->set_size_bytes(tombstone.size_bytes);
+  change->set_crc32c(tombstone.crc32c);
+  change->set_life(tombstone.life);
+  change->set_sealed_from(tombstone.sealed_from);
+  change->set_sealed_as(tombstone.sealed_as);
+  change->set_undelete_until_unix_seconds(
+      tombstone.undelete_until_unix_seconds);
+  return AddRecord(RecordType::kDelete, flags, *change, nullptr, 0, {});
 }
 
 void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
@@ -878,6 +978,16 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   }
   // Deleted or changed since compaction read it.
   if (!*known || !existing.NeedsRecord(request->move_from)) return;
+  if (existing.deleted && request->move_type == RecordType::kPieces &&
+      existing.undelete_until_unix_seconds == 0) {
+    // What it kept became another file's.
+    disk::v1::FileChange* const change = NextChange();
+    AddShadowed(existing, existing.record.segment, change);
+    outcome->status = AddDeleted(request->name, existing, kRecordMoved, change);
+    outcome->kind = outcome->status.ok() ? Outcome::Kind::kCommitted
+                                         : Outcome::Kind::kRefused;
+    return;
+  }
   if (request->move_type == RecordType::kPieces ||
       !(existing.record == request->move_from)) {
     MovePieces(existing, request, outcome);
@@ -890,12 +1000,12 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   change->set_log_sequence(existing.log_sequence);
   change->clear_request_id();
   // Recovery may have found that the content is gone.
-  if (existing.content_missing) {
+  if (existing.content_missing && !existing.deleted) {
     change->clear_extents();
     change->set_content_missing(true);
   }
   // An older tombstone does no harm, an older file would come back.
-  AddShadowed(existing, existing.deleted ? 0 : existing.record.segment, change);
+  AddShadowed(existing, ShadowedBy(existing), change);
   const bool has_content = request->move_type == RecordType::kPut;
   uint8_t flags = kRecordMoved;
   if (DedicatedAreSynced(existing)) flags |= kRecordContentSynced;
@@ -1231,6 +1341,7 @@ void Committer::FillReplica(const CommitRequest& request,
     change->set_attributes(file.attributes);
   } else {
     change->set_sealed_as(file.sealed_as);
+    change->set_undelete_until_unix_seconds(file.undelete_until_unix_seconds);
   }
   change->set_sealed_from(file.sealed_from);
 }
@@ -1359,8 +1470,22 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
   change->set_outside_log(!is_next);
   change->set_set_aside_over(replica.mode == Mode::kRetry);
   if (*known) {
-    AddShadowed(existing, existing.deleted ? 0 : existing.record.segment,
-                change);
+    AddShadowed(existing, ShadowedBy(existing), change);
+  }
+  FileRecord kept;
+  if (*known && KeepDeleted(existing, *request, &kept)) {
+    kept.log_origin = static_cast<uint32_t>(change->log_origin());
+    kept.log_sequence = change->log_sequence();
+    const bool synced = DedicatedAreSynced(kept);
+    outcome->status =
+        AddPieces(request->name, existing, kept,
+                  synced ? kRecordContentSynced : 0, request, change);
+    if (!outcome->status.ok()) return;
+    NeedsDedicated(synced, *request, outcome);
+    outcome->kind = Outcome::Kind::kCommitted;
+    outcome->committed.file = replica.file;
+    outcome->committed.change = replica.change;
+    return;
   }
   // Who has the content already does not take it again, nor fetch it.
   FileRecord source;
@@ -1380,8 +1505,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
       return;
     }
     if (*was_here) {
-      AddShadowed(appender, appender.deleted ? 0 : appender.record.segment,
-                  change);
+      AddShadowed(appender, ShadowedBy(appender), change);
     }
   }
   if (*is_here) {
@@ -1422,6 +1546,33 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
   outcome->committed.change = replica.change;
 }
 
+bool Committer::KeepDeleted(const FileRecord& existing,
+                            const CommitRequest& request,
+                            FileRecord* tombstone) const {
+  const ReplicatedChange& replica = *request.replica;
+  const FileInfo& file = replica.file;
+  if (replica.kind != ChangeKind::kDelete ||
+      replica.mode == ReplicatedChange::Mode::kRemove ||
+      file.undelete_until_unix_seconds <= NowUnixSeconds() ||
+      !file.sealed_as.empty() || !existing.sealed_as.empty() ||
+      !existing.has_content()) {
+    return false;
+  }
+  // A name that was used again may have had another content in that life.
+  if (existing.life != file.life && (existing.size_bytes != file.size_bytes ||
+                                     existing.crc32c != file.crc32c)) {
+    return false;
+  }
+  // With what is known of it here: it may be less or more than what the other
+  // member knew, and is what can be brought back from here.
+  *tombstone = existing;
+  tombstone->deleted = true;
+  tombstone->undelete_until_unix_seconds = file.undelete_until_unix_seconds;
+  tombstone->version = file.version;
+  tombstone->life = file.life;
+  return true;
+}
+
 absl::StatusOr<bool> Committer::FindSameContent(const CommitRequest& request,
                                                 bool known,
                                                 const FileRecord& existing,
@@ -1438,7 +1589,7 @@ absl::StatusOr<bool> Committer::FindSameContent(const CommitRequest& request,
     CAIRN_ASSIGN_OR_RETURN(found,
                            changes_.FindFile(replica.file.sealed_from, same));
   }
-  return found && !same->deleted && !same->content_missing &&
+  return found && same->has_content() &&
          same->size_bytes == replica.file.size_bytes &&
          same->crc32c == replica.file.crc32c;
 }

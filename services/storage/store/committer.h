@@ -63,6 +63,9 @@ struct CommitRequest {
     kReclaim,     // Deletes a file that has expired long enough ago, if it
                   // still has; answered OK in any case.
     kSeal,        // An appender becomes a normal file.
+    kUndelete,    // A file that is deleted is there again.
+    kGiveUp,      // Gives up what a tombstone keeps, if its time has come;
+                  // answered OK in any case. Nobody sees a difference.
   };
   Kind kind = Kind::kPut;
   Uuid request_id;
@@ -91,6 +94,9 @@ struct CommitRequest {
   RecordType move_type = RecordType::kPut;
   disk::v1::FileChange move_change;
   JournalPosition move_from;
+
+  bool purge = false;          // kDelete: as in DeleteRequest.
+  bool give_up_early = false;  // kGiveUp: whatever its time.
 
   // kReplica: the change, its content apart, and the short id of its log; 0 if
   // that is not known.
@@ -244,6 +250,8 @@ class Committer {
   void AdmitReclaim(CommitRequest* request, Outcome* outcome);
   void AdmitAttributes(CommitRequest* request, Outcome* outcome);
   void AdmitSeal(CommitRequest* request, Outcome* outcome);
+  void AdmitUndelete(CommitRequest* request, Outcome* outcome);
+  void AdmitGiveUp(CommitRequest* request, Outcome* outcome);
   void AdmitMerge(CommitRequest* request, Outcome* outcome);
 
   // A record that holds a piece is written again, with all that is known of the
@@ -304,9 +312,21 @@ class Committer {
   static void FillReplica(const CommitRequest& request,
                           disk::v1::FileChange* change);
 
-  // The tombstone of a file that is there.
-  void AddTombstone(const FileRecord& existing, CommitRequest* request,
-                    Outcome* outcome);
+  // A tombstone that keeps nothing, of a file that is there or of what is kept
+  // of one; until `undelete_until` others may have the content.
+  void AddTombstone(const FileRecord& existing, int64_t undelete_until,
+                    CommitRequest* request, Outcome* outcome);
+
+  // What can be said of a tombstone again, but for what it keeps.
+  absl::Status AddDeleted(absl::string_view name, const FileRecord& tombstone,
+                          uint8_t flags, disk::v1::FileChange* change);
+
+  // The same of a tombstone that another member's deletion makes, and that
+  // keeps what is here of the file. False if there is nothing to keep.
+  bool KeepDeleted(const FileRecord& existing, const CommitRequest& request,
+                   FileRecord* tombstone) const;
+
+  int64_t NowUnixSeconds() const;
 
   // What is known of a file that is there.
   //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.

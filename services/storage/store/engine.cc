@@ -77,6 +77,10 @@ absl::Status CheckOptions(const StorePathOptions& options) {
   if (options.uploads_open_max < 0 || options.upload_bytes_open_max < 0) {
     return invalid("uploads_open_max, upload_bytes_open_max", "at least 0");
   }
+  if (options.undelete_window < absl::ZeroDuration() ||
+      options.undelete_window > absl::Hours(24 * 365)) {
+    return invalid("undelete_window", "0 to 365 days");
+  }
   if (options.memtable_bytes < (1 << 20)) {
     return invalid("memtable_bytes", "at least 1 MiB");
   }
@@ -216,7 +220,23 @@ class EngineImpl : public Engine, public ReplicaStore {
     request.kind = CommitRequest::Kind::kDelete;
     request.request_id = del.request_id;
     request.name = std::move(del.name);
+    request.purge = del.purge;
     request.durability = del.durability;
+    request.done = std::move(done);
+    committer_->Submit(std::move(request));
+  }
+
+  void Undelete(UndeleteRequest undelete, CommitDone done) override {
+    const absl::Status wanted = health_.CheckWanted();
+    if (!wanted.ok()) {
+      done(wanted);
+      return;
+    }
+    CommitRequest request;
+    request.kind = CommitRequest::Kind::kUndelete;
+    request.request_id = undelete.request_id;
+    request.name = std::move(undelete.name);
+    request.durability = undelete.durability;
     request.done = std::move(done);
     committer_->Submit(std::move(request));
   }
@@ -372,6 +392,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     status.reserve_bytes = health.reserve_bytes;
     status.files = totals.files;
     status.live_bytes = totals.shared_live_bytes + totals.dedicated_bytes;
+    status.undelete_bytes = totals.undelete_bytes;
     status.dead_bytes = totals.shared_dead_bytes;
     status.segments = totals.shared_segments + totals.dedicated_segments;
     status.index_bytes = numbers.index_bytes;
@@ -396,6 +417,15 @@ class EngineImpl : public Engine, public ReplicaStore {
     CAIRN_RETURN_IF_ERROR(made);
     background_->RunOnce();
     return absl::OkStatus();
+  }
+
+  absl::Status DropDeleted() override {
+    if (stopped_.load()) return ShuttingDown();
+    CAIRN_RETURN_IF_ERROR(health_.CheckWanted());
+    // What is to be given up is listed from the tables.
+    absl::Status done = background_->CheckpointNow();
+    if (done.ok()) done = background_->DropDeleted();
+    return absl::IsCancelled(done) ? absl::OkStatus() : done;
   }
 
   void Stop() override {
@@ -466,6 +496,8 @@ class EngineImpl : public Engine, public ReplicaStore {
           entry.origin_node() != 0 ? entry.origin_node() : entry.version_node();
       change.file.life = entry.life();
       change.file.expire_unix_seconds = entry.expire_unix_seconds();
+      change.file.undelete_until_unix_seconds =
+          entry.undelete_until_unix_seconds();
       change.file.attributes = entry.attributes();
       changes.push_back(std::move(change));
     }
@@ -688,6 +720,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     numbers.files = totals.files;
     numbers.tombstones = totals.tombstones;
     numbers.live_bytes = totals.shared_live_bytes + totals.dedicated_bytes;
+    numbers.undelete_bytes = totals.undelete_bytes;
     numbers.dead_bytes = totals.shared_dead_bytes;
     numbers.segments = totals.shared_segments + totals.dedicated_segments;
     numbers.open_segments = static_cast<int64_t>(segments_.open_count());

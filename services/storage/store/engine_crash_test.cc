@@ -90,6 +90,7 @@ void LiveRandomly(uint64_t seed) {
   // The rebuild has counted every record; the running count must agree.
   const EngineNumbers after = driver.engine()->Numbers();
   EXPECT_EQ(before.live_bytes, after.live_bytes);
+  EXPECT_EQ(before.undelete_bytes, after.undelete_bytes);
   driver.End(Ending::kCleanStop);
 }
 
@@ -122,6 +123,9 @@ void RunScript(CrashDriver* driver) {
       });
     }
     for (int k = 0; k < 9; ++k) step([&] { driver->Delete(durability); });
+    for (int k = 0; k < 3; ++k) step([&] { driver->Undelete(durability); });
+    step([&] { driver->PurgeDeleted(durability); });
+    if (i == 3) step([&] { driver->DropDeleted(); });
     step([&] { driver->CreateAppender(i % 2 * 400000, durability); });
     for (int k = 0; k < 12; ++k) {
       step([&] { driver->UpdateAppender(durability); });

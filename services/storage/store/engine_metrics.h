@@ -57,6 +57,7 @@ struct EngineNumbers {
   int64_t files = 0;
   int64_t tombstones = 0;
   int64_t live_bytes = 0;
+  int64_t undelete_bytes = 0;  // Of `live_bytes`: kept of deleted files.
   int64_t dead_bytes = 0;
   int64_t segments = 0;
   int64_t open_segments = 0;         // With a file descriptor in the cache.

@@ -1,7 +1,7 @@
-// A store path against a std::map: any order of puts, uploads, deletes, changes
-// of appenders, compactions, kills, power cuts and rebuilds leaves what the map
-// says. Every
-// change is synced here; what unsynced ones may do is in the crash tests.
+// A store path against a std::map: any order of puts, uploads, deletes,
+// undeletes, changes of appenders, compactions, kills, power cuts and rebuilds
+// leaves what the map says. Every change is synced here; what unsynced ones may
+// do is in the crash tests.
 
 #include <map>
 #include <memory>
@@ -26,6 +26,7 @@
 #include "services/storage/store/index_delta.h"
 #include "services/storage/store/path_layout.h"
 #include "services/storage/store/test_path.h"
+#include "services/storage/store/testing/blocking_calls.h"
 
 namespace cairn {
 namespace storage {
@@ -41,6 +42,7 @@ class Model {
     // the log at its end.
     options_.log_retention = absl::Hours(24 * 365);
     options_.log_retention_longest = options_.log_retention;
+    if (seed % 2 == 0) options_.undelete_window = absl::Hours(20);
     CAIRN_CHECK_OK(fs_.CreateDirectory("/disk"));
     CAIRN_CHECK_OK(fs_.SyncDirectory("/"));
     Open();
@@ -52,8 +54,10 @@ class Model {
       Put();
     } else if (kind < 68) {
       Update();
-    } else if (kind < 80) {
+    } else if (kind < 76) {
       Delete();
+    } else if (kind < 80) {
+      Undelete();
     } else if (kind < 86) {
       ASSERT_THAT(
           path_->Compact(0.1 * static_cast<double>(random_() % 6), nullptr),
@@ -112,6 +116,7 @@ class Model {
     EXPECT_EQ(path_->Status().files, before.files);
     EXPECT_EQ(path_->Numbers().tombstones, numbers.tombstones);
     EXPECT_EQ(path_->Status().live_bytes, before.live_bytes);
+    EXPECT_EQ(path_->Status().undelete_bytes, before.undelete_bytes);
     Check();
   }
 
@@ -128,6 +133,7 @@ class Model {
     std::string content;
     bool appender = false;
     bool deleted = false;
+    int64_t kept_until_unix_seconds = 0;  // While it is deleted.
     Version version;
   };
 
@@ -257,20 +263,70 @@ class Model {
     }
   }
 
-  void Delete() {
-    if (files_.empty()) return;
+  std::pair<const std::string, ModelFile>* DrawFile() {
+    if (files_.empty()) return nullptr;
     auto it = files_.begin();
     std::advance(it, random_() % files_.size());
-    const auto deleted = DeleteFile(path_.get(), it->first);
-    if (it->second.deleted) {
+    return &*it;
+  }
+
+  bool IsKept(const ModelFile& file) {
+    return file.deleted &&
+           file.kept_until_unix_seconds > absl::ToUnixSeconds(clock_.Now());
+  }
+
+  void Delete() {
+    auto* const drawn = DrawFile();
+    if (drawn == nullptr) return;
+    auto& [name, file] = *drawn;
+    DeleteRequest request;
+    request.name = name;
+    request.purge = random_() % 4 == 0;
+    const bool purge = request.purge;
+    const auto deleted = AwaitCommitted([&](CommitDone done) {
+      path_->Delete(std::move(request), std::move(done));
+    });
+    if (file.deleted && !(purge && IsKept(file))) {
       EXPECT_THAT(deleted, StatusIs(absl::StatusCode::kNotFound));
       return;
     }
     ASSERT_THAT(deleted, IsOk());
     EXPECT_TRUE(last_version_ < deleted->file.version);
     last_version_ = deleted->file.version;
-    it->second.deleted = true;
-    log_.push_back({kLogDelete, it->first, last_version_});
+    file.deleted = true;
+    file.kept_until_unix_seconds =
+        purge || options_.undelete_window == absl::ZeroDuration()
+            ? 0
+            : absl::ToUnixSeconds(clock_.Now() + options_.undelete_window);
+    EXPECT_EQ(deleted->file.undelete_until_unix_seconds,
+              file.kept_until_unix_seconds);
+    log_.push_back({kLogDelete, name, last_version_});
+    ++changes_;
+  }
+
+  void Undelete() {
+    auto* const drawn = DrawFile();
+    if (drawn == nullptr) return;
+    auto& [name, file] = *drawn;
+    UndeleteRequest request;
+    request.name = name;
+    const auto undeleted = AwaitCommitted([&](CommitDone done) {
+      path_->Undelete(std::move(request), std::move(done));
+    });
+    if (!file.deleted) {
+      EXPECT_EQ(ReasonOf(undeleted.status()), ErrorReason::kFileExists);
+      return;
+    }
+    if (!IsKept(file)) {
+      // Its tombstone may be gone as well.
+      EXPECT_THAT(undeleted, StatusIs(absl::StatusCode::kNotFound));
+      return;
+    }
+    ASSERT_THAT(undeleted, IsOk());
+    EXPECT_TRUE(last_version_ < undeleted->file.version);
+    last_version_ = file.version = undeleted->file.version;
+    file.deleted = false;
+    log_.push_back({kLogPut, name, file.version});
     ++changes_;
   }
 

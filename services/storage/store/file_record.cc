@@ -29,9 +29,9 @@ absl::StatusOr<FileKind> DecodeKind(uint32_t kind) {
   }
 }
 
-absl::StatusOr<int64_t> DecodeExpiry(int64_t unix_seconds) {
+absl::StatusOr<int64_t> DecodeSeconds(int64_t unix_seconds) {
   if (unix_seconds < 0 || unix_seconds > kExpireUnixSecondsMax) {
-    return Damaged("file record: expiry");
+    return Damaged("file record: time");
   }
   return unix_seconds;
 }
@@ -196,6 +196,15 @@ absl::InlinedVector<Extent, 1> FileRecord::Holders() const {
   return holders;
 }
 
+void FileRecord::GiveUpContent(int64_t undelete_until) {
+  undelete_until_unix_seconds = undelete_until;
+  content_missing = undelete_until != 0;
+  content_inline = false;
+  extents.clear();
+  attributes.clear();
+  expire_unix_seconds = 0;
+}
+
 FileInfo FileRecord::ToFileInfo(absl::string_view name) const {
   FileInfo info;
   FillFileInfo(name, &info);
@@ -216,6 +225,7 @@ void FileRecord::FillFileInfo(absl::string_view name, FileInfo* info) const {
   info->grown_since = grown_since;
   info->sealed_from = sealed_from;
   info->sealed_as = sealed_as;
+  info->undelete_until_unix_seconds = undelete_until_unix_seconds;
 }
 
 absl::StatusOr<FileRecord> FileRecordFromChange(
@@ -245,7 +255,7 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
   if (header.type != RecordType::kDelete) {
     record.attributes = change.attributes();
     CAIRN_ASSIGN_OR_RETURN(record.expire_unix_seconds,
-                           DecodeExpiry(change.expire_unix_seconds()));
+                           DecodeSeconds(change.expire_unix_seconds()));
   }
   if (header.type == RecordType::kPut) {
     record.size_bytes = header.content_bytes;
@@ -262,8 +272,15 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
   if (record.size_bytes < 0 || record.size_bytes > kFileBytesMax) {
     return Damaged("file record: size");
   }
+  if (header.type == RecordType::kDelete ||
+      header.type == RecordType::kPieces) {
+    CAIRN_ASSIGN_OR_RETURN(record.undelete_until_unix_seconds,
+                           DecodeSeconds(change.undelete_until_unix_seconds()));
+  }
+  record.deleted = header.type == RecordType::kDelete ||
+                   record.undelete_until_unix_seconds != 0;
   if (header.type == RecordType::kDelete) {
-    record.deleted = true;
+    record.content_missing = record.undelete_until_unix_seconds != 0;
     return record;
   }
   if (change.content_missing()) {
@@ -320,6 +337,7 @@ void FillPieces(const FileRecord& record, disk::v1::FileChange* change) {
   change->set_expire_unix_seconds(record.expire_unix_seconds);
   change->set_attributes(record.attributes);
   change->set_sealed_from(record.sealed_from);
+  change->set_undelete_until_unix_seconds(record.undelete_until_unix_seconds);
   if (!(record.grown_since == record.version)) {
     change->set_grown_since_clock(record.grown_since.clock);
     change->set_grown_since_node(record.grown_since.node);
@@ -361,6 +379,7 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
   entry->set_attributes(record.attributes);
   entry->set_sealed_from(record.sealed_from);
   entry->set_sealed_as(record.sealed_as);
+  entry->set_undelete_until_unix_seconds(record.undelete_until_unix_seconds);
   for (const uint64_t segment : record.shadowed_segments) {
     entry->add_shadowed_segments(segment);
   }
@@ -399,12 +418,14 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   record.log_sequence = entry.log_sequence();
   record.life = entry.life();
   CAIRN_ASSIGN_OR_RETURN(record.expire_unix_seconds,
-                         DecodeExpiry(entry.expire_unix_seconds()));
+                         DecodeSeconds(entry.expire_unix_seconds()));
   record.attributes = entry.attributes();
   record.sealed_from = entry.sealed_from();
   record.sealed_as = entry.sealed_as();
   record.record_content_bytes = entry.record_content_bytes();
-  if (record.deleted || record.content_missing) return record;
+  CAIRN_ASSIGN_OR_RETURN(record.undelete_until_unix_seconds,
+                         DecodeSeconds(entry.undelete_until_unix_seconds()));
+  if (!record.has_content()) return record;
   if (entry.extents_size() == 0 && record.record_content_bytes == 0) {
     AddInlineExtent(&record);
     return record;

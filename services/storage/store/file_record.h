@@ -78,8 +78,13 @@ struct FileRecord {
   uint32_t origin_node = 0;
   bool deleted = false;
   uint32_t life = 0;                // As FileInfo::life.
-  int64_t expire_unix_seconds = 0;  // As in FileInfo; 0 of a tombstone.
+  int64_t expire_unix_seconds = 0;  // As in FileInfo.
   std::string attributes;           // As FileInfo::attributes.
+
+  // As in FileInfo. A tombstone that has one keeps all that was known of the
+  // file, its content among it, unless that is `content_missing`; any other has
+  // neither extents, attributes nor an expiry.
+  int64_t undelete_until_unix_seconds = 0;
 
   // As FileInfo::grown_since.
   Version grown_since;
@@ -122,6 +127,20 @@ struct FileRecord {
                         : 0;
   }
   bool has_record() const { return record.segment != 0; }
+
+  // A tombstone from which the file can be brought back.
+  bool keeps_content() const {
+    return deleted && undelete_until_unix_seconds != 0 && !content_missing;
+  }
+
+  // The content can be read here, of a file that is deleted, too.
+  bool has_content() const {
+    return !content_missing && (!deleted || undelete_until_unix_seconds != 0);
+  }
+
+  // Makes a tombstone one that keeps nothing; until `undelete_until` others may
+  // have the content.
+  void GiveUpContent(int64_t undelete_until);
 
   // Whether the record at `at` is the newest of the name or holds a piece of
   // the content.

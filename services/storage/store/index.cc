@@ -693,11 +693,19 @@ absl::StatusOr<Index::DoomedSegments> Index::ListDoomed() {
 }
 
 absl::StatusOr<std::vector<ExpiryKey>> Index::ListExpired(
-    int64_t until_unix_seconds, size_t limit) {
+    int64_t until_unix_seconds, size_t limit, const ExpiryKey* after) {
   std::vector<ExpiryKey> keys;
   std::unique_ptr<rocksdb::Iterator> it(
       db_->NewIterator(rocksdb::ReadOptions(), family(IndexFamily::kExpiry)));
-  for (it->SeekToFirst(); it->Valid() && keys.size() < limit; it->Next()) {
+  if (after == nullptr) {
+    it->SeekToFirst();
+  } else {
+    // With a NUL behind it: the key that comes next.
+    std::string behind = EncodeExpiryKey(*after);
+    behind.push_back('\0');
+    it->Seek(behind);
+  }
+  for (; it->Valid() && keys.size() < limit; it->Next()) {
     const rocksdb::Slice key = it->key();
     if (key.size() < 10) return Damaged("index: expiry key");
     const auto when = static_cast<int64_t>(ReadBigEndian64(key.data()));

@@ -73,6 +73,7 @@ struct ExpiryKey {
   enum class Kind : char {
     kTombstone = 't',  // It may be dropped.
     kFile = 'e',       // Its space may be reclaimed, if it has expired.
+    kKept = 'u',       // What a tombstone keeps may be given up.
   };
   int64_t unix_seconds = 0;
   Kind kind = Kind::kTombstone;
@@ -170,10 +171,12 @@ class Index {
   absl::StatusOr<std::vector<std::string>> ListMissing(absl::string_view after,
                                                        size_t limit);
 
-  // The oldest `limit` keys that are not later than `until`. Those that were
-  // put since the last flush may be missing.
-  absl::StatusOr<std::vector<ExpiryKey>> ListExpired(int64_t until_unix_seconds,
-                                                     size_t limit);
+  // The oldest `limit` keys that are not later than `until`, from behind
+  // `after` on (null: from the first). Those that were put since the last flush
+  // may be missing.
+  absl::StatusOr<std::vector<ExpiryKey>> ListExpired(
+      int64_t until_unix_seconds, size_t limit,
+      const ExpiryKey* after = nullptr);
 
   // What the tables say, without what was written since the last flush: for
   // whoever opens the path, and for tools.

@@ -84,6 +84,10 @@ struct StorePathOptions {
   // took it; by the others twice as long. What their clocks may be off.
   absl::Duration expiry_grace = absl::Hours(24);
 
+  // How long the content of a file that a user deletes is kept, by every
+  // member, so that it can be brought back. Zero: not at all. 0..365 days.
+  absl::Duration undelete_window = absl::ZeroDuration();
+
   // How long entries of logs are kept that every member has, and how long those
   // that a member has not got which stays away. Not shorter than
   // `request_retention`, and not shorter than the former.

@@ -27,6 +27,7 @@ void PathState::Load(
   tombstones_ = state.tombstones();
   dedicated_segments_ = state.dedicated_segments();
   dedicated_bytes_ = state.dedicated_bytes();
+  undelete_bytes_ = state.undelete_bytes();
   next_segment_ = std::max<uint64_t>(state.next_segment(), 1);
   for (const auto& [number, entry] : segments) {
     shared_[number] =
@@ -60,6 +61,7 @@ disk::v1::IndexState PathState::Save(
   state.set_tombstones(tombstones_);
   state.set_dedicated_segments(dedicated_segments_);
   state.set_dedicated_bytes(dedicated_bytes_);
+  state.set_undelete_bytes(undelete_bytes_);
   for (const uint64_t number : changed_) {
     const auto it = shared_.find(number);
     if (it == shared_.end()) continue;
@@ -96,6 +98,7 @@ void PathState::Apply(const StateChange& change) {
   tombstones_ += change.tombstones;
   dedicated_segments_ += change.dedicated_segments;
   dedicated_bytes_ += change.dedicated_bytes;
+  undelete_bytes_ += change.undelete_bytes;
   for (const auto& [number, bytes] : change.live_bytes) {
     // Not there if the segment was lost and the record that it held is
     // replaced.
@@ -329,6 +332,7 @@ StateTotals PathState::Totals() const {
   totals.tombstones = tombstones_;
   totals.dedicated_segments = dedicated_segments_;
   totals.dedicated_bytes = dedicated_bytes_;
+  totals.undelete_bytes = undelete_bytes_;
   totals.shared_segments = static_cast<int64_t>(shared_.size());
   for (const auto& [number, segment] : shared_) {
     totals.shared_live_bytes += segment.live_bytes;

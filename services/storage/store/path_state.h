@@ -39,6 +39,7 @@ struct StateChange {
   int64_t tombstones = 0;
   int64_t dedicated_segments = 0;
   int64_t dedicated_bytes = 0;
+  int64_t undelete_bytes = 0;
   std::vector<std::pair<uint64_t, int64_t>> live_bytes;  // Per shared segment.
   std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>> doomed;
   std::vector<uint64_t> undoomed;  // Their files are gone.
@@ -59,6 +60,7 @@ struct StateTotals {
   int64_t tombstones = 0;
   int64_t dedicated_segments = 0;
   int64_t dedicated_bytes = 0;
+  int64_t undelete_bytes = 0;  // Of contents that tombstones keep.
   int64_t shared_segments = 0;
   int64_t shared_live_bytes = 0;
   int64_t shared_dead_bytes = 0;
@@ -189,6 +191,7 @@ class PathState {
   int64_t tombstones_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t dedicated_segments_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t dedicated_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t undelete_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t next_segment_ ABSL_GUARDED_BY(mu_) = 1;
   std::map<uint64_t, SharedSegment> shared_ ABSL_GUARDED_BY(mu_);
   std::set<uint64_t> changed_ ABSL_GUARDED_BY(mu_);

@@ -225,7 +225,7 @@ class Rebuild {
         }));
     CAIRN_RETURN_IF_ERROR(failed);
     for (const auto& [name, record] : missing) {
-      report_.missing_content += 1;
+      if (!record.deleted) report_.missing_content += 1;
       changes_->Reset();
       changes_->LoseContent(name, record);
       changes_->Write();

@@ -24,6 +24,7 @@ constexpr uint32_t kContentField = 15;
 constexpr uint32_t kAttributesField = 30;
 constexpr uint32_t kExpireField = 40;
 constexpr uint32_t kLifeField = 41;
+constexpr uint32_t kUndeleteUntilField = 42;
 constexpr uint32_t kSealedAsField = 50;
 constexpr uint32_t kSealedFromField = 51;
 
@@ -63,10 +64,14 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
     fields.VarintIfSet(11,
                        static_cast<uint64_t>(change.file.create_unix_seconds));
     fields.VarintIfSet(12, change.file.origin_node);
-    fields.VarintIfSet(kExpireField,
-                       static_cast<uint64_t>(change.file.expire_unix_seconds));
     if (change.kind == ChangeKind::kDelete) {
+      fields.VarintIfSet(
+          kUndeleteUntilField,
+          static_cast<uint64_t>(change.file.undelete_until_unix_seconds));
       fields.BytesIfSet(kSealedAsField, change.file.sealed_as);
+    } else {
+      fields.VarintIfSet(
+          kExpireField, static_cast<uint64_t>(change.file.expire_unix_seconds));
     }
     fields.BytesIfSet(kSealedFromField, change.file.sealed_from);
   }
@@ -80,7 +85,9 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
   fields.VarintIfSet(kLifeField, change.file.life);
   rpc::SmallMessage attributes;
   const absl::string_view attribute_bytes =
-      change.passed ? "" : absl::string_view(change.file.attributes);
+      change.passed || change.kind == ChangeKind::kDelete
+          ? ""
+          : absl::string_view(change.file.attributes);
   if (!attribute_bytes.empty()) {
     attributes.Header(kAttributesField, attribute_bytes.size());
   }
@@ -219,6 +226,9 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
       case kLifeField:
         change->file.life = reader->ReadUint32();
         break;
+      case kUndeleteUntilField:
+        change->file.undelete_until_unix_seconds = reader->ReadInt64();
+        break;
       case kSealedAsField:
         change->file.sealed_as = std::string(reader->ReadBytes(&scratch));
         break;
@@ -239,6 +249,10 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
   if (change->file.expire_unix_seconds < 0 ||
       change->file.expire_unix_seconds > kExpireUnixSecondsMax) {
     return Malformed("expire_unix_seconds");
+  }
+  if (change->file.undelete_until_unix_seconds < 0 ||
+      change->file.undelete_until_unix_seconds > kExpireUnixSecondsMax) {
+    return Malformed("undelete_until_unix_seconds");
   }
   if (operation != v1::CHANGE_OPERATION_PUT &&
       operation != v1::CHANGE_OPERATION_DELETE) {

@@ -84,6 +84,11 @@ SyncBatch MakeBatch() {
   ended.content.reset();
   ended.file.sealed_as = "3F/A2/normal";
   batch.changes.push_back(ended);
+  ReplicatedChange kept = MakeChange(15, "");
+  kept.kind = ChangeKind::kDelete;
+  kept.content.reset();
+  kept.file.undelete_until_unix_seconds = 1800000000;
+  batch.changes.push_back(kept);
   return batch;
 }
 
@@ -116,6 +121,8 @@ TEST(SyncWireTest, GivesBackWhatWasSent) {
     EXPECT_EQ(a.file.expire_unix_seconds, b.file.expire_unix_seconds);
     EXPECT_EQ(a.file.sealed_from, b.file.sealed_from);
     EXPECT_EQ(a.file.sealed_as, b.file.sealed_as);
+    EXPECT_EQ(a.file.undelete_until_unix_seconds,
+              b.file.undelete_until_unix_seconds);
     EXPECT_TRUE(a.request_id == b.request_id);
     EXPECT_EQ(a.superseded_by, b.superseded_by);
     ASSERT_EQ(a.base.has_value(), b.base.has_value());
@@ -133,7 +140,7 @@ TEST(SyncWireTest, GivesBackWhatWasSent) {
 TEST(SyncWireTest, IsWhatTheProtocolSays) {
   v1::SyncResponse response;
   ASSERT_TRUE(rpc::FromByteBuffer(MakeSyncResponse(MakeBatch()), &response));
-  ASSERT_EQ(response.entries_size(), 9);
+  ASSERT_EQ(response.entries_size(), 10);
   EXPECT_EQ(response.entries(0).content(), "small");
   EXPECT_EQ(response.entries(0).operation(), v1::CHANGE_OPERATION_PUT);
   EXPECT_TRUE(response.entries(2).has_content());
@@ -155,6 +162,8 @@ TEST(SyncWireTest, IsWhatTheProtocolSays) {
   EXPECT_EQ(response.entries(7).sealed_from(), "3F/A2/appender");
   EXPECT_EQ(response.entries(7).sealed_as(), "");
   EXPECT_EQ(response.entries(8).sealed_as(), "3F/A2/normal");
+  EXPECT_EQ(response.entries(8).undelete_until_unix_seconds(), 0);
+  EXPECT_EQ(response.entries(9).undelete_until_unix_seconds(), 1800000000);
 }
 
 // What was added to a file that is not what it is said to be would make another
@@ -174,6 +183,27 @@ TEST(SyncWireTest, RefusesAttributesThatAreNone) {
   SyncBatch got;
   EXPECT_EQ(ReasonOf(ParseSyncResponse(MakeSyncResponse(batch), &got)),
             ErrorReason::kInvalidField);
+}
+
+// The other member keeps what it has of the file, as it has it.
+TEST(SyncWireTest, ADeletionSaysNothingThatUsersSaidOfTheFile) {
+  SyncBatch sent = MakeBatch();
+  sent.changes[9].file.attributes = EncodeAttributes({{"a", "b"}});
+  sent.changes[9].file.expire_unix_seconds = 1900000000;
+  SyncBatch got;
+  ASSERT_THAT(ParseSyncResponse(MakeSyncResponse(sent), &got), IsOk());
+  EXPECT_EQ(got.changes[9].file.attributes, "");
+  EXPECT_EQ(got.changes[9].file.expire_unix_seconds, 0);
+}
+
+TEST(SyncWireTest, RefusesAWindowThatIsNone) {
+  for (const int64_t seconds : {int64_t{-1}, kExpireUnixSecondsMax + 1}) {
+    SyncBatch sent = MakeBatch();
+    sent.changes[9].file.undelete_until_unix_seconds = seconds;
+    SyncBatch got;
+    EXPECT_EQ(ReasonOf(ParseSyncResponse(MakeSyncResponse(sent), &got)),
+              ErrorReason::kInvalidField);
+  }
 }
 
 TEST(SyncWireTest, ASnapshotSaysWhichLogEachFileIsFrom) {

@@ -140,6 +140,10 @@ void FakeStorePath::set_newest_create_unix_seconds(int64_t seconds) {
   MutexLock lock(&mu_);
   newest_create_unix_seconds_ = seconds;
 }
+void FakeStorePath::set_undelete_until_unix_seconds(int64_t seconds) {
+  MutexLock lock(&mu_);
+  undelete_until_unix_seconds_ = seconds;
+}
 void FakeStorePath::set_free_bytes(int64_t bytes) {
   MutexLock lock(&mu_);
   free_bytes_ = bytes;
@@ -261,13 +265,39 @@ void FakeStorePath::Delete(DeleteRequest request, CommitDone done) {
 
 absl::StatusOr<Committed> FakeStorePath::DeleteLocked(
     const DeleteRequest& request) {
-  CAIRN_RETURN_IF_ERROR(FindLocked(request.name).status());
-  StoredFile& file = stored_.at(request.name);
+  const absl::Status found = FindLocked(request.name).status();
+  const auto it = stored_.find(request.name);
+  const bool purges = request.purge && it != stored_.end() &&
+                      it->second.info.undelete_until_unix_seconds != 0;
+  if (!purges) CAIRN_RETURN_IF_ERROR(found);
+  StoredFile& file = it->second;
   file.deleted = true;
+  file.info.undelete_until_unix_seconds =
+      request.purge ? 0 : undelete_until_unix_seconds_;
   Committed committed;
   committed.file = file.info;
   committed.reached = request.durability;
   return committed;
+}
+
+void FakeStorePath::Undelete(UndeleteRequest request, CommitDone done) {
+  Change(&FakeStorePath::UndeleteLocked, std::move(request), std::move(done));
+}
+
+absl::StatusOr<Committed> FakeStorePath::UndeleteLocked(
+    const UndeleteRequest& request) {
+  const absl::Status found = FindLocked(request.name).status();
+  if (found.ok()) {
+    return ErrorWithReason(absl::StatusCode::kAlreadyExists,
+                           ErrorReason::kFileExists, "it is not deleted");
+  }
+  if (ReasonOf(found) != ErrorReason::kFileDeleted) return found;
+  StoredFile& file = stored_.at(request.name);
+  if (file.info.undelete_until_unix_seconds == 0) return found;
+  file.deleted = false;
+  file.info.undelete_until_unix_seconds = 0;
+  file.info.version.clock = ++sequence_;
+  return CommittedLocked(file.info, request.durability);
 }
 
 void FakeStorePath::Update(UpdateRequest request, CommitDone done) {
@@ -490,6 +520,16 @@ absl::Status FakeStorePath::Compact(
     absl::AnyInvocable<void(const JobProgress&)> progress) {
   progress({1, 1});
   return absl::OkStatus();
+}
+
+absl::Status FakeStorePath::DropDeleted() {
+  MutexLock lock(&mu_);
+  ++dropped_deleted_;
+  return absl::OkStatus();
+}
+int FakeStorePath::dropped_deleted() const {
+  MutexLock lock(&mu_);
+  return dropped_deleted_;
 }
 
 void FakeStorePath::Stop() {

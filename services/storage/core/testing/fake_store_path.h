@@ -44,6 +44,9 @@ class FakeStorePath : public StorePath {
   // Reads of a file's content answer CONTENT_DAMAGED from this offset on.
   void DamageContent(absl::string_view name, int64_t from_offset);
 
+  // Until when deletions say that they can be taken back; 0: not at all.
+  void set_undelete_until_unix_seconds(int64_t seconds);
+
   // The file has expired.
   void Expire(absl::string_view name);
 
@@ -59,12 +62,14 @@ class FakeStorePath : public StorePath {
   // --- What tests look at.
   int64_t files() const;
   int uploads_in_progress() const;
+  int dropped_deleted() const;  // Calls of DropDeleted().
   std::string ContentOf(absl::string_view name) const;
 
   // --- StorePath.
   ReplicaStore* replica() override { return nullptr; }  // Nobody copies it.
   void Put(PutRequest request, CommitDone done) override;
   void Delete(DeleteRequest request, CommitDone done) override;
+  void Undelete(UndeleteRequest request, CommitDone done) override;
   void Seal(SealRequest request, CommitDone done) override;
   void SetAttributes(SetAttributesRequest request, CommitDone done) override;
   void SetExpiry(SetExpiryRequest request, CommitDone done) override;
@@ -90,6 +95,7 @@ class FakeStorePath : public StorePath {
   absl::Status Compact(
       double dead_share_min,
       absl::AnyInvocable<void(const JobProgress&)> progress) override;
+  absl::Status DropDeleted() override;
   void Stop() override;
   Executor* io() override { return &io_; }
   int64_t small_file_bytes_max() const override;
@@ -130,6 +136,8 @@ class FakeStorePath : public StorePath {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Committed> DeleteLocked(const DeleteRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Committed> UndeleteLocked(const UndeleteRequest& request)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Committed> SealLocked(const SealRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Committed> UpdateLocked(const UpdateRequest& request)
@@ -159,6 +167,8 @@ class FakeStorePath : public StorePath {
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   int uploads_in_progress_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t newest_create_unix_seconds_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t undelete_until_unix_seconds_ ABSL_GUARDED_BY(mu_) = 0;
+  int dropped_deleted_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t free_bytes_ ABSL_GUARDED_BY(mu_) = int64_t{1} << 40;
   int64_t small_file_bytes_max_ ABSL_GUARDED_BY(mu_) = 1 << 20;
   uint64_t sequence_ ABSL_GUARDED_BY(mu_) = 0;

@@ -51,6 +51,8 @@ CrashDriver::CrashDriver(uint64_t seed)
   options_.compaction_dead_share = 2;  // Only when this driver says so.
   options_.compaction_bytes_per_second = int64_t{1} << 40;
   options_.boot_id = "boot-1";
+  // Longer than any run, whatever the clock does.
+  if (seed % 2 == 0) options_.undelete_window = absl::Hours(1000);
 }
 
 CrashDriver::~CrashDriver() {
@@ -212,11 +214,11 @@ Uuid CrashDriver::DrawRequestId() {
   return *Uuid::FromBytes(bytes);
 }
 
-CommitDone CrashDriver::Await(ExpectedFile* file, bool is_delete,
+CommitDone CrashDriver::Await(ExpectedFile* file, Answer::Kind kind,
                               Durability durability) {
   Answer answer;
   answer.file = file;
-  answer.is_delete = is_delete;
+  answer.kind = kind;
   return AnswerTo(std::move(answer), durability);
 }
 
@@ -267,10 +269,25 @@ void CrashDriver::TakeAnswer(const Answer& answer) {
   (answer.outcome->ok() ? acknowledged_ : refused_) += 1;
   if (answer.appender != nullptr) {
     answer.appender->End(answer.change, *answer.outcome);
-  } else if (answer.is_delete) {
-    expected_.EndDelete(answer.file, *answer.outcome);
-  } else {
-    expected_.EndPut(answer.file, *answer.outcome);
+    return;
+  }
+  switch (answer.kind) {
+    case Answer::Kind::kPut:
+      expected_.EndPut(answer.file, *answer.outcome);
+      break;
+    case Answer::Kind::kDelete:
+      expected_.EndDelete(answer.file, *answer.outcome);
+      break;
+    case Answer::Kind::kPurge:
+      if (!answer.outcome->ok() &&
+          NothingWasChanged(answer.outcome->status())) {
+        EXPECT_FALSE(absl::IsNotFound(answer.outcome->status()))
+            << answer.file->name << " was kept";
+      }
+      break;
+    case Answer::Kind::kUndelete:
+      expected_.EndUndelete(answer.file, *answer.outcome);
+      break;
   }
 }
 
@@ -287,8 +304,7 @@ void CrashDriver::SubmitPut(ExpectedFile* file, Durability durability) {
   request.attributes = file->attributes;
   request.expire_unix_seconds = file->expire_unix_seconds;
   request.durability = durability;
-  engine_->Put(std::move(request),
-               Await(file, /*is_delete=*/false, durability));
+  engine_->Put(std::move(request), Await(file, Answer::Kind::kPut, durability));
 }
 
 void CrashDriver::SubmitUpload(ExpectedFile* file, Durability durability) {
@@ -329,7 +345,7 @@ void CrashDriver::SubmitUpload(ExpectedFile* file, Durability durability) {
   request.expire_unix_seconds = file->expire_unix_seconds;
   request.durability = durability;
   (*upload)->Finish(std::move(request),
-                    Await(file, /*is_delete=*/false, durability));
+                    Await(file, Answer::Kind::kPut, durability));
   WaitForAnswers();
 }
 
@@ -344,12 +360,50 @@ void CrashDriver::PutLarge(int64_t size, Durability durability) {
 void CrashDriver::Delete(Durability durability) {
   ExpectedFile* const file = expected_.PickPresent(rng_());
   if (file == nullptr) return;
-  expected_.BeginDelete(file);
   DeleteRequest request;
   request.name = file->name;
+  request.purge =
+      options_.undelete_window > absl::ZeroDuration() && Random(4) == 0;
+  request.durability = durability;
+  expected_.BeginDelete(file, request.purge);
+  engine_->Delete(std::move(request),
+                  Await(file, Answer::Kind::kDelete, durability));
+}
+
+void CrashDriver::Undelete(Durability durability) {
+  if (options_.undelete_window <= absl::ZeroDuration()) return;
+  ExpectedFile* const file = expected_.PickDeleted(rng_());
+  if (file == nullptr) return;
+  expected_.BeginUndelete(file);
+  UndeleteRequest request;
+  request.name = file->name;
+  request.durability = durability;
+  engine_->Undelete(std::move(request),
+                    Await(file, Answer::Kind::kUndelete, durability));
+}
+
+void CrashDriver::PurgeDeleted(Durability durability) {
+  if (options_.undelete_window <= absl::ZeroDuration()) return;
+  ExpectedFile* const file = expected_.PickDeleted(rng_());
+  if (file == nullptr) return;
+  expected_.Purge(file);
+  DeleteRequest request;
+  request.name = file->name;
+  request.purge = true;
   request.durability = durability;
   engine_->Delete(std::move(request),
-                  Await(file, /*is_delete=*/true, durability));
+                  Await(file, Answer::Kind::kPurge, durability));
+}
+
+void CrashDriver::DropDeleted() {
+  if (options_.undelete_window <= absl::ZeroDuration()) return;
+  WaitForAnswers();
+  for (auto& [name, file] : expected_.files()) {
+    // What is deleted now is not kept, if the disk has stood it.
+    if ((file.now & kDeleted) != 0) file.purged = true;
+  }
+  const absl::Status dropped = engine_->DropDeleted();
+  EXPECT_FALSE(absl::IsDataLoss(dropped)) << dropped;
 }
 
 void CrashDriver::Retry() {
@@ -710,6 +764,12 @@ void CrashDriver::Work(int steps) {
       case 10:
       case 11:
         UpdateAppender(DrawDurability());
+        break;
+      case 12:
+        for (int i = 0; i < 4; ++i) Undelete(DrawDurability());
+        if (Random(4) == 0) PurgeDeleted(DrawDurability());
+        WaitForAnswers();
+        if (Random(8) == 0) DropDeleted();
         break;
     }
     if (Random(4) == 0) JoinCompaction();

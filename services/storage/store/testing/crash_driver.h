@@ -68,6 +68,11 @@ class CrashDriver {
   void PutSmall(int64_t size, Durability durability);
   void PutLarge(int64_t size, Durability durability);
   void Delete(Durability durability);
+
+  // These do nothing if the path keeps nothing of what is deleted.
+  void Undelete(Durability durability);
+  void PurgeDeleted(Durability durability);
+  void DropDeleted();
   void Retry();
   void CreateAppender(int64_t size, Durability durability);
 
@@ -98,7 +103,8 @@ class CrashDriver {
  private:
   struct Answer {
     ExpectedFile* file = nullptr;
-    bool is_delete = false;
+    enum class Kind { kPut, kDelete, kPurge, kUndelete };
+    Kind kind = Kind::kPut;
     ExpectedAppender* appender = nullptr;  // In place of `file`.
     ExpectedAppender::Change* change = nullptr;
     absl::optional<absl::StatusOr<Committed>> outcome;
@@ -109,7 +115,7 @@ class CrashDriver {
   };
 
   ExpectedFile NewFile(int64_t size);
-  CommitDone Await(ExpectedFile* file, bool is_delete, Durability durability)
+  CommitDone Await(ExpectedFile* file, Answer::Kind kind, Durability durability)
       ABSL_LOCKS_EXCLUDED(mu_);
   CommitDone AwaitChange(ExpectedAppender* file,
                          ExpectedAppender::Change* change,

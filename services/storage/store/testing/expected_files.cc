@@ -47,6 +47,7 @@ bool NothingWasChanged(const absl::Status& error) {
     case ErrorReason::kFileDeleted:
     case ErrorReason::kReadFailed:
     case ErrorReason::kContentDamaged:
+    case ErrorReason::kContentNotHere:
       return true;
     case ErrorReason::kWriteFailed:
       CAIRN_CHECK_MSG(absl::IsAborted(error), error.ToString());
@@ -130,10 +131,12 @@ void ExpectedFiles::EndPut(ExpectedFile* file,
   }
 }
 
-void ExpectedFiles::BeginDelete(ExpectedFile* file) {
+void ExpectedFiles::BeginDelete(ExpectedFile* file, bool purge) {
   CAIRN_CHECK(!file->busy);
   CAIRN_CHECK_MSG(file->now == kPresent, PresenceName(file->now));
   file->busy = true;
+  // One that a crash took back may have been the purge.
+  file->purged = file->purged || purge;
   file->now |= kDeleted;
   file->after_power_cut |= kDeleted;
 }
@@ -156,6 +159,46 @@ void ExpectedFiles::EndDelete(ExpectedFile* file,
         << file->name << " was present: " << answer.status();
     file->now = kPresent;
     file->after_power_cut &= ~kDeleted;
+  }
+}
+
+void ExpectedFiles::Purge(ExpectedFile* file) {
+  CAIRN_CHECK(!file->busy);
+  CAIRN_CHECK_MSG(file->now == kDeleted, PresenceName(file->now));
+  file->purged = true;
+}
+
+void ExpectedFiles::BeginUndelete(ExpectedFile* file) {
+  CAIRN_CHECK(!file->busy && !file->purged);
+  CAIRN_CHECK_MSG(file->now == kDeleted, PresenceName(file->now));
+  file->busy = true;
+  file->brought_back = true;
+  file->before_undelete = file->after_power_cut;
+  file->now |= kPresent;
+  file->after_power_cut |= kPresent;
+}
+
+void ExpectedFiles::EndUndelete(ExpectedFile* file,
+                                const absl::StatusOr<Committed>& answer) {
+  file->busy = false;
+  if (answer.ok()) {
+    file->now = kPresent;
+    CheckAnswer(file, *answer);
+    if (answer->reached == Durability::kSynced) {
+      file->after_power_cut = kPresent;
+      file->put_synced = true;
+    }
+    return;
+  }
+  if (ReasonOf(answer.status()) == ErrorReason::kContentNotHere) {
+    // A power cut took its unsynced bytes while it was deleted, or before.
+    EXPECT_FALSE(file->put_synced) << file->name;
+  }
+  if (NothingWasChanged(answer.status())) {
+    EXPECT_FALSE(absl::IsNotFound(answer.status()))
+        << file->name << " was kept: " << answer.status();
+    file->now = kDeleted;
+    file->after_power_cut = file->before_undelete;
   }
 }
 
@@ -184,12 +227,12 @@ void ExpectedFiles::OnSeen(ExpectedFile* file, Presence state,
     // What is found after a power cut is on the disk.
     file->after_power_cut = state;
     file->put_synced |= state == kPresent;
-  } else {
+  } else if (!file->brought_back) {
     // What it was found not to have become, it must not become later.
     file->after_power_cut &= static_cast<Presence>(state | (state - 1));
   }
   EXPECT_NE(file->after_power_cut, 0) << file->name;
-  if (state == kPresent && version.has_value()) {
+  if (state == kPresent && version.has_value() && !file->brought_back) {
     if (file->version.has_value()) {
       EXPECT_TRUE(*file->version == *version)
           << file->name << " has another version than it was answered with";
@@ -213,6 +256,16 @@ ExpectedFile* ExpectedFiles::PickPresent(uint64_t random) {
     if (file.now == kPresent && !file.busy) present.push_back(&file);
   }
   return present.empty() ? nullptr : present[random % present.size()];
+}
+
+ExpectedFile* ExpectedFiles::PickDeleted(uint64_t random) {
+  std::vector<ExpectedFile*> deleted;
+  for (auto& [name, file] : files_) {
+    if (file.now == kDeleted && !file.purged && !file.busy) {
+      deleted.push_back(&file);
+    }
+  }
+  return deleted.empty() ? nullptr : deleted[random % deleted.size()];
 }
 
 int64_t ExpectedFiles::CountPresent() const {

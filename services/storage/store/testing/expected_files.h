@@ -10,9 +10,11 @@
 //   put, unknown       present, absent   present, absent
 //   refused            as before         as before
 //   delete             the same with deleted
+//   undelete           the same with present, of what was deleted
 //
 // Names are never used twice, so a name only moves from absent to present to
-// deleted; a crash may take it back, within what is allowed.
+// deleted, and from there back to present if it is undeleted; a crash may take
+// it back, within what is allowed.
 
 #ifndef CAIRN_SERVICES_STORAGE_STORE_TESTING_EXPECTED_FILES_H_
 #define CAIRN_SERVICES_STORAGE_STORE_TESTING_EXPECTED_FILES_H_
@@ -75,6 +77,14 @@ struct ExpectedFile {
   // survive the content of a put that does not.
   bool put_synced = false;
 
+  // Nothing is kept of it, or it is not known whether anything is.
+  bool purged = false;
+
+  // It was undeleted, or somebody tried: a power cut may lead to any of its
+  // states, in whichever version.
+  bool brought_back = false;
+  Presence before_undelete = kAbsent;  // `after_power_cut` then.
+
   // A power cut took its unsynced bytes, and the change is still known.
   bool content_lost = false;
 
@@ -90,8 +100,15 @@ class ExpectedFiles {
   void EndPut(ExpectedFile* file, const absl::StatusOr<Committed>& answer);
 
   // A delete of a file that is not busy.
-  void BeginDelete(ExpectedFile* file);
+  void BeginDelete(ExpectedFile* file, bool purge);
   void EndDelete(ExpectedFile* file, const absl::StatusOr<Committed>& answer);
+
+  // What is kept of a file that is surely deleted and not busy is given up.
+  void Purge(ExpectedFile* file);
+
+  // An undelete of a file that is surely deleted, kept, and not busy.
+  void BeginUndelete(ExpectedFile* file);
+  void EndUndelete(ExpectedFile* file, const absl::StatusOr<Committed>& answer);
 
   // The next process is about to look.
   void OnEnding(Ending ending);
@@ -110,6 +127,9 @@ class ExpectedFiles {
   // A file that is surely present and not busy, drawn by `random`; null if
   // there is none.
   ExpectedFile* PickPresent(uint64_t random);
+
+  // The same of one that is surely deleted, and of which something is kept.
+  ExpectedFile* PickDeleted(uint64_t random);
 
   std::map<std::string, ExpectedFile>& files() { return files_; }
 
