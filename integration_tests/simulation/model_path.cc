@@ -328,6 +328,12 @@ void ModelPath::Seal(storage::SealRequest /*request*/, CommitDone done) {
                        "the model of a path cannot seal appenders"));
 }
 
+void ModelPath::Copy(storage::CopyRequest /*request*/, CommitDone done) {
+  done(ErrorWithReason(absl::StatusCode::kUnimplemented,
+                       ErrorReason::kNotSupported,
+                       "the model of a path copies no files"));
+}
+
 void ModelPath::Undelete(storage::UndeleteRequest /*request*/,
                          CommitDone done) {
   done(ErrorWithReason(absl::StatusCode::kUnimplemented,

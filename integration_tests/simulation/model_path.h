@@ -121,6 +121,7 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   // The simulation seals nothing and keeps nothing of deleted files:
   // UNIMPLEMENTED with NOT_SUPPORTED.
   void Seal(storage::SealRequest request, storage::CommitDone done) override;
+  void Copy(storage::CopyRequest request, storage::CommitDone done) override;
   void Undelete(storage::UndeleteRequest request,
                 storage::CommitDone done) override;
   absl::Status DropDeleted() override { return absl::OkStatus(); }

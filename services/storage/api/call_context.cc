@@ -15,6 +15,7 @@ ApiMetrics::ApiMetrics(MetricsRegistry* registry)
       set_attributes(registry, "FileService.SetAttributes"),
       set_expiry(registry, "FileService.SetExpiry"),
       list_derived(registry, "FileService.ListDerived"),
+      copy(registry, "FileService.Copy"),
       create_appender(registry, "AppenderService.CreateAppender"),
       append(registry, "AppenderService.Append"),
       modify(registry, "AppenderService.Modify"),

@@ -29,6 +29,7 @@ struct ApiMetrics {
   rpc::MethodMetrics set_attributes;
   rpc::MethodMetrics set_expiry;
   rpc::MethodMetrics list_derived;
+  rpc::MethodMetrics copy;
   rpc::MethodMetrics create_appender;
   rpc::MethodMetrics append;
   rpc::MethodMetrics modify;

@@ -17,6 +17,7 @@
 #include "lib/rpc/grpc_status.h"
 #include "services/storage/api/change_answer.h"
 #include "services/storage/api/convert.h"
+#include "services/storage/api/copy_call.h"
 #include "services/storage/api/download_call.h"
 #include "services/storage/api/translate.h"
 #include "services/storage/api/unary_end.h"
@@ -186,6 +187,14 @@ grpc::ServerUnaryReactor* FileServiceImpl::ListDerived(
   return end.reactor;
 }
 
+grpc::ServerUnaryReactor* FileServiceImpl::Copy(
+    grpc::CallbackServerContext* context, const v1::CopyRequest* request,
+    v1::CopyResponse* response) {
+  const UnaryEnd end = BeginUnary(context_, context, &context_.metrics->copy);
+  StartCopy(context_, *request, response, end);
+  return end.reactor;
+}
+
 grpc::ServerUnaryReactor* FileServiceImpl::GetCapabilities(
     grpc::CallbackServerContext* context,
     const v1::GetCapabilitiesRequest* /*request*/,
@@ -193,6 +202,7 @@ grpc::ServerUnaryReactor* FileServiceImpl::GetCapabilities(
   response->set_version(version_);
   for (const std::string& service : services_) response->add_services(service);
   response->add_features("attributes");
+  response->add_features("copies");
   response->add_features("expiry");
   response->add_features("undelete");
   response->set_attributes_max(kAttributesMax);

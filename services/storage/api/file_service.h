@@ -29,7 +29,10 @@ using FileServiceBase = v1::FileService::WithRawCallbackMethod_Upload<
                                 v1::FileService::WithCallbackMethod_ListDerived<
                                     v1::FileService::
                                         WithCallbackMethod_Undelete<
-                                            v1::FileService::Service>>>>>>>>>>;
+                                            v1::FileService::
+                                                WithCallbackMethod_Copy<
+                                                    v1::FileService::
+                                                        Service>>>>>>>>>>>;
 
 class FileServiceImpl : public FileServiceBase {
  public:
@@ -71,6 +74,9 @@ class FileServiceImpl : public FileServiceBase {
       grpc::CallbackServerContext* context,
       const v1::ListDerivedRequest* request,
       v1::ListDerivedResponse* response) override;
+  grpc::ServerUnaryReactor* Copy(grpc::CallbackServerContext* context,
+                                 const v1::CopyRequest* request,
+                                 v1::CopyResponse* response) override;
   grpc::ServerUnaryReactor* GetCapabilities(
       grpc::CallbackServerContext* context,
       const v1::GetCapabilitiesRequest* request,

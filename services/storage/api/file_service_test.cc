@@ -189,6 +189,25 @@ class FileServiceTest : public ::testing::Test {
     return uploader.Finish();
   }
 
+  absl::StatusOr<v1::CopyResponse> Copy(const v1::CopyRequest& request) {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    v1::CopyResponse response;
+    const grpc::Status status = stub_->Copy(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpcStatus(status);
+    return response;
+  }
+
+  common::v1::Attributes AttributesOf(const std::string& id) {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    v1::GetAttributesRequest request;
+    request.set_file_id(id);
+    v1::GetAttributesResponse response;
+    EXPECT_TRUE(stub_->GetAttributes(&context, request, &response).ok());
+    return response.attributes();
+  }
+
   // A file that is there, for those who read.
   std::string Put(const std::string& content) {
     const auto response =
@@ -1257,6 +1276,77 @@ TEST_F(FileServiceTest, ADerivedFileIsNamedAfterItsMaster) {
     EXPECT_EQ(refused.code(), absl::StatusCode::kAlreadyExists);
     EXPECT_EQ(ReasonOf(refused), ErrorReason::kFileExists);
   }
+}
+
+TEST_F(FileServiceTest, MakesAFileOfAnotherOne) {
+  Start(/*paths=*/2);
+  fakes_[0]->set_small_file_bytes_max(1000);
+  fakes_[1]->set_small_file_bytes_max(1000);
+  for (const size_t size : {size_t{0}, size_t{700}, size_t{3 * kMiB + 1}}) {
+    SCOPED_TRACE(size);
+    const std::string content = SomeContent(size);
+    v1::UploadSpec spec = Spec(static_cast<int64_t>(size));
+    auto* const attribute = spec.mutable_attributes()->add_attributes();
+    attribute->set_key("k");
+    attribute->set_value("v");
+    const auto stored = Upload(spec, content);
+    ASSERT_THAT(stored, IsOk());
+
+    v1::CopyRequest request;
+    request.set_request_id(Uuid::Random().ToString());
+    request.set_file_id(stored->info().file_id());
+    const auto copied = Copy(request);
+    ASSERT_THAT(copied, IsOk());
+    EXPECT_FALSE(copied->replayed());
+    EXPECT_EQ(copied->shared(), size > 1000);
+    const std::string id = copied->info().file_id();
+    EXPECT_NE(id, stored->info().file_id());
+    EXPECT_EQ(copied->info().kind(), common::v1::FILE_KIND_NORMAL);
+    EXPECT_EQ(copied->info().size_bytes(), static_cast<int64_t>(size));
+    EXPECT_EQ(copied->info().crc32c(), Crc32c(content));
+    const auto parts = ParseFileId(id);
+    ASSERT_THAT(parts, IsOk());
+    EXPECT_EQ(ExtensionOfName(parts->name), "bin");
+    EXPECT_EQ(parts->store_path,
+              ParseFileId(stored->info().file_id())->store_path);
+    EXPECT_TRUE(Download(id)->content == content);
+    EXPECT_EQ(AttributesOf(id).attributes_size(), 1);
+
+    // The same call again, when the other file is gone.
+    grpc::ClientContext context;
+    v1::DeleteRequest remove;
+    remove.set_file_id(stored->info().file_id());
+    v1::DeleteResponse removed;
+    rpc::SetTimeout(&context, absl::Minutes(5));
+    ASSERT_TRUE(stub_->Delete(&context, remove, &removed).ok());
+    const auto again = Copy(request);
+    ASSERT_THAT(again, IsOk());
+    EXPECT_TRUE(again->replayed());
+    EXPECT_EQ(again->shared(), size > 1000);
+    EXPECT_EQ(again->info().file_id(), id);
+    request.set_request_id(Uuid::Random().ToString());
+    EXPECT_EQ(ReasonOf(Copy(request).status()), ErrorReason::kFileDeleted);
+
+    // A copy of the copy, with things said of it that are its own.
+    request.set_request_id(Uuid::Random().ToString());
+    request.set_file_id(id);
+    request.set_extension("");
+    request.mutable_attributes();
+    const auto second = Copy(request);
+    ASSERT_THAT(second, IsOk());
+    const std::string second_id = second->info().file_id();
+    EXPECT_EQ(ExtensionOfName(ParseFileId(second_id)->name), "");
+    EXPECT_EQ(AttributesOf(second_id).attributes_size(), 0);
+    EXPECT_TRUE(Download(second_id)->content == content);
+  }
+  // An id of another upload is not one of a copy.
+  v1::UploadSpec spec = Spec();
+  ASSERT_THAT(Upload(spec, "some content"), IsOk());
+  v1::CopyRequest request;
+  request.set_file_id(Put("another content"));
+  EXPECT_EQ(ReasonOf(Copy(request).status()), ErrorReason::kInvalidField);
+  request.set_request_id(spec.request_id());
+  EXPECT_EQ(ReasonOf(Copy(request).status()), ErrorReason::kRequestIdReused);
 }
 
 TEST_F(FileServiceTest, WhatCannotBeDerivedIsRefusedBeforeTheBody) {

@@ -70,6 +70,10 @@ struct FileInfo {
   // that it can be brought back; 0..kExpireUnixSecondsMax, 0: nobody does.
   int64_t undelete_until_unix_seconds = 0;
 
+  // Of a copy that shared its content when it was made: the name of the file
+  // that it was made of, which may be gone.
+  std::string copied_from;
+
   // Since the file had this version it was only added to: what it was then, and
   // in each version since, is what it begins with. 0: not known.
   Version grown_since;

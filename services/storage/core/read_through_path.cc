@@ -396,6 +396,9 @@ class ReadThroughPath : public StorePath {
   void Seal(SealRequest request, CommitDone done) override {
     path_->Seal(std::move(request), std::move(done));
   }
+  void Copy(CopyRequest request, CommitDone done) override {
+    path_->Copy(std::move(request), std::move(done));
+  }
   absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override {
     return path_->StartUpload(size_bytes);

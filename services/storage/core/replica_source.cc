@@ -105,8 +105,10 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
     } else if (known.has_value() && known->file.version == entry.version &&
                known->deleted == is_delete) {
       change.file = known->file;
-      // Who has the appender has the content of what it became.
-      if (!is_delete && known->file.sealed_from.empty()) {
+      // Who has the appender has the content of what it became, and who has the
+      // file that of a copy of it.
+      if (!is_delete && known->file.sealed_from.empty() &&
+          known->file.copied_from.empty()) {
         AddContent(path, *known, limits, &change);
       }
     } else if (!known.has_value() &&

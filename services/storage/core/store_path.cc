@@ -6,6 +6,15 @@
 namespace cairn {
 namespace storage {
 
+absl::Status CheckCopy(const FileInfo& file) {
+  if (file.kind != FileKind::kAppender) return absl::OkStatus();
+  return ErrorWithReason(
+      absl::StatusCode::kFailedPrecondition, ErrorReason::kWrongKind,
+      absl::StrCat("file ", file.name,
+                   " is an appender, whose content changes: seal it first"),
+      {{"kind", "APPENDER"}});
+}
+
 absl::Status CheckUpdate(const FileInfo& file,
                          const absl::optional<int64_t>& if_size_bytes,
                          const absl::optional<Version>& if_version) {

@@ -186,6 +186,29 @@ struct SealRequest {
   Durability durability = Durability::kSynced;
 };
 
+// A new normal file with the content that another file has; no byte is copied.
+struct CopyRequest {
+  // Nil if the call cannot be repeated.
+  Uuid request_id;
+
+  // A normal or a derived file that has this size and CRC.
+  std::string from;
+  int64_t size_bytes = 0;
+  uint32_t crc32c = 0;
+
+  // Not used before on any path of the group.
+  std::string name;
+  int64_t create_unix_seconds = 0;
+  uint32_t origin_node = 0;
+  std::string attributes;           // As in PutRequest.
+  int64_t expire_unix_seconds = 0;  // The same.
+  Durability durability = Durability::kSynced;
+};
+
+// Whether `file` is one that may be copied.
+//   FAILED_PRECONDITION  WRONG_KIND: an appender.
+absl::Status CheckCopy(const FileInfo& file);
+
 // Whether `file` is one that may be updated, and is as the conditions say; the
 // errors are those of StorePath::Update().
 absl::Status CheckUpdate(const FileInfo& file,
@@ -360,6 +383,15 @@ class StorePath {
   // content. Errors besides those of every change: as SetAttributes(), but for
   // TOO_LARGE and VERSION_MISMATCH.
   virtual void SetExpiry(SetExpiryRequest request, CommitDone done) = 0;
+
+  // Queues a copy that shares the content; FileInfo::copied_from says so in the
+  // answer. Errors besides those of every change:
+  //   NOT_FOUND            FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.
+  //   FAILED_PRECONDITION  WRONG_KIND. NOT_SUPPORTED: the content is not all of
+  //                        a segment of its own: read it and put it.
+  //   ABORTED              CONDITION_FAILED: it has another size or CRC.
+  //   UNAVAILABLE          CONTENT_NOT_HERE: the content is at other members.
+  virtual void Copy(CopyRequest request, CommitDone done) = 0;
 
   // Begins a large file, or one whose size is not known. Blocks: call it on
   // io(). `size_bytes`, if known, is checked against the free space at once.

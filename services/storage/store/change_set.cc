@@ -26,13 +26,6 @@ Standing StandingOfAside(const Message& change) {
                   Version{change.version_clock(), change.version_node()}};
 }
 
-bool Refers(const FileRecord& record, uint64_t segment) {
-  for (const Extent& extent : record.extents) {
-    if (extent.segment == segment) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 uint64_t ShadowedBy(const FileRecord& existing) {
@@ -64,6 +57,7 @@ ChangeSet::ChangeSet(const ChangeSetOptions& options, Index* index,
 void ChangeSet::Reset() {
   batch_.Clear();
   files_.clear();
+  names_.clear();
   last_known_.reset();
   change_ = StateChange();
   const LogHead own = state_->OwnLog();
@@ -145,20 +139,76 @@ void ChangeSet::Count(const FileRecord& record, int sign) {
     if (holder.in_record()) {
       AddLive(holder.segment, sign * holder.record_bytes());
     } else {
-      change_.dedicated_bytes += sign * holder.content_bytes;
-      change_.dedicated_segments += sign;
+      CountName(holder, sign);
     }
   }
 }
 
-void ChangeSet::Replace(const FileRecord& before, const FileRecord& after,
-                        const JournalPosition& at) {
-  Count(before, -1);
-  for (const Extent& holder : before.Holders()) {
-    if (!holder.in_record() && !Refers(after, holder.segment)) {
-      DoomDedicated(holder.segment, at);
-    }
+void ChangeSet::CountName(const Extent& holder, int sign) {
+  for (NameCount& count : names_) {
+    if (count.segment != holder.segment) continue;
+    count.names += sign;
+    return;
   }
+  names_.push_back({holder.segment, holder.content_bytes, sign});
+}
+
+uint32_t ChangeSet::MoreNames(uint64_t number) const {
+  for (const auto& [segment, names] : change_.more_names) {
+    if (segment == number) return names;
+  }
+  return state_->MoreNames(number);
+}
+
+void ChangeSet::SetMoreNames(uint64_t number, uint32_t names) {
+  if (names > 0) {
+    disk::v1::SharedContentEntry entry;
+    entry.set_more_names(names);
+    batch_.PutSharedContent(number, entry);
+  } else {
+    batch_.DeleteSharedContent(number);
+  }
+  for (auto& [segment, more] : change_.more_names) {
+    if (segment != number) continue;
+    more = names;
+    return;
+  }
+  change_.more_names.emplace_back(number, names);
+}
+
+void ChangeSet::SettleNames(bool shares, const JournalPosition& at) {
+  for (const NameCount& count : names_) {
+    if (count.names == 0) continue;
+    int64_t segments = 0;
+    if (options_.rebuilding) {
+      // Names come in any order; SetNames() has the last word.
+      segments = count.names;
+    } else {
+      const uint32_t before = MoreNames(count.segment);
+      int64_t more = before + count.names;
+      if (count.names > 0 ? !shares : more < 0) {
+        segments = count.names > 0 ? 1 : -1;
+        more -= segments;
+      }
+      const auto after = static_cast<uint32_t>(std::max<int64_t>(more, 0));
+      if (after != before) SetMoreNames(count.segment, after);
+    }
+    if (segments < 0) DoomDedicated(count.segment, at);
+    change_.dedicated_segments += segments;
+    change_.dedicated_bytes += segments * count.content_bytes;
+  }
+  names_.clear();
+}
+
+void ChangeSet::SetNames(uint64_t number, int64_t content_bytes,
+                         uint32_t names) {
+  // By the deletion of a name that was not the last one.
+  if (state_->IsDoomed(number)) ForgetDoomed(number);
+  if (names < 2) return;
+  const int64_t more = names - 1;
+  change_.dedicated_segments -= more;
+  change_.dedicated_bytes -= more * content_bytes;
+  SetMoreNames(number, names - 1);
 }
 
 void ChangeSet::SetLog(const LogHead& head) {
@@ -273,6 +323,7 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
     change_.newest_create_unix_seconds = std::max(
         change_.newest_create_unix_seconds, record.create_unix_seconds);
   }
+  names_.clear();
   FileRecord before;
   CAIRN_ASSIGN_OR_RETURN(const bool known, FindFile(name, &before));
   const bool wins =
@@ -286,7 +337,7 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
     }
     // There is nothing to bring back: its content is that of another file.
     if (record.deleted && !record.sealed_as.empty()) record.GiveUpContent(0);
-    if (known) Replace(before, record, place.end());
+    if (known) Count(before, -1);
     Count(record, 1);
     batch_.PutFile(name, record);
     // Of a deleted file nobody fetches it.
@@ -327,9 +378,9 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
   if (wins) {
     // Later records of the file repeat it.
     if (!record.sealed_from.empty() && (!known || before.sealed_from.empty())) {
-      CAIRN_RETURN_IF_ERROR(
-          EndAppender(change.sealed_from(), name, record, place.end()));
+      CAIRN_RETURN_IF_ERROR(EndAppender(change.sealed_from(), name, record));
     }
+    SettleNames(change.shares_segment(), place.end());
     files_.insert_or_assign(name, std::move(record));
   }
   return absl::OkStatus();
@@ -337,8 +388,7 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
 
 absl::Status ChangeSet::EndAppender(absl::string_view name,
                                     absl::string_view sealed_as,
-                                    const FileRecord& sealed,
-                                    const JournalPosition& at) {
+                                    const FileRecord& sealed) {
   FileRecord before;
   CAIRN_ASSIGN_OR_RETURN(const bool known, FindFile(name, &before));
   if (known && before.deleted) {
@@ -347,7 +397,7 @@ absl::Status ChangeSet::EndAppender(absl::string_view name,
     FileRecord after = before;
     after.sealed_as = std::string(sealed_as);
     after.GiveUpContent(0);
-    Replace(before, sealed, at);
+    Count(before, -1);
     Count(after, 1);
     batch_.PutFile(name, after);
     files_.insert_or_assign(name, std::move(after));
@@ -381,7 +431,7 @@ absl::Status ChangeSet::EndAppender(absl::string_view name,
         std::unique(tombstone.shadowed_segments.begin(),
                     tombstone.shadowed_segments.end()),
         tombstone.shadowed_segments.end());
-    Replace(before, sealed, at);
+    Count(before, -1);
     if (before.content_missing) batch_.DeleteMissing(name);
   }
   Count(tombstone, 1);
@@ -412,8 +462,9 @@ void ChangeSet::LoseContent(absl::string_view name, const FileRecord& record) {
   FileRecord without = record;
   without.content_missing = true;
   without.extents.clear();
-  Replace(record, without, record.record);
+  Count(record, -1);
   Count(without, 1);
+  SettleNames(/*shares=*/false, record.record);
   batch_.PutFile(name, without);
   if (!record.deleted) batch_.PutMissing(name);
 }

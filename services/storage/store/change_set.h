@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -106,6 +107,10 @@ class ChangeSet {
   // after a replay that finds the same.
   void LoseContent(absl::string_view name, const FileRecord& record);
 
+  // A rebuild has seen all files, and so many names refer to the dedicated
+  // segment.
+  void SetNames(uint64_t number, int64_t content_bytes, uint32_t names);
+
   // Nothing refers to the shared segment any more.
   void DoomShared(uint64_t number, const JournalPosition& after);
 
@@ -128,15 +133,29 @@ class ChangeSet {
   void EndSetAside(absl::string_view name);
   void DoomDedicated(uint64_t number, const JournalPosition& after);
 
-  // Adds what the record needs to what lives, or takes it away (`sign` -1).
-  void Count(const FileRecord& record, int sign);
-  void Replace(const FileRecord& before, const FileRecord& after,
-               const JournalPosition& at);
+  // How many names more, or less, refer to a dedicated segment.
+  struct NameCount {
+    uint64_t segment = 0;
+    int64_t content_bytes = 0;
+    int64_t names = 0;
+  };
+  void CountName(const Extent& holder, int sign);
+  uint32_t MoreNames(uint64_t number) const;
+  void SetMoreNames(uint64_t number, uint32_t names);
 
-  // `sealed` is what the appender `name` became, by a record that ends at `at`:
-  // the appender is deleted, and what it shares with `sealed` stays.
+  // Draws the sum of what one record, which ends at `at`, did to the names of
+  // dedicated segments. A name that is new to a segment is its first one, or
+  // one more (`shares`); without its last one the segment is doomed.
+  void SettleNames(bool shares, const JournalPosition& at);
+
+  // Adds what the record needs to what lives, or takes it away (`sign` -1);
+  // SettleNames() has to follow.
+  void Count(const FileRecord& record, int sign);
+
+  // `sealed` is what the appender `name` became: the appender is deleted, and
+  // what it shares with `sealed` stays.
   absl::Status EndAppender(absl::string_view name, absl::string_view sealed_as,
-                           const FileRecord& sealed, const JournalPosition& at);
+                           const FileRecord& sealed);
 
   const ChangeSetOptions options_;
   Index* const index_;
@@ -153,6 +172,8 @@ class ChangeSet {
     FileRecord record;
   };
   absl::optional<Known> last_known_;
+
+  std::vector<NameCount> names_;  // Of one record; a handful at most.
 
   // Names that were changed here.
   absl::flat_hash_map<absl::string_view, FileRecord> files_;

@@ -454,6 +454,7 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
                           request->kind == CommitRequest::Kind::kExpiry ||
                           request->kind == CommitRequest::Kind::kSeal ||
                           request->kind == CommitRequest::Kind::kUndelete ||
+                          request->kind == CommitRequest::Kind::kCopy ||
                           request->kind == CommitRequest::Kind::kMerge ||
                           (request->kind == CommitRequest::Kind::kUpdate &&
                            !request->content.empty()) ||
@@ -501,6 +502,9 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
       break;
     case CommitRequest::Kind::kMerge:
       AdmitMerge(request, outcome);
+      break;
+    case CommitRequest::Kind::kCopy:
+      AdmitCopy(request, outcome);
       break;
   }
   if (outcome->kind == Outcome::Kind::kSkipped &&
@@ -750,7 +754,13 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
     if (request->extent.length > 0) {
       EncodeExtent(request->extent, change->add_extents());
     }
-    const bool content_synced = request->durability == Durability::kSynced;
+    bool content_synced = request->durability == Durability::kSynced;
+    if (!request->copied_from.empty()) {
+      change->set_copied_from(request->copied_from);
+      change->set_shares_segment(true);
+      content_synced = !parts_.state->IsUnsynced(request->extent.segment);
+      NeedsDedicated(content_synced, *request, outcome);
+    }
     outcome->status =
         AddRecord(RecordType::kFile, content_synced ? kRecordContentSynced : 0,
                   *change, nullptr, 0, {});
@@ -770,6 +780,41 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   info.expire_unix_seconds = request->expire_unix_seconds;
   info.life = change->life();
   info.attributes = request->attributes;
+  info.copied_from = request->copied_from;
+}
+
+void Committer::AdmitCopy(CommitRequest* request, Outcome* outcome) {
+  FileRecord source;
+  outcome->status = FindToCopy(*request, &source);
+  if (!outcome->status.ok()) return;
+  request->extent = *source.OwnSegment();
+  AdmitPut(request, outcome);
+}
+
+absl::Status Committer::FindToCopy(const CommitRequest& request,
+                                   FileRecord* record) {
+  CAIRN_RETURN_IF_ERROR(FindPresent(request.copied_from, record));
+  CAIRN_RETURN_IF_ERROR(CheckCopy(record->ToFileInfo(request.copied_from)));
+  if (record->size_bytes != request.size_bytes ||
+      record->crc32c != request.crc32c) {
+    return ErrorWithReason(
+        absl::StatusCode::kAborted, ErrorReason::kConditionFailed,
+        absl::StrCat("file ", request.copied_from,
+                     " was stored with another content meanwhile"));
+  }
+  if (record->content_missing) {
+    return ErrorWithReason(absl::StatusCode::kUnavailable,
+                           ErrorReason::kContentNotHere,
+                           absl::StrCat("file ", request.copied_from,
+                                        ": the content is on its way here"));
+  }
+  if (record->OwnSegment() == nullptr) {
+    return ErrorWithReason(
+        absl::StatusCode::kFailedPrecondition, ErrorReason::kNotSupported,
+        absl::StrCat("file ", request.copied_from,
+                     " has no segment of its own that could be shared"));
+  }
+  return absl::OkStatus();
 }
 
 bool Committer::AnswerFromName(const FileRecord& existing,
@@ -1344,6 +1389,7 @@ void Committer::FillReplica(const CommitRequest& request,
     change->set_undelete_until_unix_seconds(file.undelete_until_unix_seconds);
   }
   change->set_sealed_from(file.sealed_from);
+  change->set_copied_from(file.copied_from);
 }
 
 void Committer::AddSetAside(const CommitRequest& request, Outcome* outcome) {
@@ -1463,6 +1509,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     change->set_life(existing.life);
     change->set_expire_unix_seconds(existing.expire_unix_seconds);
     change->set_sealed_from(existing.sealed_from);
+    change->set_copied_from(existing.copied_from);
   } else if (request->replica_log != 0) {
     change->set_log_origin(request->replica_log);
     change->set_log_sequence(replica.change.sequence);
@@ -1489,7 +1536,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
   }
   // Who has the content already does not take it again, nor fetch it.
   FileRecord source;
-  const absl::StatusOr<bool> is_here =
+  const absl::StatusOr<SameContent> is_here =
       FindSameContent(*request, *known, existing, &source);
   if (!is_here.ok()) {
     outcome->status = is_here.status();
@@ -1508,7 +1555,9 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
       AddShadowed(appender, ShadowedBy(appender), change);
     }
   }
-  if (*is_here) {
+  if (*is_here != SameContent::kNone) {
+    const bool shares = *is_here == SameContent::kOfAnother;
+    change->set_shares_segment(shares);
     change->set_size_bytes(static_cast<uint64_t>(replica.file.size_bytes));
     change->set_crc32c(replica.file.crc32c);
     for (const Extent& extent : source.extents) {
@@ -1517,8 +1566,8 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     const bool synced = DedicatedAreSynced(source);
     NeedsDedicated(synced, *request, outcome);
     outcome->status =
-        AddRecord(RecordType::kPieces, synced ? kRecordContentSynced : 0,
-                  *change, nullptr, 0, {});
+        AddRecord(shares ? RecordType::kFile : RecordType::kPieces,
+                  synced ? kRecordContentSynced : 0, *change, nullptr, 0, {});
   } else if (replica.kind == ChangeKind::kPut && request->replica_has_content &&
              request->extent.length == 0) {
     outcome->status = AddRecord(RecordType::kPut, 0, *change, &request->content,
@@ -1573,15 +1622,14 @@ bool Committer::KeepDeleted(const FileRecord& existing,
   return true;
 }
 
-absl::StatusOr<bool> Committer::FindSameContent(const CommitRequest& request,
-                                                bool known,
-                                                const FileRecord& existing,
-                                                FileRecord* same) {
+absl::StatusOr<Committer::SameContent> Committer::FindSameContent(
+    const CommitRequest& request, bool known, const FileRecord& existing,
+    FileRecord* same) {
   const ReplicatedChange& replica = *request.replica;
   if (replica.kind != ChangeKind::kPut ||
       replica.mode == ReplicatedChange::Mode::kContent ||
       request.extent.length != 0) {
-    return false;
+    return SameContent::kNone;
   }
   bool found = known && !(existing.version == replica.file.version);
   if (found) *same = existing;
@@ -1589,9 +1637,17 @@ absl::StatusOr<bool> Committer::FindSameContent(const CommitRequest& request,
     CAIRN_ASSIGN_OR_RETURN(found,
                            changes_.FindFile(replica.file.sealed_from, same));
   }
-  return found && same->has_content() &&
-         same->size_bytes == replica.file.size_bytes &&
-         same->crc32c == replica.file.crc32c;
+  SameContent what = SameContent::kOfTheFile;
+  if (!known && !found && !replica.file.copied_from.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(found,
+                           changes_.FindFile(replica.file.copied_from, same));
+    found = found && same->OwnSegment() != nullptr;
+    what = SameContent::kOfAnother;
+  }
+  found = found && same->has_content() &&
+          same->size_bytes == replica.file.size_bytes &&
+          same->crc32c == replica.file.crc32c;
+  return found ? what : SameContent::kNone;
 }
 
 absl::Status Committer::EndSealed(const CommitRequest& request) {

@@ -66,6 +66,7 @@ struct CommitRequest {
     kUndelete,    // A file that is deleted is there again.
     kGiveUp,      // Gives up what a tombstone keeps, if its time has come;
                   // answered OK in any case. Nobody sees a difference.
+    kCopy,        // A file that shares the content of another one.
   };
   Kind kind = Kind::kPut;
   Uuid request_id;
@@ -84,6 +85,10 @@ struct CommitRequest {
   // kUpdate and kMerge: what becomes an own extent.
   absl::Cord content;
   absl::InlinedVector<uint32_t, 1> block_crcs;  // As BlockCrcCount() says.
+
+  // kCopy: the file whose content it is, in `extent`. With `size_bytes` and
+  // `crc32c`.
+  std::string copied_from;
 
   // kFinish, kReplica with a large content, kMerge into a segment of its own.
   Extent extent;               // length 0: not in a segment of its own.
@@ -238,6 +243,7 @@ class Committer {
 
   void Admit(CommitRequest* request, bool has_room, Outcome* outcome);
   void AdmitPut(CommitRequest* request, Outcome* outcome);
+  void AdmitCopy(CommitRequest* request, Outcome* outcome);
 
   // A derived file of a name that is taken: the answer that `existing` makes
   // it. True if it is to be put all the same: the content is not here so far.
@@ -289,10 +295,13 @@ class Committer {
                 Outcome* outcome);
 
   // What is here of the content that another member's file has: the content
-  // under an earlier version, or the appender that it was. False if nothing is.
-  absl::StatusOr<bool> FindSameContent(const CommitRequest& request, bool known,
-                                       const FileRecord& existing,
-                                       FileRecord* same);
+  // under an earlier version, the appender that it was, or the file that it is
+  // a copy of and shares the content with. kNone if nothing is.
+  enum class SameContent { kNone, kOfTheFile, kOfAnother };
+  absl::StatusOr<SameContent> FindSameContent(const CommitRequest& request,
+                                              bool known,
+                                              const FileRecord& existing,
+                                              FileRecord* same);
 
   // A change that counts for nothing any more still ends the appender that it
   // sealed.
@@ -331,6 +340,10 @@ class Committer {
   // What is known of a file that is there.
   //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.
   absl::Status FindPresent(absl::string_view name, FileRecord* record);
+
+  // The same of a file whose content a copy can share; the errors are those of
+  // StorePath::Copy().
+  absl::Status FindToCopy(const CommitRequest& request, FileRecord* record);
 
   // The same of an appender that is as the request's conditions say, with its
   // content; the errors are those of StorePath::Update().

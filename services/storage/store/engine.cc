@@ -310,6 +310,28 @@ class EngineImpl : public Engine, public ReplicaStore {
     committer_->Submit(std::move(request));
   }
 
+  void Copy(CopyRequest copy, CommitDone done) override {
+    const absl::Status wanted = health_.CheckWanted();
+    if (!wanted.ok()) {
+      done(wanted);
+      return;
+    }
+    CommitRequest request;
+    request.kind = CommitRequest::Kind::kCopy;
+    request.request_id = copy.request_id;
+    request.name = std::move(copy.name);
+    request.copied_from = std::move(copy.from);
+    request.size_bytes = copy.size_bytes;
+    request.crc32c = copy.crc32c;
+    request.create_unix_seconds = copy.create_unix_seconds;
+    request.origin_node = copy.origin_node;
+    request.attributes = std::move(copy.attributes);
+    request.expire_unix_seconds = copy.expire_unix_seconds;
+    request.durability = copy.durability;
+    request.done = std::move(done);
+    committer_->Submit(std::move(request));
+  }
+
   absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override {
     CAIRN_RETURN_IF_ERROR(Writable(size_bytes.value_or(0)));
@@ -767,6 +789,8 @@ class EngineImpl : public Engine, public ReplicaStore {
         WithRebuildHint(segments.status(), options_.directory));
     const auto doomed = index_->ListDoomed();
     CAIRN_RETURN_IF_ERROR(WithRebuildHint(doomed.status(), options_.directory));
+    const auto shared = index_->ListSharedContents();
+    CAIRN_RETURN_IF_ERROR(WithRebuildHint(shared.status(), options_.directory));
     const auto logs = index_->ListOrigins();
     CAIRN_RETURN_IF_ERROR(WithRebuildHint(logs.status(), options_.directory));
     const auto set_aside = index_->ListSetAside();
@@ -774,6 +798,7 @@ class EngineImpl : public Engine, public ReplicaStore {
         WithRebuildHint(set_aside.status(), options_.directory));
     state_.Load(*checkpoint, *segments, *doomed, *logs);
     state_.LoadSetAside(*set_aside);
+    state_.LoadSharedContents(*shared);
     return absl::OkStatus();
   }
 

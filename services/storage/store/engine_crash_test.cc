@@ -116,6 +116,7 @@ void RunScript(CrashDriver* driver) {
     step([&] { driver->PutSmall(3000 * i, durability); });
     step([&] { driver->PutSmall(4 << 10, durability); });
     step([&] { driver->PutLarge(600000, durability); });
+    step([&] { driver->CopyLarge(durability); });
     step([&] { driver->Delete(durability); });
     for (int k = 0; k < 12; ++k) {
       step([&] {

@@ -1,4 +1,4 @@
-// A store path against a std::map: any order of puts, uploads, deletes,
+// A store path against a std::map: any order of puts, uploads, copies, deletes,
 // undeletes, changes of appenders, compactions, kills, power cuts and rebuilds
 // leaves what the map says. Every change is synced here; what unsynced ones may
 // do is in the crash tests.
@@ -50,8 +50,10 @@ class Model {
 
   void Step() {
     const uint64_t kind = random_() % 100;
-    if (kind < 30) {
+    if (kind < 22) {
       Put();
+    } else if (kind < 30) {
+      Copy();
     } else if (kind < 68) {
       Update();
     } else if (kind < 76) {
@@ -203,6 +205,39 @@ class Model {
     EXPECT_EQ(put->reached, Durability::kSynced);
     EXPECT_TRUE(last_version_ < put->file.version);
     last_version_ = file.version = put->file.version;
+    log_.push_back({kLogPut, name, file.version});
+    files_[name] = std::move(file);
+    ++changes_;
+  }
+
+  // One of the files, unless its content has no segment of its own.
+  void Copy() {
+    std::vector<std::string> normal;
+    for (const auto& [name, file] : files_) {
+      if (!file.appender && !file.deleted) normal.push_back(name);
+    }
+    if (normal.empty()) return Put();
+    const std::string from = normal[random_() % normal.size()];
+    const std::string name = absl::StrCat("f", files_.size());
+    ModelFile file;
+    file.content = files_[from].content;
+    CopyRequest copy;
+    copy.from = from;
+    copy.size_bytes = static_cast<int64_t>(file.content.size());
+    copy.crc32c = Crc32c(file.content);
+    copy.name = name;
+    const auto copied = AwaitCommitted([&](CommitDone done) {
+      path_->Copy(std::move(copy), std::move(done));
+    });
+    if (ReasonOf(copied.status()) == ErrorReason::kNotSupported) {
+      EXPECT_LE(file.content.size(),
+                static_cast<size_t>(options_.small_file_bytes_max));
+      return;
+    }
+    ASSERT_THAT(copied, IsOk());
+    EXPECT_EQ(copied->reached, Durability::kSynced);
+    EXPECT_TRUE(last_version_ < copied->file.version);
+    last_version_ = file.version = copied->file.version;
     log_.push_back({kLogPut, name, file.version});
     files_[name] = std::move(file);
     ++changes_;

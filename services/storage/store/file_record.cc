@@ -205,6 +205,14 @@ void FileRecord::GiveUpContent(int64_t undelete_until) {
   expire_unix_seconds = 0;
 }
 
+const Extent* FileRecord::OwnSegment() const {
+  if (content_missing || extents.size() != 1) return nullptr;
+  const Extent& extent = extents.front();
+  const bool all = !extent.in_record() && !extent.is_hole() &&
+                   extent.is_whole() && extent.length == size_bytes;
+  return all ? &extent : nullptr;
+}
+
 FileInfo FileRecord::ToFileInfo(absl::string_view name) const {
   FileInfo info;
   FillFileInfo(name, &info);
@@ -226,6 +234,7 @@ void FileRecord::FillFileInfo(absl::string_view name, FileInfo* info) const {
   info->sealed_from = sealed_from;
   info->sealed_as = sealed_as;
   info->undelete_until_unix_seconds = undelete_until_unix_seconds;
+  info->copied_from = copied_from;
 }
 
 absl::StatusOr<FileRecord> FileRecordFromChange(
@@ -252,6 +261,7 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
   record.log_sequence = change.log_sequence();
   record.sealed_from = change.sealed_from();
   record.sealed_as = change.sealed_as();
+  record.copied_from = change.copied_from();
   if (header.type != RecordType::kDelete) {
     record.attributes = change.attributes();
     CAIRN_ASSIGN_OR_RETURN(record.expire_unix_seconds,
@@ -338,6 +348,7 @@ void FillPieces(const FileRecord& record, disk::v1::FileChange* change) {
   change->set_attributes(record.attributes);
   change->set_sealed_from(record.sealed_from);
   change->set_undelete_until_unix_seconds(record.undelete_until_unix_seconds);
+  change->set_copied_from(record.copied_from);
   if (!(record.grown_since == record.version)) {
     change->set_grown_since_clock(record.grown_since.clock);
     change->set_grown_since_node(record.grown_since.node);
@@ -380,6 +391,7 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
   entry->set_sealed_from(record.sealed_from);
   entry->set_sealed_as(record.sealed_as);
   entry->set_undelete_until_unix_seconds(record.undelete_until_unix_seconds);
+  entry->set_copied_from(record.copied_from);
   for (const uint64_t segment : record.shadowed_segments) {
     entry->add_shadowed_segments(segment);
   }
@@ -422,6 +434,7 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   record.attributes = entry.attributes();
   record.sealed_from = entry.sealed_from();
   record.sealed_as = entry.sealed_as();
+  record.copied_from = entry.copied_from();
   record.record_content_bytes = entry.record_content_bytes();
   CAIRN_ASSIGN_OR_RETURN(record.undelete_until_unix_seconds,
                          DecodeSeconds(entry.undelete_until_unix_seconds()));

@@ -94,6 +94,9 @@ struct FileRecord {
   std::string sealed_from;
   std::string sealed_as;
 
+  // As FileInfo::copied_from.
+  std::string copied_from;
+
   // The content is at other members: no extents.
   bool content_missing = false;
 
@@ -145,6 +148,10 @@ struct FileRecord {
   // Whether the record at `at` is the newest of the name or holds a piece of
   // the content.
   bool NeedsRecord(const JournalPosition& at) const;
+
+  // The dedicated segment that is all of the content; null if it is anything
+  // else, or not here.
+  const Extent* OwnSegment() const;
 
   // Of each record but the newest, and of each dedicated segment, that holds a
   // piece of the content, one extent.

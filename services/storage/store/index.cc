@@ -37,6 +37,7 @@ constexpr const char* kFamilyNames[kIndexFamilies] = {
 constexpr absl::string_view kStateKey = "state";
 constexpr char kSegmentPrefix = 's';
 constexpr char kDoomedPrefix = 'd';
+constexpr char kSharedContentPrefix = 'r';
 constexpr absl::string_view kMissingPrefix = "missing/";
 constexpr absl::string_view kAsidePrefix = "aside/";
 
@@ -318,6 +319,16 @@ void IndexBatch::PutDoomed(uint64_t number,
 void IndexBatch::DeleteDoomed(uint64_t number) {
   small_.push_back({IndexFamily::kSegments, SegmentKey(kDoomedPrefix, number),
                     absl::nullopt});
+}
+void IndexBatch::PutSharedContent(uint64_t number,
+                                  const disk::v1::SharedContentEntry& entry) {
+  small_.push_back({IndexFamily::kSegments,
+                    SegmentKey(kSharedContentPrefix, number),
+                    entry.SerializeAsString()});
+}
+void IndexBatch::DeleteSharedContent(uint64_t number) {
+  small_.push_back({IndexFamily::kSegments,
+                    SegmentKey(kSharedContentPrefix, number), absl::nullopt});
 }
 
 absl::StatusOr<std::unique_ptr<Index>> Index::Open(const IndexOptions& options,
@@ -689,6 +700,25 @@ absl::StatusOr<Index::DoomedSegments> Index::ListDoomed() {
     entries.emplace_back(ReadBigEndian64(it->key().data() + 1), entry);
   }
   CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list doomed segments"));
+  return entries;
+}
+
+absl::StatusOr<Index::SharedContents> Index::ListSharedContents() {
+  SharedContents entries;
+  std::unique_ptr<rocksdb::Iterator> it(
+      db_->NewIterator(rocksdb::ReadOptions(), family(IndexFamily::kSegments)));
+  for (it->Seek(SegmentKey(kSharedContentPrefix, 0));
+       it->Valid() && it->key().size() == 9 &&
+       it->key()[0] == kSharedContentPrefix;
+       it->Next()) {
+    disk::v1::SharedContentEntry entry;
+    if (!entry.ParseFromArray(it->value().data(),
+                              static_cast<int>(it->value().size()))) {
+      return Damaged("index: shared content: not parseable");
+    }
+    entries.emplace_back(ReadBigEndian64(it->key().data() + 1), entry);
+  }
+  CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list shared contents"));
   return entries;
 }
 

@@ -106,6 +106,9 @@ class IndexBatch {
   void DeleteSegment(uint64_t number);
   void PutDoomed(uint64_t number, const disk::v1::DoomedSegment& entry);
   void DeleteDoomed(uint64_t number);
+  void PutSharedContent(uint64_t number,
+                        const disk::v1::SharedContentEntry& entry);
+  void DeleteSharedContent(uint64_t number);
 
   void Clear();
 
@@ -187,6 +190,9 @@ class Index {
       std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>>;
   absl::StatusOr<SegmentEntries> ListSegments();
   absl::StatusOr<DoomedSegments> ListDoomed();
+  using SharedContents =
+      std::vector<std::pair<uint64_t, disk::v1::SharedContentEntry>>;
+  absl::StatusOr<SharedContents> ListSharedContents();
   absl::StatusOr<std::vector<LogHead>> ListOrigins();
   using SetAsideEntries =
       std::vector<std::pair<std::string, disk::v1::SetAsideEntry>>;

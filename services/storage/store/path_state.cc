@@ -44,6 +44,15 @@ void PathState::LoadSetAside(
   set_aside_.insert(set_aside.begin(), set_aside.end());
 }
 
+void PathState::LoadSharedContents(
+    const std::vector<std::pair<uint64_t, disk::v1::SharedContentEntry>>&
+        shared) {
+  MutexLock lock(&mu_);
+  for (const auto& [number, entry] : shared) {
+    more_names_.emplace(number, entry.more_names());
+  }
+}
+
 disk::v1::IndexState PathState::Save(
     std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>* changed) {
   disk::v1::IndexState state;
@@ -106,6 +115,13 @@ void PathState::Apply(const StateChange& change) {
     if (it == shared_.end()) continue;
     it->second.live_bytes += bytes;
     changed_.insert(number);
+  }
+  for (const auto& [number, names] : change.more_names) {
+    if (names > 0) {
+      more_names_[number] = names;
+    } else {
+      more_names_.erase(number);
+    }
   }
   for (const auto& [number, entry] : change.doomed) {
     doomed_.insert_or_assign(number, entry);
@@ -295,6 +311,15 @@ bool PathState::SegmentFileExists(uint64_t number) const {
 std::map<uint64_t, disk::v1::DoomedSegment> PathState::Doomed() const {
   MutexLock lock(&mu_);
   return doomed_;
+}
+bool PathState::IsDoomed(uint64_t number) const {
+  MutexLock lock(&mu_);
+  return doomed_.count(number) != 0;
+}
+uint32_t PathState::MoreNames(uint64_t number) const {
+  MutexLock lock(&mu_);
+  const auto it = more_names_.find(number);
+  return it == more_names_.end() ? 0 : it->second;
 }
 
 void PathState::AddUpload(uint64_t number) {

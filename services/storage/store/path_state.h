@@ -41,6 +41,8 @@ struct StateChange {
   int64_t dedicated_bytes = 0;
   int64_t undelete_bytes = 0;
   std::vector<std::pair<uint64_t, int64_t>> live_bytes;  // Per shared segment.
+  std::vector<std::pair<uint64_t, uint32_t>>
+      more_names;  // Values; per segment.
   std::vector<std::pair<uint64_t, disk::v1::DoomedSegment>> doomed;
   std::vector<uint64_t> undoomed;  // Their files are gone.
 };
@@ -87,6 +89,11 @@ class PathState {
   void LoadSetAside(
       const std::vector<std::pair<std::string, disk::v1::SetAsideEntry>>&
           set_aside);
+
+  // The same, of dedicated segments that several names refer to.
+  void LoadSharedContents(
+      const std::vector<std::pair<uint64_t, disk::v1::SharedContentEntry>>&
+          shared);
 
   // For a checkpoint: everything but the journal position and the boot id, and
   // the shared segments that changed since the last call.
@@ -161,6 +168,10 @@ class PathState {
   bool SegmentFileExists(uint64_t number) const;
 
   std::map<uint64_t, disk::v1::DoomedSegment> Doomed() const;
+  bool IsDoomed(uint64_t number) const;
+
+  // How many names besides one refer to a dedicated segment.
+  uint32_t MoreNames(uint64_t number) const;
 
   // ---- Uploads that are not committed. Their segments are theirs.
   void AddUpload(uint64_t number);
@@ -196,6 +207,7 @@ class PathState {
   std::map<uint64_t, SharedSegment> shared_ ABSL_GUARDED_BY(mu_);
   std::set<uint64_t> changed_ ABSL_GUARDED_BY(mu_);
   std::map<uint64_t, disk::v1::DoomedSegment> doomed_ ABSL_GUARDED_BY(mu_);
+  std::map<uint64_t, uint32_t> more_names_ ABSL_GUARDED_BY(mu_);  // None is 0.
   std::set<uint64_t> uploads_ ABSL_GUARDED_BY(mu_);
   std::map<uint64_t, std::shared_ptr<File>> unsynced_ ABSL_GUARDED_BY(mu_);
 };

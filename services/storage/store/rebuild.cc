@@ -1,6 +1,7 @@
 #include "services/storage/store/rebuild.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <set>
 #include <utility>
@@ -203,6 +204,11 @@ class Rebuild {
   absl::Status CheckDedicated() {
     CAIRN_RETURN_IF_ERROR(Flush());
     std::vector<std::pair<std::string, FileRecord>> missing;
+    struct Names {
+      uint32_t count = 0;
+      int64_t content_bytes = 0;
+    };
+    std::map<uint64_t, Names> names;  // Of dedicated segments.
     absl::Status failed;
     CAIRN_RETURN_IF_ERROR(index_->ForEachFile(
         [&](absl::string_view name, const FileRecord& record) {
@@ -220,7 +226,16 @@ class Rebuild {
             if (!failed.ok()) return false;
             all_whole = all_whole && *whole;
           }
-          if (!all_whole) missing.emplace_back(std::string(name), record);
+          if (!all_whole) {
+            missing.emplace_back(std::string(name), record);
+            return true;
+          }
+          for (const Extent& holder : record.Holders()) {
+            if (holder.in_record()) continue;
+            Names& of_segment = names[holder.segment];
+            of_segment.count += 1;
+            of_segment.content_bytes = holder.content_bytes;
+          }
           return true;
         }));
     CAIRN_RETURN_IF_ERROR(failed);
@@ -230,6 +245,11 @@ class Rebuild {
       changes_->LoseContent(name, record);
       changes_->Write();
     }
+    changes_->Reset();
+    for (const auto& [number, of_segment] : names) {
+      changes_->SetNames(number, of_segment.content_bytes, of_segment.count);
+    }
+    changes_->Write();
     // An upload that a crash interrupted while it was being finished goes on.
     CAIRN_ASSIGN_OR_RETURN(const std::vector<uint64_t> journals,
                            segments_.ListUploadJournals());

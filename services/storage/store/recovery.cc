@@ -348,6 +348,11 @@ class Recovery {
     const bool durable = (flags & kRecordContentSynced) != 0;
     for (const disk::v1::Extent& from : change.extents()) {
       if (from.segment() == 0 || from.record_offset() != 0) continue;
+      // Names that share a content lose it together, or it would be counted as
+      // if one were there that is not.
+      const std::pair<uint64_t, uint32_t> content{from.segment(),
+                                                  from.crc32c()};
+      if (lost_.count(content) != 0) return false;
       if (!durable && !CacheIsWhole()) {
         Extent extent = DedicatedExtent(
             from.segment(), static_cast<int64_t>(from.length()), from.crc32c());
@@ -357,7 +362,10 @@ class Recovery {
         CAIRN_ASSIGN_OR_RETURN(
             const bool whole,
             DedicatedIsWhole(segments_, extent, DedicatedCheck::kContent));
-        if (!whole) return false;
+        if (!whole) {
+          lost_.insert(content);
+          return false;
+        }
       }
       orphans_.erase(from.segment());
       if (durable) continue;
@@ -496,6 +504,9 @@ class Recovery {
   bool active_sealed_ = false;
   uint64_t cut_off_ = 0;
   std::set<uint64_t> orphans_;
+
+  // Contents of dedicated segments that are not whole, by segment and CRC.
+  std::set<std::pair<uint64_t, uint32_t>> lost_;
   std::vector<uint64_t> journals_;  // Of uploads, ascending.
   std::set<uint64_t> uploads_;      // Segments in uploads/ that have one.
 

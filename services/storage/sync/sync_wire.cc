@@ -27,6 +27,7 @@ constexpr uint32_t kLifeField = 41;
 constexpr uint32_t kUndeleteUntilField = 42;
 constexpr uint32_t kSealedAsField = 50;
 constexpr uint32_t kSealedFromField = 51;
+constexpr uint32_t kCopiedFromField = 72;
 
 // Well above the limit of this version, and below what a record can hold.
 constexpr size_t kAttributesTakenMax = 512 << 10;
@@ -74,6 +75,7 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
           kExpireField, static_cast<uint64_t>(change.file.expire_unix_seconds));
     }
     fields.BytesIfSet(kSealedFromField, change.file.sealed_from);
+    fields.BytesIfSet(kCopiedFromField, change.file.copied_from);
   }
   fields.VarintIfSet(13, snapshot_log);
   fields.VarintIfSet(20, change.superseded_by);
@@ -234,6 +236,9 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
         break;
       case kSealedFromField:
         change->file.sealed_from = std::string(reader->ReadBytes(&scratch));
+        break;
+      case kCopiedFromField:
+        change->file.copied_from = std::string(reader->ReadBytes(&scratch));
         break;
       default:
         reader->Skip();

@@ -359,6 +359,31 @@ absl::StatusOr<Committed> FakeStorePath::SealLocked(
   return CommittedLocked(file.info, request.durability);
 }
 
+void FakeStorePath::Copy(CopyRequest request, CommitDone done) {
+  Change(&FakeStorePath::CopyLocked, std::move(request), std::move(done));
+}
+
+absl::StatusOr<Committed> FakeStorePath::CopyLocked(
+    const CopyRequest& request) {
+  CAIRN_RETURN_IF_ERROR(FindLocked(request.from).status());
+  StoredFile file = stored_.at(request.from);
+  CAIRN_RETURN_IF_ERROR(CheckCopy(file.info));
+  if (file.info.size_bytes <= small_file_bytes_max_) {
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition,
+                           ErrorReason::kNotSupported, "a small file");
+  }
+  file.info.name = request.name;
+  file.info.kind = FileKind::kNormal;
+  file.info.create_unix_seconds = request.create_unix_seconds;
+  file.info.origin_node = request.origin_node;
+  file.info.attributes = request.attributes;
+  file.info.expire_unix_seconds = request.expire_unix_seconds;
+  file.info.version.clock = ++sequence_;
+  file.info.copied_from = request.from;
+  stored_[request.name] = file;
+  return CommittedLocked(file.info, request.durability);
+}
+
 void FakeStorePath::SetAttributes(SetAttributesRequest request,
                                   CommitDone done) {
   Change(&FakeStorePath::SetAttributesLocked, std::move(request),

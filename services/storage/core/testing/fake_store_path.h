@@ -74,6 +74,7 @@ class FakeStorePath : public StorePath {
   void SetAttributes(SetAttributesRequest request, CommitDone done) override;
   void SetExpiry(SetExpiryRequest request, CommitDone done) override;
   void Update(UpdateRequest request, CommitDone done) override;
+  void Copy(CopyRequest request, CommitDone done) override;
   absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override;
   absl::StatusOr<FileInfo> Stat(absl::string_view name) override;
@@ -141,6 +142,8 @@ class FakeStorePath : public StorePath {
   absl::StatusOr<Committed> SealLocked(const SealRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Committed> UpdateLocked(const UpdateRequest& request)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Committed> CopyLocked(const CopyRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Committed> SetAttributesLocked(
       const SetAttributesRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

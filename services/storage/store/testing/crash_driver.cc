@@ -406,6 +406,38 @@ void CrashDriver::DropDeleted() {
   EXPECT_FALSE(absl::IsDataLoss(dropped)) << dropped;
 }
 
+void CrashDriver::CopyLarge(Durability durability) {
+  WaitForAnswers();
+  std::vector<const ExpectedFile*> sources;
+  for (const auto& [name, file] : expected_.files()) {
+    if (file.now == kPresent && !file.content_lost &&
+        file.size_bytes > options_.small_file_bytes_max) {
+      sources.push_back(&file);
+    }
+  }
+  if (sources.empty()) return;
+  const ExpectedFile& source = *sources[Random(sources.size())];
+  ExpectedFile copy = NewFile(source.size_bytes);
+  copy.content_seed = source.content_seed;
+  copy.crc32c = source.crc32c;
+  copy.kind = FileKind::kNormal;
+  CopyRequest request;
+  request.request_id = copy.request_id;
+  request.from = source.name;
+  request.size_bytes = copy.size_bytes;
+  request.crc32c = copy.crc32c;
+  request.name = copy.name;
+  request.create_unix_seconds = copy.create_unix_seconds;
+  request.origin_node = copy.origin_node;
+  request.attributes = copy.attributes;
+  request.expire_unix_seconds = copy.expire_unix_seconds;
+  request.durability = durability;
+  ExpectedFile* const file = expected_.BeginPut(std::move(copy));
+  engine_->Copy(std::move(request),
+                Await(file, Answer::Kind::kPut, durability));
+  WaitForAnswers();
+}
+
 void CrashDriver::Retry() {
   // A client that did not get its answer calls again, and the service makes
   // another name.
@@ -743,7 +775,11 @@ void CrashDriver::Work(int steps) {
         }
         break;
       case 5:
-        Retry();
+        if (Random(2) == 0) {
+          Retry();
+        } else {
+          for (int i = 0; i < 3; ++i) CopyLarge(DrawDurability());
+        }
         break;
       case 6:
         ReadSomething();

@@ -73,6 +73,10 @@ class CrashDriver {
   void Undelete(Durability durability);
   void PurgeDeleted(Durability durability);
   void DropDeleted();
+
+  // A copy of a file with a segment of its own, if there is one. Waits for the
+  // answer.
+  void CopyLarge(Durability durability);
   void Retry();
   void CreateAppender(int64_t size, Durability durability);
 
