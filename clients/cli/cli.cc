@@ -57,6 +57,7 @@ class Commands {
   void AddStat();
   void AddAttributes();
   void AddExpire();
+  void AddCp();
   void AddRm();
   void AddUndelete();
   void AddCompact();
@@ -93,6 +94,7 @@ class Commands {
   AttributesChangeFlags attributes_merge_;
   AttributesChangeFlags attributes_remove_;
   ExpireFlags expire_;
+  CpFlags cp_;
   RmFlags rm_;
   UndeleteFlags undelete_;
   CompactFlags compact_;
@@ -126,6 +128,7 @@ Commands::Commands(CLI::App* app) : app_(app) {
   AddStat();
   AddAttributes();
   AddExpire();
+  AddCp();
   AddRm();
   AddUndelete();
   AddDerived();
@@ -433,6 +436,33 @@ void Commands::AddExpire() {
                      "A UUID that makes this change repeatable, of one file: "
                      "the same again changes nothing.");
   AddDurability(expire, &expire_.durability);
+}
+
+void Commands::AddCp() {
+  CLI::App* const cp =
+      Add("cp", "Make a file of another one; prints the new ID.",
+          [this](Session* session) {
+            cp_.has_extension = app_->get_subcommand("cp")->count("--ext") > 0;
+            return RunCp(cp_, session);
+          });
+  cp->add_option("ID", cp_.file_id, "ID of the file to copy.")->required();
+  cp->add_option("--ext", cp_.extension,
+                 "Extension in the new ID instead of the file's; '' for none.");
+  cp->add_option("--attribute", cp_.attributes,
+                 "KEY=VALUE, said of the new file instead of what is said of "
+                 "the other one. Repeat for several.")
+      ->take_all()
+      ->allow_extra_args(false);
+  cp->add_flag("--no-attributes", cp_.no_attributes,
+               "Say nothing of the new file.");
+  cp->add_option("--expire-in", cp_.expire_in,
+                 "How long the new file lives: 90s, 12h, 7d.");
+  cp->add_option("--expire-at", cp_.expire_at,
+                 "When the new file expires: 2030-01-31T12:00:00Z.");
+  cp->add_option("--request-id", cp_.request_id,
+                 "A UUID that makes this repeatable: the same again makes no "
+                 "file and prints the same ID.");
+  AddDurability(cp, &cp_.durability);
 }
 
 void Commands::AddRm() {

@@ -154,6 +154,33 @@ TEST_F(CliTest, DerivedFilesAreListedAndGoWithTheirMaster) {
   EXPECT_EQ(Run({"stat", kept}).exit, 0);
 }
 
+TEST_F(CliTest, CpPrintsTheIdOfAFileWithTheSameContent) {
+  cli_.WriteFile("f.jpg", "a picture");
+  const std::string id =
+      Id(Run({"put", cli_.Path("f.jpg"), "--attribute", "a=1"}));
+  const std::string copy = Id(Run({"cp", id}));
+  EXPECT_NE(copy, id);
+  EXPECT_THAT(copy, EndsWith(".jpg"));
+  EXPECT_EQ(Run({"get", copy, "-o", "-"}).out, "a picture");
+  EXPECT_EQ(Run({"attributes", "get", copy}).out, "a=1\n");
+
+  const CliResult json = Run({"cp", id, "--ext", "", "--no-attributes",
+                              "--expire-in", "1h", "--json"});
+  ASSERT_EQ(json.exit, 0) << json.err;
+  const Json made = Json::parse(json.OutLines()[0]);
+  EXPECT_EQ(made["copied_from"], id);
+  EXPECT_EQ(made["shared"], true);
+  EXPECT_TRUE(made.contains("expire_time"));
+  const std::string bare = made["file_id"];
+  EXPECT_THAT(bare, Not(HasSubstr(".jpg")));
+  EXPECT_EQ(Run({"attributes", "get", bare}).out, "");
+
+  EXPECT_EQ(Run({"cp", id, "--no-attributes", "--attribute", "a=1"}).exit, 2);
+  EXPECT_EQ(Run({"rm", id}).exit, 0);
+  EXPECT_EQ(Run({"cp", id}).exit, 3);
+  EXPECT_EQ(Run({"get", copy, "-o", "-"}).out, "a picture");
+}
+
 TEST_F(CliTest, AttributesGoInWithAFileAndAreShown) {
   cli_.WriteFile("photo.JPG", "x");
   const std::string id =

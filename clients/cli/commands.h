@@ -106,6 +106,19 @@ struct ExpireFlags {
 };
 ExitCode RunExpire(const ExpireFlags& flags, Session* session);
 
+struct CpFlags {
+  std::string file_id;
+  std::string extension;  // Instead of the file's.
+  bool has_extension = false;
+  std::vector<std::string> attributes;  // KEY=VALUE, instead of the file's.
+  bool no_attributes = false;
+  std::string expire_in;  // As LifetimeOf() takes it.
+  std::string expire_at;  // The same.
+  std::string request_id;
+  DurabilityFlags durability;
+};
+ExitCode RunCp(const CpFlags& flags, Session* session);
+
 struct RmFlags {
   std::vector<std::string> file_ids;
   std::string manifest;  // Instead of file_ids.

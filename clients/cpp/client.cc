@@ -493,6 +493,20 @@ class ClientImpl : public Client {
                                 options.timeout.value_or(options_.timeout));
   }
 
+  absl::StatusOr<CopyResult> Copy(absl::string_view file_id,
+                                  const CopyOptions& options) override {
+    CAIRN_RETURN_IF_ERROR(Validate(options.durability));
+    CAIRN_RETURN_IF_ERROR(Validate(options.lifetime));
+    if (options.extension) {
+      CAIRN_RETURN_IF_ERROR(ValidateExtension(*options.extension));
+    }
+    if (options.attributes) {
+      CAIRN_RETURN_IF_ERROR(CheckAttributes(*options.attributes));
+    }
+    return transfers_.Copy(file_id, options,
+                           options.timeout.value_or(options_.timeout));
+  }
+
   absl::StatusOr<DeleteResult> Delete(absl::string_view file_id,
                                       const DeleteOptions& options) override {
     Waiter<DeleteResult> waiter;

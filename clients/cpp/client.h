@@ -227,6 +227,13 @@ class Client {
       absl::string_view file_id, const Lifetime& lifetime,
       const SetExpiryOptions& options = {}) = 0;
 
+  // Makes a normal file with a new ID of the content that a normal or a derived
+  // file has, in the same group. A large content is shared by the two, and not
+  // copied; either may be deleted first. Blocks.
+  //   FAILED_PRECONDITION  WRONG_KIND: it is an appender; seal it first.
+  virtual absl::StatusOr<CopyResult> Copy(absl::string_view file_id,
+                                          const CopyOptions& options = {}) = 0;
+
   // Deletes a file.
   //   NOT_FOUND  FILE_DELETED: it is deleted; with `purge`: and nothing of it
   //              is kept.

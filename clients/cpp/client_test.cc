@@ -198,6 +198,47 @@ TEST_P(SizesTest, AFileSaysWhenItExpires) {
             ErrorReason::kFileExpired);
 }
 
+TEST_P(SizesTest, ACopyIsMadeOnceHoweverOftenItIsSent) {
+  FakeStorage storage;
+  const std::unique_ptr<Client> client = ConnectTo(storage);
+  const absl::StatusOr<PutResult> put = client->Put(
+      Pattern(GetParam()), {.extension = "bin", .attributes = {{"a", "1"}}});
+  ASSERT_THAT(put, IsOk());
+  storage.FailNext(1, absl::UnavailableError("later"));
+  CopyOptions options;
+  options.request_id = Uuid::Random();
+  const absl::StatusOr<CopyResult> copied =
+      client->Copy(put->info.file_id, options);
+  ASSERT_THAT(copied, IsOk());
+  EXPECT_TRUE(copied->shared);
+  EXPECT_EQ(copied->replicas, 1u);
+  EXPECT_NE(copied->info.file_id, put->info.file_id);
+  EXPECT_EQ(client->Get(copied->info.file_id)->content, Pattern(GetParam()));
+  EXPECT_EQ(client->Stat(copied->info.file_id, {.include_attributes = true})
+                ->attributes,
+            (Attributes{{"a", "1"}}));
+  const absl::StatusOr<CopyResult> again =
+      client->Copy(put->info.file_id, options);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_TRUE(again->replayed);
+  EXPECT_EQ(again->info.file_id, copied->info.file_id);
+
+  options = CopyOptions();
+  options.attributes.emplace();
+  options.lifetime.time_to_live = absl::Hours(2);
+  const absl::StatusOr<CopyResult> other =
+      client->Copy(put->info.file_id, options);
+  ASSERT_THAT(other, IsOk());
+  EXPECT_TRUE(other->info.expire_time.has_value());
+  EXPECT_EQ(client->Stat(other->info.file_id, {.include_attributes = true})
+                ->attributes,
+            Attributes());
+
+  options.extension = "no/extension";
+  EXPECT_EQ(client->Copy(put->info.file_id, options).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST_P(SizesTest, AttributesGoWithTheFileAndComeWhenAskedFor) {
   FakeStorage storage;
   const std::unique_ptr<Client> client = ConnectTo(storage);

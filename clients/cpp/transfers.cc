@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "clients/cpp/copy_codec.h"
 #include "clients/cpp/derived_codec.h"
 #include "clients/cpp/request_ids.h"
 #include "clients/cpp/timer.h"
@@ -22,6 +23,7 @@ constexpr char kDownload[] = "/cairn.storage.v1.FileService/Download";
 constexpr char kListDerived[] = "/cairn.storage.v1.FileService/ListDerived";
 constexpr char kDelete[] = "/cairn.storage.v1.FileService/Delete";
 constexpr char kUndelete[] = "/cairn.storage.v1.FileService/Undelete";
+constexpr char kCopy[] = "/cairn.storage.v1.FileService/Copy";
 constexpr char kSetExpiry[] = "/cairn.storage.v1.FileService/SetExpiry";
 constexpr char kCreateAppender[] =
     "/cairn.storage.v1.AppenderService/CreateAppender";
@@ -463,6 +465,21 @@ absl::StatusOr<UndeleteResult> Transfers::Undelete(
         result = UndeleteResult();
         return ParseUpdateResponse(answer, &result);
       }));
+  return result;
+}
+
+absl::StatusOr<CopyResult> Transfers::Copy(absl::string_view file_id,
+                                           const CopyOptions& options,
+                                           absl::Duration timeout) {
+  const std::string request_id =
+      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
+          .ToString();
+  CAIRN_ASSIGN_OR_RETURN(
+      const absl::Cord response,
+      CallMember(file_id, Intent::kChange, kCopy,
+                 EncodeCopy(request_id, file_id, options), timeout));
+  CopyResult result;
+  if (!ParseCopyResponse(response, &result)) return Malformed();
   return result;
 }
 

@@ -83,6 +83,10 @@ class Transfers {
                                           const UndeleteOptions& options,
                                           absl::Duration timeout)
       ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<CopyResult> Copy(absl::string_view file_id,
+                                  const CopyOptions& options,
+                                  absl::Duration timeout)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // Ends what runs, and what is started, with CANCELLED.
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);

@@ -193,6 +193,22 @@ struct SetExpiryOptions {
 // The file with its new version; without attributes.
 using SetExpiryResult = PutResult;
 
+struct CopyOptions {
+  // Of the new file. Unset: those of the file that is copied.
+  absl::optional<std::string> extension = {};
+  absl::optional<Attributes> attributes = {};
+
+  Lifetime lifetime = {};  // Of the new file.
+  Durability durability = {};
+  absl::optional<absl::Duration> timeout = {};
+  Uuid request_id = {};  // As PutOptions::request_id.
+};
+
+// The new file, without attributes.
+struct CopyResult : PutResult {
+  bool shared = false;  // No byte was copied.
+};
+
 // For a change of an appender.
 struct UpdateOptions {
   // Only if the file has this size, and this version (FileInfo::version_clock

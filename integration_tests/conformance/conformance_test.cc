@@ -757,6 +757,51 @@ TEST_P(ConformanceTest, ADerivedFileHasTheIdThatItsMasterGivesIt) {
   }
 }
 
+TEST_P(ConformanceTest, ACopyIsAFileOfItsOwn) {
+  for (const int64_t size : {int64_t{0}, int64_t{300}, 3 * kMiB + 5}) {
+    SCOPED_TRACE(size);
+    const std::string content =
+        ContentOf(static_cast<uint64_t>(size) + 71, size);
+    client::PutOptions options;
+    options.extension = "bin";
+    options.attributes = {{"k", "v"}};
+    const std::string id = Put(content, options);
+
+    client::CopyOptions copy;
+    copy.durability = world_->Everywhere();
+    const auto copied = world_->Next()->Copy(id, copy);
+    ASSERT_THAT(copied, IsOk());
+    EXPECT_NE(copied->info.file_id, id);
+    EXPECT_EQ(copied->info.size_bytes, size);
+    const auto info = world_->Next()->Stat(copied->info.file_id,
+                                           {.include_attributes = true});
+    ASSERT_THAT(info, IsOk());
+    EXPECT_EQ(info->attributes, options.attributes);
+    expected_.File(copied->info.file_id, content);
+
+    copy.request_id = Uuid::Random();
+    copy.extension = "";
+    copy.attributes.emplace();
+    const auto second = world_->client()->Copy(copied->info.file_id, copy);
+    ASSERT_THAT(second, IsOk());
+    const auto again = world_->client()->Copy(copied->info.file_id, copy);
+    ASSERT_THAT(again, IsOk());
+    EXPECT_TRUE(again->replayed);
+    EXPECT_EQ(again->info.file_id, second->info.file_id);
+    EXPECT_EQ(again->shared, second->shared);
+
+    // Each may go first.
+    ASSERT_THAT(
+        world_->client()->Delete(size == 300 ? second->info.file_id : id),
+        IsOk());
+    expected_.Gone(size == 300 ? second->info.file_id : id,
+                   ErrorReason::kFileDeleted);
+    expected_.File(size == 300 ? id : second->info.file_id, content);
+  }
+  const auto appender = world_->client()->Copy(CreateAppender("an appender"));
+  EXPECT_EQ(ReasonOf(appender.status()), ErrorReason::kWrongKind);
+}
+
 TEST_P(ConformanceTest, DerivedFilesGoWithTheirMasterIfAsked) {
   for (const bool with_derived : {false, true}) {
     const std::string master = Put("master");

@@ -180,6 +180,29 @@ class FakeStorage::State {
     return absl::OkStatus();
   }
 
+  absl::Status Copy(const pb::CopyRequest& request,
+                    pb::CopyResponse* response) {
+    File file;
+    const absl::Status found = Find(request.file_id(), &file);
+    if (!found.ok()) return found;
+    common::Attributes attributes;
+    CAIRN_CHECK(attributes.ParseFromString(file.attributes));
+    if (request.has_attributes()) attributes = request.attributes();
+    const std::string extension =
+        request.has_extension() ? request.extension()
+                                : std::string(ExtensionOfName(
+                                      ParseFileId(request.file_id())->name));
+    bool replayed = false;
+    *response->mutable_info() =
+        Store(file.content, extension, request.request_id(), &replayed,
+              attributes, request.lifetime());
+    response->set_replayed(replayed);
+    response->set_shared(true);
+    response->mutable_reached()->set_level(common::DURABILITY_LEVEL_SYNCED);
+    response->mutable_reached()->set_replicas(1);
+    return absl::OkStatus();
+  }
+
   common::FileInfo Store(absl::string_view content, absl::string_view extension,
                          const std::string& request_id, bool* replayed,
                          const common::Attributes& attributes = {},
@@ -445,6 +468,14 @@ class FakeStorage::Files : public pb::FileService::Service {
                         pb::UndeleteResponse* response) override {
     absl::Status status = state_->NextFailure();
     if (status.ok()) status = state_->Undelete(*request, response);
+    return rpc::ToGrpcStatus(status);
+  }
+
+  grpc::Status Copy(grpc::ServerContext* context,
+                    const pb::CopyRequest* request,
+                    pb::CopyResponse* response) override {
+    absl::Status status = state_->NextFailure();
+    if (status.ok()) status = state_->Copy(*request, response);
     return rpc::ToGrpcStatus(status);
   }
 
