@@ -414,6 +414,69 @@ TEST_P(ConformanceTest, OfTwoClientsOneDeletes) {
   expected_.Gone(id, ErrorReason::kFileDeleted);
 }
 
+TEST_P(ConformanceTest, ADeletionIsTakenBack) {
+  for (const int64_t size : {int64_t{0}, int64_t{1000}, 2 * kMiB}) {
+    SCOPED_TRACE(size);
+    client::PutOptions put;
+    put.attributes = {{"of", absl::StrCat(size)}};
+    put.lifetime.expire_time = absl::FromUnixSeconds(4000000000);
+    put.durability = world_->Everywhere();
+    const std::string content = ContentOf(12, size);
+    const std::string id = Put(content, put);
+    for (int round = 0; round < 2; ++round) {
+      // Brought back through a member that may not have heard of the deletion.
+      const auto deleted = world_->Next()->Delete(id);
+      ASSERT_THAT(deleted, IsOk());
+      ASSERT_TRUE(deleted->undelete_until.has_value());
+      EXPECT_GT(*deleted->undelete_until, absl::Now() + absl::Hours(12));
+      client::UndeleteOptions options;
+      options.request_id = Uuid::Random();
+      options.durability = world_->Everywhere();
+      const auto back = world_->client()->Undelete(id, options);
+      ASSERT_THAT(back, IsOk());
+      EXPECT_EQ(back->info.file_id, id);
+      EXPECT_EQ(back->info.size_bytes, size);
+      EXPECT_EQ(back->info.expire_time, put.lifetime.expire_time);
+      const auto got = world_->Next()->Get(id);
+      ASSERT_THAT(got, IsOk());
+      EXPECT_TRUE(got->content == content);
+    }
+    const auto there = world_->client()->Undelete(id);
+    EXPECT_EQ(ReasonOf(there.status()), ErrorReason::kFileExists);
+    expected_.Changed(id, content, put.attributes);
+  }
+}
+
+TEST_P(ConformanceTest, WhatIsPurgedIsNotBroughtBack) {
+  for (const bool deleted_before : {false, true}) {
+    const std::string id = Put(ContentOf(13, 2 * kMiB));
+    client::DeleteOptions options;
+    options.durability = world_->Everywhere();
+    if (deleted_before) {
+      ASSERT_THAT(world_->Next()->Delete(id, options), IsOk());
+    }
+    options.purge = true;
+    const auto purged = world_->Next()->Delete(id, options);
+    ASSERT_THAT(purged, IsOk());
+    EXPECT_FALSE(purged->undelete_until.has_value());
+    const auto back = world_->client()->Undelete(id);
+    EXPECT_EQ(ReasonOf(back.status()), ErrorReason::kFileDeleted);
+    expected_.Gone(id, ErrorReason::kFileDeleted);
+  }
+  const auto never = world_->client()->Undelete("group1/M00/00/00/x");
+  EXPECT_THAT(never, StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_P(ConformanceTest, ADeletedAppenderComesBackAndGoesOn) {
+  const std::string id = CreateAppender("begun");
+  Client* const client = world_->client();
+  ASSERT_THAT(client->Append(id, ", more"), IsOk());
+  ASSERT_THAT(client->Delete(id), IsOk());
+  ASSERT_THAT(client->Undelete(id), IsOk());
+  ASSERT_THAT(client->Append(id, ", end"), IsOk());
+  expected_.Changed(id, "begun, more, end");
+}
+
 // ---- Attributes.
 
 TEST_P(ConformanceTest, AttributesComeWithTheFile) {

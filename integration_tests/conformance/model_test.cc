@@ -51,15 +51,17 @@ enum class Operation {
   kDerive,
   kSeal,
   kDelete,
+  kUndelete,
   kRead,
   kKill,
   kKillAll,
 };
 
 constexpr const char* kNames[] = {
-    "put",   "put stream", "create appender", "append", "modify", "truncate",
-    "merge", "overwrite",  "set expiry",      "derive", "seal",   "delete",
-    "read",  "kill",       "kill all"};
+    "put",      "put stream", "create appender", "append",     "modify",
+    "truncate", "merge",      "overwrite",       "set expiry", "derive",
+    "seal",     "delete",     "undelete",        "read",       "kill",
+    "kill all"};
 
 // What is done next. What the numbers mean follows from the operation and from
 // what there is.
@@ -89,6 +91,7 @@ struct ModelFile {
 
   // Why it is not there, or kUnspecified.
   ErrorReason gone = ErrorReason::kUnspecified;
+  bool kept = false;  // It is deleted, and can be brought back.
 };
 
 // Sizes around what is laid out otherwise, and between.
@@ -113,7 +116,8 @@ rc::Gen<Step> AnyStep() {
                                           {3, Operation::kSetExpiry},
                                           {3, Operation::kDerive},
                                           {2, Operation::kSeal},
-                                          {3, Operation::kDelete},
+                                          {4, Operation::kDelete},
+                                          {4, Operation::kUndelete},
                                           {8, Operation::kRead},
                                           {1, Operation::kKill},
                                           {1, Operation::kKillAll}})),
@@ -187,6 +191,8 @@ class Run {
         return Seal(step, file);
       case Operation::kDelete:
         return Delete(step, file);
+      case Operation::kUndelete:
+        return Undelete(step, file);
       default:
         return Read(step, *file);
     }
@@ -418,17 +424,47 @@ class Run {
     client::DeleteOptions options;
     options.durability = world_->Everywhere();
     options.request_id = Uuid::Random();
+    options.purge = step.at % 4 == 0;
     client::Client* const client = world_->At(static_cast<int>(step.member));
     for (int round = 0; round < (step.repeated ? 2 : 1); ++round) {
       const auto deleted =
           Patiently([&] { return client->Delete(file->file_id, options); });
-      if (file->gone != ErrorReason::kUnspecified) {
+      if (file->gone != ErrorReason::kUnspecified &&
+          !(options.purge && file->kept)) {
         EXPECT_SAME(ReasonOf(deleted.status()) == file->gone);
         return;
       }
       if (!deleted.ok()) Differ(__LINE__, Describe(*file, deleted));
+      EXPECT_SAME(deleted->undelete_until.has_value() == !options.purge);
+      EXPECT_SAME(round == 0 || deleted->replayed);
     }
     file->gone = ErrorReason::kFileDeleted;
+    file->kept = !options.purge;
+  }
+
+  void Undelete(const Step& step, ModelFile* file) {
+    client::UndeleteOptions options;
+    options.durability = world_->Everywhere();
+    options.request_id = Uuid::Random();
+    for (int round = 0; round < (step.repeated ? 2 : 1); ++round) {
+      const auto back = Patiently(
+          [&] { return world_->client()->Undelete(file->file_id, options); });
+      if (!file->kept) {
+        const ErrorReason expected = file->gone == ErrorReason::kUnspecified
+                                         ? ErrorReason::kFileExists
+                                         : file->gone;
+        if (ReasonOf(back.status()) != expected) {
+          Differ(__LINE__, Describe(*file, back));
+        }
+        return;
+      }
+      if (!back.ok()) Differ(__LINE__, Describe(*file, back));
+      EXPECT_SAME(back->info.size_bytes ==
+                  static_cast<int64_t>(file->content.size()));
+      EXPECT_SAME(round == 0 || back->replayed);
+    }
+    file->gone = ErrorReason::kUnspecified;
+    file->kept = false;
   }
 
   void Read(const Step& step, const ModelFile& file) {
