@@ -64,6 +64,7 @@ class Commands {
   void AddDerived();
   void AddVerify();
   void AddCatalog();
+  void AddUploads();
   void AddDecode();
   void AddCluster();
   void AddNode();
@@ -76,6 +77,7 @@ class Commands {
   static void AddManifest(CLI::App* command, std::string* manifest);
   static void AddDurability(CLI::App* command, DurabilityFlags* flags);
   static void AddFileIds(CLI::App* command, std::vector<std::string>* ids);
+  static void AddCatalogFlags(CLI::App* command, CatalogFlags* flags);
   static void AddDecision(CLI::App* command, DecisionFlags* flags);
 
   ExitCode RunCompletion(Session* session);
@@ -101,6 +103,8 @@ class Commands {
   DerivedFlags derived_;
   VerifyFlags verify_;
   LsFlags ls_;
+  UploadsFlags uploads_;
+  UploadsAbortFlags uploads_abort_;
   WatchFlags watch_;
   ExportFlags export_;
   ImportFlags import_;
@@ -134,6 +138,7 @@ Commands::Commands(CLI::App* app) : app_(app) {
   AddDerived();
   AddVerify();
   AddCatalog();
+  AddUploads();
   AddDecode();
   AddCluster();
   AddNode();
@@ -542,19 +547,20 @@ void Commands::AddVerify() {
                      "second, as 50MiB. Without it as fast as it can.");
 }
 
+void Commands::AddCatalogFlags(CLI::App* command, CatalogFlags* flags) {
+  command->add_option("--group", flags->group, "Of this group alone.");
+  command->add_option("--node", flags->node,
+                      "As this node has them: UUID, name or address.");
+  command->add_option("--secret-file", flags->secret_file,
+                      "File that holds the cluster secret; default: "
+                      "CAIRN_SECRET_FILE.");
+}
+
 void Commands::AddCatalog() {
-  const auto add_common = [](CLI::App* command, CatalogFlags* flags) {
-    command->add_option("--group", flags->group, "Of this group alone.");
-    command->add_option("--node", flags->node,
-                        "As this node has them: UUID, name or address.");
-    command->add_option("--secret-file", flags->secret_file,
-                        "File that holds the cluster secret; default: "
-                        "CAIRN_SECRET_FILE.");
-  };
   CLI::App* const ls =
       Add("ls", "List files; needs the cluster secret.",
           [this](Session* session) { return RunLs(ls_, session); });
-  add_common(ls, &ls_.catalog);
+  AddCatalogFlags(ls, &ls_.catalog);
   ls->add_option("--store-path", ls_.store_path, "Of this store path alone.")
       ->check(CLI::Range(0, 255));
   ls->add_option("--prefix", ls_.prefix,
@@ -580,7 +586,7 @@ void Commands::AddCatalog() {
   CLI::App* const watch =
       Add("watch", "Tell what becomes of files; needs the cluster secret.",
           [this](Session* session) { return RunWatch(watch_, session); });
-  add_common(watch, &watch_.catalog);
+  AddCatalogFlags(watch, &watch_.catalog);
   watch
       ->add_option("--store-path", watch_.store_path,
                    "Of this store path alone.")
@@ -598,7 +604,7 @@ void Commands::AddCatalog() {
           [this](Session* session) { return RunExport(export_, session); });
   exporting->add_option("DIR", export_.folder, "Folder, made if it is missing.")
       ->required();
-  add_common(exporting, &export_.catalog);
+  AddCatalogFlags(exporting, &export_.catalog);
   exporting->add_flag("--incremental", export_.incremental,
                       "What has changed since the last export into DIR.");
   AddJobs(exporting, &export_.jobs);
@@ -613,6 +619,32 @@ void Commands::AddCatalog() {
   importing->add_option("--group", import_.group, "Group to store in.");
   AddDurability(importing, &import_.durability);
   AddJobs(importing, &import_.jobs);
+}
+
+void Commands::AddUploads() {
+  CLI::App* const uploads = app_->add_subcommand(
+      "uploads",
+      "List uploads that are not finished, or abort some; needs the cluster "
+      "secret.");
+  uploads->fallthrough();
+  uploads->require_subcommand(0, 1);
+  AddCatalogFlags(uploads, &uploads_.catalog);
+  uploads
+      ->add_option("--store-path", uploads_.store_path,
+                   "Of this store path alone.")
+      ->check(CLI::Range(0, 255));
+  // Before its family, which counts as given when it is.
+  CLI::App* const abort =
+      AddTo(uploads, "abort", "Remove uploads and what has arrived of them.",
+            [this](Session* session) {
+              return RunUploadsAbort(uploads_abort_, session);
+            });
+  abort->add_option("ID", uploads_abort_.upload_ids, "Upload IDs.")->required();
+  abort->add_flag("-y,--yes", uploads_abort_.yes,
+                  "Do not ask. Needed where nobody can be asked.");
+  commands_.emplace_back(uploads, [this](Session* session) {
+    return RunUploads(uploads_, session);
+  });
 }
 
 void Commands::AddDecode() {

@@ -79,6 +79,21 @@ TEST_F(CliTest, StdinGoesInAndStdoutComesOutUnchanged) {
   EXPECT_EQ(got.out, content);
 }
 
+TEST_F(CliTest, UploadsAreAbortedOnlyWhenSomebodyAgrees) {
+  const std::string id = "00000007-00-550e8400-e29b-41d4-a716-446655440000";
+  const CliResult asked = Run({"uploads", "abort", id});
+  EXPECT_EQ(asked.exit, 2);
+  EXPECT_THAT(asked.err, HasSubstr("--yes"));
+  EXPECT_EQ(Run({"uploads", "abort"}).exit, 2);
+  const CliResult nonsense = Run({"uploads", "abort", "nonsense", "--yes"});
+  EXPECT_EQ(nonsense.exit, 2) << nonsense.err;
+  EXPECT_THAT(Run({"uploads", "abort", id, "--print-grpcurl"}).out,
+              HasSubstr("select(.nodeNumber == 7)"));
+  const CliResult list = Run({"uploads"});
+  EXPECT_EQ(list.exit, 2);
+  EXPECT_THAT(list.err, HasSubstr("--secret-file"));
+}
+
 // ---- Attributes.
 
 TEST_F(CliTest, ADerivedFileIsNamedAfterItsMaster) {

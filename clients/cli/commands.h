@@ -180,6 +180,18 @@ struct LsFlags {
 };
 ExitCode RunLs(const LsFlags& flags, Session* session);
 
+struct UploadsFlags {
+  CatalogFlags catalog;
+  int store_path = -1;  // All.
+};
+ExitCode RunUploads(const UploadsFlags& flags, Session* session);
+
+struct UploadsAbortFlags {
+  std::vector<std::string> upload_ids;
+  bool yes = false;
+};
+ExitCode RunUploadsAbort(const UploadsAbortFlags& flags, Session* session);
+
 struct WatchFlags {
   CatalogFlags catalog;
   int store_path = -1;  // All.

@@ -3,7 +3,6 @@
 
 #include <google/protobuf/util/json_util.h>
 
-#include <cstdio>
 #include <functional>
 #include <string>
 #include <utility>
@@ -18,6 +17,7 @@
 #include "cairn/tracker/v1/admin_service.pb.h"
 #include "clients/cli/cluster_nodes.h"
 #include "clients/cli/commands.h"
+#include "clients/cli/confirm.h"
 #include "clients/cli/grpcurl.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
@@ -139,7 +139,9 @@ class DecisionRun {
     if (!told.ok()) return session_->Fail(told.status());
     if (flags_.dry_run) return Report(*told, /*applied=*/false);
     if (told->decisions_size() > 0 && must_confirm(*told)) {
-      const absl::Status confirmed = Confirm(*told);
+      const absl::Status confirmed = Confirm(
+          {told->sentences().begin(), told->sentences().end()}, flags_.yes,
+          "look at it with --dry-run, and ", "nothing was decided", session_);
       if (!confirmed.ok()) return session_->Fail(confirmed);
     }
     const absl::StatusOr<Account> decided =
@@ -164,27 +166,6 @@ class DecisionRun {
     }
     return absl::UnavailableError(
         absl::StrCat("no tracker answers: ", absl::StrJoin(errors, "; ")));
-  }
-
-  absl::Status Confirm(const Account& told) {
-    if (flags_.yes) return absl::OkStatus();
-    const Environment& environment = session_->environment();
-    if (!environment.in_is_terminal) {
-      return UsageError(
-          "nobody can be asked whether that is meant: look at it with "
-          "--dry-run, and add --yes");
-    }
-    for (const std::string& sentence : told.sentences())
-      session_->Say(sentence);
-    std::fputs("Go on? [y/N] ", environment.err);
-    std::fflush(environment.err);
-    char line[16] = "";
-    const bool answered =
-        std::fgets(line, sizeof(line), environment.in) != nullptr;
-    const std::string answer =
-        absl::AsciiStrToLower(absl::StripAsciiWhitespace(line));
-    if (answered && (answer == "y" || answer == "yes")) return absl::OkStatus();
-    return absl::AbortedError("nothing was decided");
   }
 
   ExitCode Report(const Account& account, bool applied) {

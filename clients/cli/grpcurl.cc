@@ -1,5 +1,8 @@
 #include "clients/cli/grpcurl.h"
 
+#include <cstdint>
+
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "lib/rpc/tls_files.h"
@@ -65,6 +68,18 @@ std::string NodeForUpload(const Session& session, absl::string_view group) {
   if (!session.flags().zone.empty()) request["zone"] = session.flags().zone;
   return NodeByTracker(session, "cairn.tracker.v1.TrackerService/PlaceUpload",
                        request, ".node.identity.address");
+}
+
+std::string NodeOfUpload(const Session& session, absl::string_view upload_id) {
+  uint32_t number = 0;
+  if (session.first_tracker().empty() ||
+      !absl::SimpleHexAtoi(upload_id.substr(0, 8), &number)) {
+    return absl::StrCat("NODE=", AddressWord(session), "\n");
+  }
+  return NodeByTracker(
+      session, "cairn.tracker.v1.TrackerService/ListNodes", Json::object(),
+      absl::StrCat(".nodes[].identity | select(.nodeNumber == ", number,
+                   ") | .address"));
 }
 
 std::string AddressWord(const Session& session) {

@@ -29,7 +29,10 @@ std::string GrpcurlCall(const Session& session, absl::string_view address,
 std::string NodeForFile(const Session& session, absl::string_view file_id);
 std::string NodeForUpload(const Session& session, absl::string_view group);
 
-// The address that NodeForFile() and NodeForUpload() leave.
+// The same for the node that an upload in parts is at, which its ID names.
+std::string NodeOfUpload(const Session& session, absl::string_view upload_id);
+
+// The address that NodeForFile() and the others leave.
 inline constexpr absl::string_view kNodeWord = "\"$NODE\"";
 
 // The first tracker, or the storage node, as the shell takes it.

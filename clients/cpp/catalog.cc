@@ -30,6 +30,9 @@ namespace pb = ::cairn::storage::v1;
 constexpr char kListMethod[] = "/cairn.storage.v1.CatalogService/ListFiles";
 constexpr char kWatchMethod[] = "/cairn.storage.v1.CatalogService/WatchFiles";
 
+constexpr char kUploadsMethod[] =
+    "/cairn.storage.v1.CatalogService/ListUploads";
+
 constexpr absl::Duration kBackoff = absl::Milliseconds(100);
 constexpr absl::Duration kBackoffMax = absl::Seconds(3);
 
@@ -326,6 +329,41 @@ absl::Status Catalog::Watch(
         request.set_resume_token(batch.resume_token);
         return on_batch(batch);
       });
+}
+
+absl::StatusOr<std::vector<OpenUpload>> Catalog::ListUploads(
+    absl::optional<uint32_t> store_path) {
+  pb::ListUploadsRequest request;
+  if (store_path.has_value()) request.set_store_path(*store_path);
+  absl::optional<pb::ListUploadsResponse> response;
+  CAIRN_RETURN_IF_ERROR(Run(
+      kUploadsMethod, [&request] { return request.SerializeAsString(); },
+      [&](absl::string_view bytes) -> absl::StatusOr<bool> {
+        response.emplace();
+        if (!response->ParseFromArray(bytes.data(),
+                                      static_cast<int>(bytes.size()))) {
+          return Malformed();
+        }
+        return true;
+      }));
+  if (!response.has_value()) return Malformed();
+  std::vector<OpenUpload> uploads;
+  for (const pb::OpenUpload& open : response->uploads()) {
+    OpenUpload upload;
+    upload.upload_id = open.upload().upload_id();
+    upload.node_number = open.upload().node_number();
+    upload.store_path = open.upload().store_path();
+    if (open.upload().has_size_bytes()) {
+      upload.size_bytes = open.upload().size_bytes();
+    }
+    upload.received_bytes = open.received_bytes();
+    upload.extension = open.extension();
+    upload.create_time = absl::FromUnixSeconds(open.create_time().seconds());
+    upload.expire_time =
+        absl::FromUnixSeconds(open.upload().expire_time().seconds());
+    uploads.push_back(std::move(upload));
+  }
+  return uploads;
 }
 
 }  // namespace client

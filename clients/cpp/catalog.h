@@ -100,6 +100,18 @@ struct WatchBatch {
   std::string resume_token = {};
 };
 
+// An upload in parts that is not finished.
+struct OpenUpload {
+  std::string upload_id = {};  // Whoever has it may write to the upload.
+  uint32_t node_number = 0;
+  uint32_t store_path = 0;
+  absl::optional<int64_t> size_bytes = {};  // If it is known.
+  int64_t received_bytes = 0;
+  std::string extension = {};
+  absl::Time create_time = {};
+  absl::Time expire_time = {};  // Removed then, unless something is written.
+};
+
 // One thread at a time calls, but for Cancel(). All block.
 class Catalog {
  public:
@@ -125,6 +137,11 @@ class Catalog {
   //   OUT_OF_RANGE       LOG_CUT: no member keeps the changes from there on.
   absl::Status Watch(const WatchQuery& query,
                      const std::function<bool(const WatchBatch&)>& on_batch);
+
+  // The uploads that are open at the first member that answers, which alone has
+  // them; the oldest first. Errors as List().
+  absl::StatusOr<std::vector<OpenUpload>> ListUploads(
+      absl::optional<uint32_t> store_path);
 
   // Ends what is under way, and refuses what comes; for good. Any thread.
   void Cancel() ABSL_LOCKS_EXCLUDED(mu_);

@@ -350,6 +350,12 @@ class ClientImpl : public Client {
     return resumable_uploads_.PutFile(path, options);
   }
 
+  absl::Status AbortUpload(absl::string_view upload_id,
+                           absl::optional<absl::Duration> timeout) override {
+    return resumable_uploads_.Abort(
+        upload_id, timeout.has_value() ? timeout : options_.timeout);
+  }
+
   void PutFileResumableAsync(absl::string_view path,
                              const ResumableOptions& options,
                              Callback<PutResult> done) override {

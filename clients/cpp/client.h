@@ -170,6 +170,16 @@ class Client {
                                      const ResumableOptions& options,
                                      Callback<PutResult> done) = 0;
 
+  // Removes an upload that PutFileResumable() began and nobody finished, and
+  // what has arrived of it. Blocks.
+  //   NOT_FOUND         UPLOAD_NOT_FOUND: it is not there any more, perhaps
+  //                     since an earlier attempt of this call.
+  //   INVALID_ARGUMENT  it is not the ID of an upload.
+  //   ABORTED           UPLOAD_RANGE_BUSY: it is being finished.
+  virtual absl::Status AbortUpload(
+      absl::string_view upload_id,
+      absl::optional<absl::Duration> timeout = absl::nullopt) = 0;
+
   // Reads a file, or the range in `options`, into memory.
   //   OUT_OF_RANGE  RANGE_PAST_END.
   virtual absl::StatusOr<GetResult> Get(absl::string_view file_id,

@@ -31,6 +31,7 @@ constexpr char kCreate[] = "/cairn.storage.v1.UploadService/CreateUpload";
 constexpr char kWrite[] = "/cairn.storage.v1.UploadService/WriteUpload";
 constexpr char kQuery[] = "/cairn.storage.v1.UploadService/QueryUpload";
 constexpr char kFinish[] = "/cairn.storage.v1.UploadService/FinishUpload";
+constexpr char kAbort[] = "/cairn.storage.v1.UploadService/AbortUpload";
 
 // A node that has not answered a small call by then is asked again.
 constexpr absl::Duration kCallPatience = absl::Seconds(30);
@@ -101,6 +102,14 @@ class ResumableUploads::Run {
         deadline_(options.put.timeout ? MonotonicNow() + *options.put.timeout
                                       : absl::InfiniteDuration()),
         upload_id_(options.resume.upload_id) {}
+
+  // Of an upload alone: there is no file.
+  absl::Status Abort() {
+    wire::AbortUploadRequest request;
+    request.set_upload_id(upload_id_);
+    wire::AbortUploadResponse response;
+    return Call(kAbort, request, &response);
+  }
 
   absl::StatusOr<PutResult> Go() {
     wire::UploadStatus there;
@@ -524,6 +533,14 @@ absl::StatusOr<PutResult> ResumableUploads::PutFile(
   CAIRN_ASSIGN_OR_RETURN(const int64_t size, file->Size());
   Run run(this, options, std::move(file), size);
   return run.Go();
+}
+
+absl::Status ResumableUploads::Abort(absl::string_view upload_id,
+                                     absl::optional<absl::Duration> timeout) {
+  ResumableOptions options;
+  options.put.timeout = timeout;
+  options.resume.upload_id = std::string(upload_id);
+  return Run(this, options, /*file=*/nullptr, /*size=*/0).Abort();
 }
 
 }  // namespace client

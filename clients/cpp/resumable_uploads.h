@@ -10,8 +10,11 @@
 #include <set>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "clients/cpp/raw_call.h"
 #include "clients/cpp/router.h"
 #include "clients/cpp/transfers.h"
@@ -33,6 +36,10 @@ class ResumableUploads {
   // See Client::PutFileResumable(); the options are valid.
   absl::StatusOr<PutResult> PutFile(absl::string_view path,
                                     const ResumableOptions& options);
+
+  // See Client::AbortUpload().
+  absl::Status Abort(absl::string_view upload_id,
+                     absl::optional<absl::Duration> timeout);
 
   // Ends what runs, and what is started, with CANCELLED.
   void Stop() ABSL_LOCKS_EXCLUDED(mu_);

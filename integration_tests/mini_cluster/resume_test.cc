@@ -173,6 +173,54 @@ TEST_F(ResumeTest, GoesOnAfterEitherSideWasKilled) {
   EXPECT_FALSE(std::filesystem::exists(journal()));
 }
 
+TEST_F(ResumeTest, WhatNobodyFinishesIsListedAndAborted) {
+  const std::string content = RandomContent(5);
+  WriteSource(content);
+  auto first = StartPut(/*streams=*/1);
+  AwaitParts(first.get(), 1);
+  first->Kill();
+  ASSERT_THAT(cluster_->storage()->KillAndRestart(), IsOk());
+
+  const auto run = [this](std::vector<std::string> arguments, int code) {
+    arguments.insert(arguments.end(),
+                     {"--storage", cluster_->storage()->address()});
+    auto process = Process::Start({Runfile("clients/cli/cairn"), arguments,
+                                   Path(absl::StrCat("run", ++runs_, ".log"))});
+    CAIRN_CHECK_OK(process.status());
+    const auto ended = (*process)->Wait();
+    EXPECT_THAT(ended, IsOk());
+    if (ended.ok()) {
+      EXPECT_EQ(ended->code, code) << (*process)->Log();
+    }
+    return (*process)->Log();
+  };
+  const std::string listed =
+      run({"uploads", "--json", "--secret-file", cluster_->secret_file()}, 0);
+  EXPECT_THAT(listed, HasSubstr(absl::StrCat("\"size_bytes\":", kSourceBytes)));
+  EXPECT_THAT(listed, HasSubstr("\"received_bytes\":"));
+  const std::string before = "\"upload_id\":\"";
+  const size_t at = listed.find(before);
+  ASSERT_NE(at, std::string::npos) << listed;
+  const size_t begin = at + before.size();
+  const std::string id = listed.substr(begin, listed.find('"', begin) - begin);
+  EXPECT_THAT(run({"uploads", "--secret-file", cluster_->secret_file()}, 0),
+              HasSubstr(id));
+  EXPECT_THAT(run({"uploads"}, 2), HasSubstr("--secret-file"));
+  // Nobody can be asked.
+  EXPECT_THAT(run({"uploads", "abort", id}, 2), HasSubstr("--yes"));
+  EXPECT_GT(CountUploads(), 0);
+  run({"uploads", "abort", id, "--yes"}, 0);
+  EXPECT_EQ(CountUploads(), 0);
+  EXPECT_THAT(run({"uploads", "abort", id, "--yes"}, 3),
+              HasSubstr("not known here"));
+  EXPECT_THAT(run({"uploads", "--secret-file", cluster_->secret_file()}, 0),
+              Not(HasSubstr(id)));
+
+  auto second = StartPut(/*streams=*/1);
+  ExpectStored(AwaitId(second.get()), content);
+  EXPECT_EQ(CountLarge(), 1);
+}
+
 TEST_F(ResumeTest, SendsPartsSideBySide) {
   const std::string content = RandomContent(2);
   WriteSource(content);

@@ -20,10 +20,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "cairn/config/storage/v1/storage_config.pb.h"
 #include "cairn/storage/v1/appender_service.grpc.pb.h"
 #include "cairn/storage/v1/catalog_service.grpc.pb.h"
 #include "cairn/storage/v1/file_service.grpc.pb.h"
+#include "cairn/storage/v1/upload_service.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/clock.h"
@@ -223,6 +225,93 @@ class CatalogTest : public ::testing::Test {
   std::unique_ptr<v1::FileService::Stub> files_;
   std::unique_ptr<v1::CatalogService::Stub> catalog_;
 };
+
+TEST_F(CatalogTest, ListsUploadsThatAreOpen) {
+  Start();
+  const auto uploads = v1::UploadService::NewStub(channel_);
+  const auto create = [&](uint32_t path, absl::optional<int64_t> size) {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(10));
+    v1::CreateUploadRequest request;
+    request.set_store_path(path);
+    request.set_extension("bin");
+    if (size.has_value()) request.set_size_bytes(*size);
+    v1::CreateUploadResponse response;
+    const grpc::Status status =
+        uploads->CreateUpload(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return response.upload().upload_id();
+  };
+  const auto list = [&](absl::optional<uint32_t> path) {
+    grpc::ClientContext context;
+    Prepare("ListUploads", &context);
+    v1::ListUploadsRequest request;
+    if (path.has_value()) request.set_store_path(*path);
+    v1::ListUploadsResponse response;
+    const grpc::Status status =
+        catalog_->ListUploads(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    std::map<std::string, v1::OpenUpload> found;
+    for (const v1::OpenUpload& upload : response.uploads()) {
+      found[upload.upload().upload_id()] = upload;
+    }
+    return found;
+  };
+  EXPECT_THAT(list(absl::nullopt), IsEmpty());
+  const std::string known = create(0, 1 << 20);
+  const std::string unknown = create(1, absl::nullopt);
+  {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, absl::Minutes(10));
+    v1::WriteUploadResponse response;
+    const auto writer = uploads->WriteUpload(&context, &response);
+    v1::WriteUploadRequest request;
+    request.mutable_spec()->set_upload_id(known);
+    request.mutable_spec()->set_offset(256 << 10);
+    writer->Write(request);
+    request.Clear();
+    const std::string block(256 << 10, 'b');
+    request.mutable_chunk()->set_offset(256 << 10);
+    request.mutable_chunk()->set_data(block);
+    request.mutable_chunk()->set_crc32c(Crc32c(block));
+    request.mutable_finish();
+    writer->Write(request);
+    writer->WritesDone();
+    const grpc::Status status = writer->Finish();
+    ASSERT_TRUE(status.ok()) << status.error_message();
+  }
+  auto open = list(absl::nullopt);
+  ASSERT_THAT(open, SizeIs(2));
+  EXPECT_EQ(open[known].upload().size_bytes(), 1 << 20);
+  EXPECT_EQ(open[known].upload().store_path(), 0u);
+  EXPECT_EQ(open[known].received_bytes(), 256 << 10);
+  EXPECT_EQ(open[known].extension(), "bin");
+  EXPECT_GT(open[known].upload().expire_time().seconds(),
+            open[known].create_time().seconds());
+  EXPECT_FALSE(open[unknown].upload().has_size_bytes());
+  EXPECT_EQ(open[unknown].upload().store_path(), 1u);
+  EXPECT_EQ(open[unknown].received_bytes(), 0);
+  EXPECT_EQ(list(1).count(unknown), 1u);
+  EXPECT_THAT(list(1), SizeIs(1));
+
+  grpc::ClientContext context;
+  rpc::SetTimeout(&context, absl::Minutes(10));
+  v1::AbortUploadRequest request;
+  request.set_upload_id(known);
+  v1::AbortUploadResponse response;
+  ASSERT_TRUE(uploads->AbortUpload(&context, request, &response).ok());
+  EXPECT_THAT(list(0), IsEmpty());
+
+  // Over a restart; and to nobody who does not know the secret.
+  Start();
+  EXPECT_EQ(list(absl::nullopt).count(unknown), 1u);
+  grpc::ClientContext without;
+  rpc::SetTimeout(&without, absl::Minutes(10));
+  v1::ListUploadsResponse nothing;
+  const grpc::Status refused =
+      catalog_->ListUploads(&without, v1::ListUploadsRequest(), &nothing);
+  EXPECT_EQ(ReasonOf(rpc::FromGrpcStatus(refused)), ErrorReason::kNotAMember);
+}
 
 constexpr auto kCreated = v1::FILE_CHANGE_KIND_CREATED;
 constexpr auto kChanged = v1::FILE_CHANGE_KIND_CHANGED;

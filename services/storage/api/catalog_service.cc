@@ -1,13 +1,20 @@
 #include "services/storage/api/catalog_service.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/status_macros.h"
 #include "lib/rpc/wire.h"
 #include "services/storage/api/convert.h"
+#include "services/storage/api/unary_end.h"
+#include "services/storage/api/upload_status.h"
+#include "services/storage/core/upload_id.h"
+#include "services/storage/core/upload_sessions.h"
 
 namespace cairn {
 namespace storage {
@@ -19,7 +26,8 @@ constexpr absl::string_view kService = "cairn.storage.v1.CatalogService";
 
 CatalogMetrics::CatalogMetrics(MetricsRegistry* registry)
     : list(registry, "CatalogService.ListFiles"),
-      watch(registry, "CatalogService.WatchFiles") {}
+      watch(registry, "CatalogService.WatchFiles"),
+      list_uploads(registry, "CatalogService.ListUploads") {}
 
 absl::StatusOr<CatalogCall> CatalogServiceImpl::Admit(
     grpc::CallbackServerContext* context, absl::string_view method,
@@ -72,6 +80,42 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* CatalogServiceImpl::WatchFiles(
                      : absl::nullopt);
   }
   return new WatchStream(context_, &metrics_->watch, std::move(call), request);
+}
+
+grpc::ServerUnaryReactor* CatalogServiceImpl::ListUploads(
+    grpc::CallbackServerContext* context, const v1::ListUploadsRequest* request,
+    v1::ListUploadsResponse* response) {
+  const UnaryEnd end = BeginUnary(context_, context, &metrics_->list_uploads);
+  const auto list = [&]() -> absl::Status {
+    CAIRN_ASSIGN_OR_RETURN(
+        const CatalogCall call,
+        Admit(context, "ListUploads",
+              request->has_store_path()
+                  ? absl::make_optional(request->store_path())
+                  : absl::nullopt));
+    std::vector<std::pair<UploadId, UploadSessionInfo>> uploads;
+    for (const CatalogPath& path : call.paths) {
+      UploadSessions* const sessions = path.path->uploads();
+      if (sessions == nullptr) continue;
+      for (UploadSessionInfo& info : sessions->List()) {
+        UploadId id;
+        id.node_number = context_.node->identity().node_number;
+        id.store_path = path.index;
+        id.secret = info.id;
+        uploads.emplace_back(id, std::move(info));
+      }
+    }
+    std::stable_sort(uploads.begin(), uploads.end(),
+                     [](const auto& a, const auto& b) {
+                       return a.second.create_time < b.second.create_time;
+                     });
+    for (const auto& [id, info] : uploads) {
+      ToProto(id, info, response->add_uploads());
+    }
+    return absl::OkStatus();
+  };
+  end(list());
+  return end.reactor;
 }
 
 }  // namespace storage

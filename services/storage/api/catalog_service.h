@@ -1,5 +1,6 @@
-// CatalogService: which files there are, and what becomes of them. Every call
-// carries the proof that the caller knows the cluster's secret.
+// CatalogService: which files there are, what becomes of them, and which
+// uploads are open. Every call carries the proof that the caller knows the
+// cluster's secret.
 
 #ifndef CAIRN_SERVICES_STORAGE_API_CATALOG_SERVICE_H_
 #define CAIRN_SERVICES_STORAGE_API_CATALOG_SERVICE_H_
@@ -27,12 +28,14 @@ struct CatalogMetrics {
 
   rpc::MethodMetrics list;
   rpc::MethodMetrics watch;
+  rpc::MethodMetrics list_uploads;
 };
 
 class CatalogServiceImpl
     : public v1::CatalogService::WithRawCallbackMethod_ListFiles<
           v1::CatalogService::WithRawCallbackMethod_WatchFiles<
-              v1::CatalogService::Service>> {
+              v1::CatalogService::WithCallbackMethod_ListUploads<
+                  v1::CatalogService::Service>>> {
  public:
   // OK unless the node of that UUID was removed; any thread, must not block.
   // Who is no node at all may call: an operator's program.
@@ -55,6 +58,10 @@ class CatalogServiceImpl
   grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchFiles(
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override;
+  grpc::ServerUnaryReactor* ListUploads(
+      grpc::CallbackServerContext* context,
+      const v1::ListUploadsRequest* request,
+      v1::ListUploadsResponse* response) override;
 
  private:
   // Who asks, and of which paths: one, or all.

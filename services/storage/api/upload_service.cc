@@ -8,7 +8,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
@@ -19,6 +18,7 @@
 #include "services/storage/api/locate_upload.h"
 #include "services/storage/api/translate.h"
 #include "services/storage/api/unary_end.h"
+#include "services/storage/api/upload_status.h"
 #include "services/storage/api/write_upload_call.h"
 #include "services/storage/core/upload_id.h"
 #include "services/storage/core/upload_sessions.h"
@@ -26,30 +26,6 @@
 namespace cairn {
 namespace storage {
 namespace {
-
-void ToProto(const std::vector<ByteRange>& ranges,
-             google::protobuf::RepeatedPtrField<v1::UploadRange>* out) {
-  for (const ByteRange& range : ranges) {
-    v1::UploadRange* const added = out->Add();
-    added->set_offset(range.begin);
-    added->set_length(range.end - range.begin);
-  }
-}
-
-void ToProto(const UploadId& id, const UploadSessionInfo& info,
-             v1::UploadStatus* out) {
-  out->set_upload_id(id.ToString());
-  out->set_node_number(id.node_number);
-  out->set_store_path(id.store_path);
-  if (info.spec.size_bytes.has_value()) {
-    out->set_size_bytes(*info.spec.size_bytes);
-  }
-  out->set_block_bytes(kBlockBytes);
-  ToProto(info.durable, out->mutable_durable());
-  ToProto(info.written, out->mutable_written());
-  out->mutable_expire_time()->set_seconds(
-      absl::ToUnixSeconds(info.expire_time));
-}
 
 // Runs `work` on the path's io(), and ends the call with what it returns.
 void EndOnIo(const std::shared_ptr<StorePath>& path, const UnaryEnd& end,
