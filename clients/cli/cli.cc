@@ -379,6 +379,8 @@ void Commands::AddStat() {
   stat->add_flag("--offline", stat_.offline,
                  "Only what the IDs say by themselves, without any server, as "
                  "decode does.");
+  stat->add_flag("--replicas", stat_.replicas,
+                 "Ask every member of the group what it has of the file.");
 }
 
 void Commands::AddAttributes() {

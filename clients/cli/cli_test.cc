@@ -79,6 +79,24 @@ TEST_F(CliTest, StdinGoesInAndStdoutComesOutUnchanged) {
   EXPECT_EQ(got.out, content);
 }
 
+TEST_F(CliTest, StatTellsWhichMembersHaveAFile) {
+  const std::string id = Id(Run({"put", "-"}, "content"));
+  EXPECT_THAT(Run({"stat", id}).out, Not(HasSubstr("replica")));
+  const CliResult text = Run({"stat", id, "--replicas"});
+  EXPECT_EQ(text.exit, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("storage-a current"));
+  EXPECT_THAT(text.out, HasSubstr("b unreachable"));
+  const Json json = Json::parse(Run({"stat", id, "--replicas", "--json"}).out);
+  ASSERT_THAT(json["replicas"], SizeIs(2));
+  EXPECT_EQ(json["replicas"][0]["node_name"], "storage-a");
+  EXPECT_EQ(json["replicas"][0]["node_number"], 7);
+  EXPECT_EQ(json["replicas"][0]["state"], "current");
+  EXPECT_EQ(json["replicas"][1]["node_uuid"], "b");
+  EXPECT_EQ(json["replicas"][1]["state"], "unreachable");
+  EXPECT_FALSE(
+      Json::parse(Run({"stat", id, "--json"}).out).contains("replicas"));
+}
+
 TEST_F(CliTest, UploadsAreAbortedOnlyWhenSomebodyAgrees) {
   const std::string id = "00000007-00-550e8400-e29b-41d4-a716-446655440000";
   const CliResult asked = Run({"uploads", "abort", id});

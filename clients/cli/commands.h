@@ -73,7 +73,8 @@ ExitCode RunGet(const GetFlags& flags, Session* session);
 
 struct StatFlags {
   std::vector<std::string> file_ids;
-  bool offline = false;  // As `decode`.
+  bool offline = false;   // As `decode`.
+  bool replicas = false;  // Ask every member of the group.
 };
 ExitCode RunStat(const StatFlags& flags, Session* session);
 

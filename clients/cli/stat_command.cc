@@ -1,5 +1,6 @@
 // cairn stat: what the cluster knows of files, in the order they were named.
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,35 @@ namespace {
 
 constexpr int kInFlight = 64;
 
+std::string StateName(client::ReplicaState state) {
+  switch (state) {
+    case client::ReplicaState::kCurrent:
+      return "current";
+    case client::ReplicaState::kContentMissing:
+      return "content_missing";
+    case client::ReplicaState::kOtherVersion:
+      return "other_version";
+    case client::ReplicaState::kAbsent:
+      return "absent";
+    case client::ReplicaState::kUnreachable:
+      break;
+  }
+  return "unreachable";
+}
+
+void AddReplicas(const std::vector<client::Replica>& replicas, Json* json) {
+  Json list = Json::array();
+  for (const client::Replica& replica : replicas) {
+    Json entry;
+    entry["node_uuid"] = replica.node_uuid;
+    entry["node_name"] = replica.node_name;
+    entry["node_number"] = replica.node_number;
+    entry["state"] = StateName(replica.state);
+    list.push_back(std::move(entry));
+  }
+  (*json)["replicas"] = std::move(list);
+}
+
 void PrintInfo(const client::FileInfo& info, Session* session) {
   Table table("ll");
   table.AddRow({"file_id", info.file_id});
@@ -34,6 +64,12 @@ void PrintInfo(const client::FileInfo& info, Session* session) {
   for (const auto& [key, value] : info.attributes) {
     table.AddRow({"attribute", AttributeText(key, value)});
   }
+  for (const client::Replica& replica : info.replicas) {
+    table.AddRow(
+        {"replica", absl::StrCat(replica.node_name.empty() ? replica.node_uuid
+                                                           : replica.node_name,
+                                 " ", StateName(replica.state))});
+  }
   session->Write(table.ToString());
 }
 
@@ -42,6 +78,7 @@ void PrintGrpcurl(const StatFlags& flags, Session* session) {
     Json request;
     request["fileId"] = id;
     request["includeAttributes"] = true;
+    if (flags.replicas) request["includeReplicas"] = true;
     session->Write(NodeForFile(*session, id));
     session->Print(GrpcurlCall(*session, kNodeWord,
                                "cairn.storage.v1.FileService/Stat", request));
@@ -65,6 +102,7 @@ ExitCode RunStat(const StatFlags& flags, Session* session) {
   client::StatOptions options;
   options.timeout = session->timeout();
   options.include_attributes = true;
+  options.include_replicas = flags.replicas;
   for (size_t i = 0; i < results.size() && window.Enter(); ++i) {
     (*client)->StatAsync(
         flags.file_ids[i], options,
@@ -86,6 +124,7 @@ ExitCode RunStat(const StatFlags& flags, Session* session) {
     } else if (session->json()) {
       AddFileInfo(*results[i], &json);
       AddAttributes(results[i]->attributes, &json);
+      if (flags.replicas) AddReplicas(results[i]->replicas, &json);
       session->PrintJson(json);
     } else {
       if (i > 0) session->Print("");

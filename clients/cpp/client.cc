@@ -422,6 +422,10 @@ class ClientImpl : public Client {
 
   absl::StatusOr<FileInfo> Stat(absl::string_view file_id,
                                 const StatOptions& options) override {
+    if (options.include_replicas) {
+      return transfers_.StatReplicas(
+          file_id, options, options.timeout.value_or(options_.timeout));
+    }
     Waiter<FileInfo> waiter;
     StatAsync(file_id, options, waiter.Callback());
     return waiter.Wait();
@@ -429,6 +433,12 @@ class ClientImpl : public Client {
 
   void StatAsync(absl::string_view file_id, const StatOptions& options,
                  Callback<FileInfo> done) override {
+    if (options.include_replicas) {
+      OnPool<FileInfo>([this, file_id = std::string(file_id),
+                        options] { return Stat(file_id, options); },
+                       std::move(done));
+      return;
+    }
     SmallRequest request;
     request.kind = SmallKind::kStat;
     request.file_id = std::string(file_id);

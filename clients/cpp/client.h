@@ -203,7 +203,7 @@ class Client {
                                          const GetOptions& options = {}) = 0;
 
   // Returns what is known of a file; with StatOptions::include_attributes its
-  // attributes, too.
+  // attributes, too, and with include_replicas which members have it.
   virtual absl::StatusOr<FileInfo> Stat(absl::string_view file_id,
                                         const StatOptions& options = {}) = 0;
   virtual void StatAsync(absl::string_view file_id, const StatOptions& options,

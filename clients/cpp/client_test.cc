@@ -239,6 +239,31 @@ TEST_P(SizesTest, ACopyIsMadeOnceHoweverOftenItIsSent) {
             absl::StatusCode::kInvalidArgument);
 }
 
+TEST_P(SizesTest, StatTellsWhichMembersHaveTheFileIfAsked) {
+  FakeStorage storage;
+  const std::unique_ptr<Client> client = ConnectTo(storage);
+  const absl::StatusOr<PutResult> put =
+      client->Put(Pattern(GetParam()), {.attributes = {{"k", "v"}}});
+  ASSERT_THAT(put, IsOk());
+  const absl::StatusOr<FileInfo> info =
+      client->Stat(put->info.file_id,
+                   {.include_attributes = true, .include_replicas = true});
+  ASSERT_THAT(info, IsOk());
+  EXPECT_EQ(info->file_id, put->info.file_id);
+  EXPECT_EQ(info->size_bytes, put->info.size_bytes);
+  EXPECT_EQ(info->attributes, (Attributes{{"k", "v"}}));
+  ASSERT_EQ(info->replicas.size(), 2u);
+  EXPECT_EQ(info->replicas[0].node_name, "storage-a");
+  EXPECT_EQ(info->replicas[0].node_number, 7u);
+  EXPECT_EQ(info->replicas[0].state, ReplicaState::kCurrent);
+  EXPECT_EQ(info->replicas[1].node_uuid, "b");
+  EXPECT_EQ(info->replicas[1].node_number, 0u);
+  EXPECT_EQ(info->replicas[1].state, ReplicaState::kUnreachable);
+  EXPECT_EQ(
+      ReasonOf(client->Stat("nonsense", {.include_replicas = true}).status()),
+      ErrorReason::kInvalidFileId);
+}
+
 TEST_P(SizesTest, AttributesGoWithTheFileAndComeWhenAskedFor) {
   FakeStorage storage;
   const std::unique_ptr<Client> client = ConnectTo(storage);
@@ -250,6 +275,7 @@ TEST_P(SizesTest, AttributesGoWithTheFileAndComeWhenAskedFor) {
   EXPECT_EQ(client->Stat(id)->attributes, Attributes());
   EXPECT_EQ(client->Stat(id, {.include_attributes = true})->attributes,
             attributes);
+  EXPECT_TRUE(client->Stat(id)->replicas.empty());
   EXPECT_EQ(client->Get(id)->info.attributes, Attributes());
   EXPECT_EQ(client->Get(id, {.include_attributes = true})->info.attributes,
             attributes);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "clients/cpp/copy_codec.h"
 #include "clients/cpp/derived_codec.h"
+#include "clients/cpp/replica_codec.h"
 #include "clients/cpp/request_ids.h"
 #include "clients/cpp/timer.h"
 #include "clients/cpp/transfer_codec.h"
@@ -20,6 +21,7 @@ namespace {
 
 constexpr char kUpload[] = "/cairn.storage.v1.FileService/Upload";
 constexpr char kDownload[] = "/cairn.storage.v1.FileService/Download";
+constexpr char kStat[] = "/cairn.storage.v1.FileService/Stat";
 constexpr char kListDerived[] = "/cairn.storage.v1.FileService/ListDerived";
 constexpr char kDelete[] = "/cairn.storage.v1.FileService/Delete";
 constexpr char kUndelete[] = "/cairn.storage.v1.FileService/Undelete";
@@ -329,6 +331,18 @@ absl::StatusOr<absl::Cord> Transfers::CallMember(absl::string_view file_id,
         return true;
       }));
   return response;
+}
+
+absl::StatusOr<FileInfo> Transfers::StatReplicas(absl::string_view file_id,
+                                                 const StatOptions& options,
+                                                 absl::Duration timeout) {
+  CAIRN_ASSIGN_OR_RETURN(
+      const absl::Cord response,
+      CallMember(file_id, Intent::kRead, kStat,
+                 EncodeStatReplicas(file_id, options), timeout));
+  FileInfo info;
+  if (!ParseStatResponse(response, &info)) return Malformed();
+  return info;
 }
 
 absl::StatusOr<ListDerivedResult> Transfers::ListDerived(

@@ -62,6 +62,12 @@ class Transfers {
                                       absl::Duration timeout)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What is known of a file, and which members have it; see Client::Stat().
+  absl::StatusOr<FileInfo> StatReplicas(absl::string_view file_id,
+                                        const StatOptions& options,
+                                        absl::Duration timeout)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // Name and delete what is derived from a file; see Client.
   absl::StatusOr<ListDerivedResult> ListDerived(
       absl::string_view file_id, const ListDerivedOptions& options,

@@ -41,6 +41,22 @@ struct Durability {
 enum class FileKind { kNormal = 1, kAppender = 2, kDerived = 3 };
 
 // What is known of a file.
+// What a member of a group has of a file.
+enum class ReplicaState {
+  kCurrent = 1,         // The file in the version of FileInfo.
+  kContentMissing = 2,  // It knows that version; its content is to come.
+  kOtherVersion = 3,    // It is behind, or ahead of the member that was asked.
+  kAbsent = 4,          // Nothing, or that the file was deleted.
+  kUnreachable = 5,     // It could not be asked.
+};
+
+struct Replica {
+  std::string node_uuid = {};
+  std::string node_name = {};  // Empty if it is not known.
+  uint32_t node_number = 0;    // 0 if it is not known.
+  ReplicaState state = ReplicaState::kUnreachable;
+};
+
 struct FileInfo {
   std::string file_id = {};
   int64_t size_bytes = 0;
@@ -57,6 +73,10 @@ struct FileInfo {
   // What users say of it, where that was asked for. What is allowed, and keys
   // that mean something: lib/attributes.
   Attributes attributes = {};
+
+  // Every member of the group, the one that answered first, where that was
+  // asked for.
+  std::vector<Replica> replicas = {};
 };
 
 // When a file expires: it is not found any more then, and its space is
@@ -166,6 +186,10 @@ struct GetResult {
 struct StatOptions {
   absl::optional<absl::Duration> timeout = {};
   bool include_attributes = false;  // In FileInfo.
+
+  // The same. The member that is asked asks all others, and waits some seconds
+  // for those that do not answer.
+  bool include_replicas = false;
 };
 
 struct SetAttributesOptions {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -919,6 +920,39 @@ TEST_P(ConformanceTest, ADerivedFileIsDeletedAtAnyMember) {
     ASSERT_THAT(world_->Next()->Delete(put->info.file_id), IsOk());
     expected_.Gone(put->info.file_id, ErrorReason::kFileDeleted);
   }
+}
+
+// ---- Which members have a file.
+
+TEST_P(ConformanceTest, EveryMemberTellsWhichMembersHaveAFile) {
+  client::PutOptions options;
+  options.durability = world_->Everywhere();
+  const std::string content = ContentOf(41, 300 * kKiB);
+  const std::string id = Put(content, options);
+  expected_.File(id, content);
+  std::set<std::string> asked;
+  for (int member = 0; member < world_->members(); ++member) {
+    const auto info = world_->At(member)->Stat(id, {.include_replicas = true});
+    ASSERT_THAT(info, IsOk());
+    ASSERT_EQ(info->replicas.size(), static_cast<size_t>(world_->members()));
+    asked.insert(info->replicas[0].node_uuid);
+    std::set<std::string> named;
+    for (const client::Replica& replica : info->replicas) {
+      named.insert(replica.node_uuid);
+      EXPECT_EQ(replica.state, client::ReplicaState::kCurrent)
+          << replica.node_name;
+      EXPECT_NE(replica.node_number, 0u);
+    }
+    EXPECT_EQ(named.size(), info->replicas.size());
+  }
+  // Each names itself first.
+  EXPECT_EQ(asked.size(), static_cast<size_t>(world_->members()));
+
+  const std::string gone = Put("gone");
+  ASSERT_THAT(world_->client()->Delete(gone), IsOk());
+  expected_.Gone(gone, ErrorReason::kFileDeleted);
+  EXPECT_THAT(world_->client()->Stat(gone, {.include_replicas = true}),
+              StatusIs(absl::StatusCode::kNotFound));
 }
 
 // ---- Sealing.

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -225,6 +226,43 @@ TEST_F(FailoverTest, NoErrorReachesTheCallersWhenOneOfThreeMembersIsKilled) {
   }
   EXPECT_THAT(callers.Stop(), IsOk());
   RecordProperty("longest_call", absl::FormatDuration(callers.longest()));
+}
+
+TEST_F(FailoverTest, StatTellsWhichMembersHaveAFileAndWhichCannotBeAsked) {
+  Start(/*proxies=*/false);
+  auto client = Connect();
+  ASSERT_NE(client, nullptr);
+  const auto put = client->Put("content");
+  ASSERT_THAT(put, IsOk());
+  AwaitFiles(1);
+  const auto states = [&](const std::string& id) {
+    std::multiset<client::ReplicaState> found;
+    const auto info = client->Stat(id, {.include_replicas = true});
+    EXPECT_THAT(info, IsOk());
+    if (info.ok()) {
+      for (const client::Replica& replica : info->replicas) {
+        found.insert(replica.state);
+      }
+    }
+    return found;
+  };
+  using State = client::ReplicaState;
+  using States = std::multiset<State>;
+  EXPECT_EQ(states(put->info.file_id),
+            (States{State::kCurrent, State::kCurrent, State::kCurrent}));
+  cluster_->storage(1)->Kill();
+  EXPECT_EQ(states(put->info.file_id),
+            (States{State::kCurrent, State::kCurrent, State::kUnreachable}));
+  const auto later = client->Put("later");
+  ASSERT_THAT(later, IsOk());
+  // Back, it has the file soon.
+  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  while (states(later->info.file_id) !=
+         States{State::kCurrent, State::kCurrent, State::kCurrent}) {
+    ASSERT_LT(absl::Now(), deadline);
+    absl::SleepFor(absl::Milliseconds(50));
+  }
 }
 
 TEST_F(FailoverTest, ABrokenDownloadGoesOnAtAnotherMemberWhereItStood) {

@@ -111,6 +111,9 @@ absl::Status ParseDownloadMessage(const grpc::ByteBuffer& buffer,
       case storage::v1::FetchResponse::kLifeFieldNumber:
         message->life = reader.ReadUint32();
         break;
+      case storage::v1::FetchResponse::kContentMissingFieldNumber:
+        message->content_missing = reader.ReadUint32() != 0;
+        break;
       case storage::v1::FetchResponse::kSealedFromFieldNumber:
         message->sealed_from = std::string(reader.ReadCord());
         break;

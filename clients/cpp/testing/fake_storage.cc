@@ -408,6 +408,17 @@ class FakeStorage::Files : public pb::FileService::Service {
     State::File file;
     if (status.ok()) status = state_->Find(request->file_id(), &file);
     *response->mutable_info() = file.Info(request->include_attributes());
+    if (request->include_replicas()) {
+      // It has never heard of the second one's name.
+      pb::Replica* const here = response->add_replicas();
+      here->set_node_uuid("a");
+      here->set_node_name("storage-a");
+      here->set_node_number(7);
+      here->set_state(pb::REPLICA_STATE_CURRENT);
+      pb::Replica* const other = response->add_replicas();
+      other->set_node_uuid("b");
+      other->set_state(pb::REPLICA_STATE_UNREACHABLE);
+    }
     return rpc::ToGrpcStatus(status);
   }
 

@@ -111,6 +111,18 @@ absl::Status DownloadCall::Begin(absl::StatusOr<DownloadTarget> target) {
   CAIRN_RETURN_IF_ERROR(context_.CheckServing());
   CAIRN_RETURN_IF_ERROR(target.status());
   target_ = *std::move(target);
+  if (target_.info_only) {
+    Ref();
+    const bool queued = target_.path->io()->TrySubmit([this] {
+      const absl::Status status = SendKnown();
+      if (!status.ok()) Stop(status);
+      Pump();
+      Unref();
+    });
+    if (queued) return absl::OkStatus();
+    Unref();
+    return QueueFull();
+  }
   absl::optional<absl::StatusOr<std::unique_ptr<OpenFile>>> opened =
       target_.path->TryOpen(target_.name);
   // A member that copies the file gets it, whatever the clock here says. So
@@ -165,23 +177,46 @@ absl::Status DownloadCall::SendInfo() {
   common::v1::FileInfo info;
   ToProto(*context_.node, target_.store_path, file_->info(), &info);
   if (target_.with_attributes) AttributesToProto(file_->info(), &info);
-  Ready ready;
   if (target_.is_fetch) {
     storage::v1::FetchResponse response;
     *response.mutable_info() = std::move(info);
     response.set_life(file_->info().life);
     response.set_sealed_from(file_->info().sealed_from);
-    ready.message = rpc::ToByteBuffer(response);
+    SendFirst(rpc::ToByteBuffer(response));
   } else {
     storage::v1::DownloadResponse response;
     *response.mutable_info() = std::move(info);
-    ready.message = rpc::ToByteBuffer(response);
+    SendFirst(rpc::ToByteBuffer(response));
   }
+  return absl::OkStatus();
+}
+
+absl::Status DownloadCall::SendKnown() {
+  CAIRN_ASSIGN_OR_RETURN(const absl::optional<KnownFile> known,
+                         target_.path->replica()->Find(target_.name));
+  if (!known.has_value() || known->deleted) {
+    return ErrorWithReason(absl::StatusCode::kNotFound,
+                           known.has_value() ? ErrorReason::kFileDeleted
+                                             : ErrorReason::kFileNotFound,
+                           absl::StrCat("file ", target_.name, " is not here"));
+  }
+  storage::v1::FetchResponse response;
+  ToProto(*context_.node, target_.store_path, known->file,
+          response.mutable_info());
+  response.set_life(known->file.life);
+  response.set_sealed_from(known->file.sealed_from);
+  response.set_content_missing(known->content_missing);
+  SendFirst(rpc::ToByteBuffer(response));
+  return absl::OkStatus();
+}
+
+void DownloadCall::SendFirst(grpc::ByteBuffer message) {
+  Ready ready;
+  ready.message = std::move(message);
   MutexLock lock(&mu_);
   ready_.push_back(std::move(ready));
   opened_ = true;
   read_all_ = next_ == end_;
-  return absl::OkStatus();
 }
 
 void DownloadCall::Stop(const absl::Status& status) {

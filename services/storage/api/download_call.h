@@ -47,7 +47,8 @@ struct DownloadTarget {
   absl::optional<int64_t> length;
   int64_t chunk_bytes = 0;  // At least 1.
   bool with_attributes = false;
-  bool is_fetch = false;  // A member asks: FetchResponse.
+  bool is_fetch = false;   // A member asks: FetchResponse.
+  bool info_only = false;  // With `is_fetch`: no content, which may be missing.
 };
 
 // From a serialised DownloadRequest. Errors as of FileService.Download.
@@ -88,6 +89,10 @@ class DownloadCall : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   void Opened(absl::StatusOr<std::unique_ptr<OpenFile>> file)
       ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status SendInfo() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Of `info_only`, all that is sent. Blocks; does not Pump().
+  absl::Status SendKnown() ABSL_LOCKS_EXCLUDED(mu_);
+  void SendFirst(grpc::ByteBuffer message) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Does whatever can be done now: writes, reads, ends.
   void Pump() ABSL_LOCKS_EXCLUDED(mu_);

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -23,6 +24,8 @@
 #include "services/storage/api/unary_end.h"
 #include "services/storage/api/upload_call.h"
 #include "services/storage/core/derived_files.h"
+#include "services/storage/core/replica_store.h"
+#include "services/storage/core/replica_survey.h"
 
 namespace cairn {
 namespace storage {
@@ -63,6 +66,50 @@ void LookUp(const CallContext& context, const std::string& file_id,
     end(ErrorWithReason(absl::StatusCode::kResourceExhausted,
                         ErrorReason::kOverloaded, "the disk's queue is full"));
   }
+}
+
+// What the path has of the file itself, next to what `info` says. Blocks.
+ReplicaState StateHere(StorePath* path, const FileInfo& info) {
+  ReplicaStore* const store = path->local()->replica();
+  if (store == nullptr) return ReplicaState::kCurrent;  // Nobody copies it.
+  const absl::StatusOr<absl::optional<KnownFile>> known =
+      store->Find(info.name);
+  if (!known.ok()) return ReplicaState::kUnreachable;
+  if (!known->has_value() || (*known)->deleted) return ReplicaState::kAbsent;
+  if (!((*known)->file.version == info.version)) {
+    return ReplicaState::kOtherVersion;
+  }
+  return (*known)->content_missing ? ReplicaState::kContentMissing
+                                   : ReplicaState::kCurrent;
+}
+
+void ToProto(const Replica& replica, v1::Replica* out) {
+  out->set_node_uuid(replica.peer.node_uuid.ToString());
+  out->set_node_name(replica.peer.name);
+  out->set_node_number(replica.peer.node_number);
+  // The numbers are the same.
+  out->set_state(static_cast<v1::ReplicaState>(replica.state));
+}
+
+// The end of a Stat that asks for replicas. On the path's io().
+void TellReplicas(const CallContext& context, const StorageNode::Located& file,
+                  const FileInfo& info, v1::StatResponse* response,
+                  const UnaryEnd& end) {
+  const NodeIdentity& identity = context.node->identity();
+  Replica here;
+  here.peer.node_uuid = identity.node_uuid;
+  here.peer.node_number = identity.node_number;
+  here.peer.name = identity.name;
+  here.state = StateHere(file.path.get(), info);
+  ToProto(here, response->add_replicas());
+  const absl::Status asked = context.replicas->AskReplicas(
+      file.id.store_path, info, [response, end](std::vector<Replica> replicas) {
+        for (const Replica& replica : replicas) {
+          ToProto(replica, response->add_replicas());
+        }
+        end(absl::OkStatus());
+      });
+  if (!asked.ok()) end(asked);
 }
 
 // Starts a change of a file that leaves its content as it is. `fill` adds to it
@@ -116,15 +163,39 @@ grpc::ServerUnaryReactor* FileServiceImpl::Stat(
     grpc::CallbackServerContext* context, const v1::StatRequest* request,
     v1::StatResponse* response) {
   const UnaryEnd end = BeginUnary(context_, context, &context_.metrics->stat);
-  LookUp(context_, request->file_id(), end,
-         [node = context_.node, response,
-          with_attributes = request->include_attributes()](
-             uint8_t path_index, const FileInfo& info) {
-           ToProto(*node, path_index, info, response->mutable_info());
-           if (with_attributes) {
-             AttributesToProto(info, response->mutable_info());
-           }
-         });
+  const auto fill = [node = context_.node, response,
+                     with_attributes = request->include_attributes()](
+                        uint8_t path_index, const FileInfo& info) {
+    ToProto(*node, path_index, info, response->mutable_info());
+    if (with_attributes) AttributesToProto(info, response->mutable_info());
+  };
+  if (!request->include_replicas()) {
+    LookUp(context_, request->file_id(), end, fill);
+    return end.reactor;
+  }
+  const auto start = [&]() -> absl::Status {
+    CAIRN_RETURN_IF_ERROR(context_.CheckServing());
+    CAIRN_ASSIGN_OR_RETURN(StorageNode::Located located,
+                           context_.node->Locate(request->file_id()));
+    Executor* const io = located.path->io();
+    const bool queued = io->TrySubmit([located = std::move(located),
+                                       context = context_, response, fill,
+                                       end] {
+      const absl::StatusOr<FileInfo> info = located.path->Stat(located.id.name);
+      if (!info.ok()) {
+        end(info.status());
+        return;
+      }
+      fill(located.id.store_path, *info);
+      TellReplicas(context, located, *info, response, end);
+    });
+    return queued ? absl::OkStatus()
+                  : ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                                    ErrorReason::kOverloaded,
+                                    "the disk's queue is full");
+  };
+  const absl::Status started = start();
+  if (!started.ok()) end(started);
   return end.reactor;
 }
 

@@ -94,5 +94,21 @@ void ReplicaGate::Confirm(uint8_t store_path, const ReplicaWish& wish,
           here ? 1 : 0);
 }
 
+absl::Status ReplicaGate::AskReplicas(uint8_t store_path, const FileInfo& file,
+                                      ReplicaSurveys::Done done) const {
+  if (!replicator_of_) {
+    done({});
+    return absl::OkStatus();
+  }
+  Replicator* const replicator = replicator_of_(store_path);
+  if (!replicator->peers_known()) {
+    return absl::UnavailableError(
+        "no tracker has said yet who the other members of the group are");
+  }
+  return replicator->surveys()->Ask(
+      replicator->PeersFor(file.origin_node), file.name, file.version,
+      clock_->Monotonic() + options_.patience, std::move(done));
+}
+
 }  // namespace storage
 }  // namespace cairn

@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "lib/base/clock.h"
+#include "services/storage/core/replica_survey.h"
 #include "services/storage/core/replica_waits.h"
 #include "services/storage/core/replicator.h"
 #include "services/storage/core/store_path.h"
@@ -73,6 +74,13 @@ class ReplicaGate {
   //                Repeating the call with its request_id waits again.
   void Confirm(uint8_t store_path, const ReplicaWish& wish,
                absl::StatusOr<Committed> committed, CommitDone done) const;
+
+  // Asks every other member what it has of the file, next to what `file` says.
+  // `done` runs once unless this fails, in the call or on another thread.
+  //   UNAVAILABLE         nobody has said yet who the other members are.
+  //   RESOURCE_EXHAUSTED  OVERLOADED.
+  absl::Status AskReplicas(uint8_t store_path, const FileInfo& file,
+                           ReplicaSurveys::Done done) const;
 
  private:
   std::function<Replicator*(uint8_t)> replicator_of_;

@@ -139,6 +139,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* SyncServiceImpl::Fetch(
     target.chunk_bytes = rpc::kChunkBytesDefault;
     target.with_attributes = true;
     target.is_fetch = true;
+    target.info_only = request.info_only();
     return target;
   };
   return new DownloadCall(context_, &metrics_->fetch, parse());

@@ -103,7 +103,10 @@ class FetchListener {
  public:
   virtual ~FetchListener() = default;
 
-  // The first call, unless the stream ends at once.
+  // Of FetchWish::info_only, before OnInfo(): the peer has no content of it.
+  virtual void OnContentMissing() {}
+
+  // The first call but for that, unless the stream ends at once.
   virtual void OnInfo(const FileInfo& info) = 0;
 
   // The next bytes; their CRC was checked.
@@ -148,6 +151,10 @@ struct FetchWish {
   absl::optional<FileState> state;
   int64_t offset = 0;
   absl::optional<int64_t> length;
+
+  // Only what the peer knows itself of the file, whatever its clock says; the
+  // rest does not count.
+  bool info_only = false;
 };
 
 struct DigestWish {

@@ -88,6 +88,7 @@ Replicator::Replicator(const ReplicatorOptions& options,
       transport_(transport),
       clock_(clock),
       wake_(std::move(wake)),
+      surveys_(options.store_path, transport),
       upkeep_(options.upkeep, options.store_path, transport, clock, wake_),
       retries_(options.retry_shortest, options.retry_longest) {}
 
@@ -196,6 +197,7 @@ void Replicator::CancelAll() {
 bool Replicator::Stop() {
   stopping_ = true;
   waits_.Stop();
+  surveys_.Stop();
   CancelAll();
   ReapEnded(clock_->Monotonic());
   if (StreamsOpen()) return false;
@@ -258,6 +260,7 @@ LogRange Replicator::RangeOf(const LogId& id) const {
 void Replicator::Tick() {
   const absl::Duration now = clock_->Monotonic();
   waits_.Expire(now);
+  surveys_.Expire(now);
   ReapEnded(now);
   if (stopping_) return;
   if (!AttachPath()) {

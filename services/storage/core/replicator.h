@@ -40,6 +40,7 @@
 #include "services/storage/core/peer_transport.h"
 #include "services/storage/core/replica_log.h"
 #include "services/storage/core/replica_store.h"
+#include "services/storage/core/replica_survey.h"
 #include "services/storage/core/replica_waits.h"
 #include "services/storage/core/set_aside.h"
 #include "services/storage/core/snapshot_pull.h"
@@ -168,6 +169,9 @@ class Replicator : public LogObserver {
   // Who waits for other members, and what they said. Thread-safe.
   ReplicaWaits* waits() { return &waits_; }
 
+  // Who asks the other members what they have of a file. Thread-safe.
+  ReplicaSurveys* surveys() { return &surveys_; }
+
   // While somebody is about to wait for acknowledgements: streams ask for them.
   class AckInterest {
    public:
@@ -291,6 +295,7 @@ class Replicator : public LogObserver {
   Clock* const clock_;
   const std::function<void()> wake_;
   ReplicaWaits waits_;
+  ReplicaSurveys surveys_;
   Upkeep upkeep_;
   std::atomic<int> acks_wanted_{0};
   std::atomic<int> syncs_wanted_{0};

@@ -340,6 +340,7 @@ std::shared_ptr<PeerStream> GrpcPeerTransport::StartFetch(
   }
   request.set_offset(wish.offset);
   if (wish.length.has_value()) request.set_length(*wish.length);
+  request.set_info_only(wish.info_only);
   auto stream = std::make_shared<Stream>(
       LinksTo(peer).content, kFetch, rpc::ToByteBuffer(request),
       [listener, next = wish.offset](
@@ -351,6 +352,7 @@ std::shared_ptr<PeerStream> GrpcPeerTransport::StartFetch(
           FileInfo info = FromProto(*parsed.info);
           info.life = parsed.life;
           info.sealed_from = std::move(parsed.sealed_from);
+          if (parsed.content_missing) listener->OnContentMissing();
           listener->OnInfo(info);
           return absl::OkStatus();
         }
