@@ -66,14 +66,14 @@ absl::StatusOr<Committed> SayMore(Member* member, const std::string& name) {
   return SetAttributesAndWait(member->path(), std::move(set));
 }
 
-// An appender of pieces in records, in segments of their own, and of zeros;
-// returns its content.
+// An appender of pieces in records, in segments of their own, and of zeros:
+// seven, too few to be merged meanwhile. Returns its content.
 std::string MakeAppender(Member* member, const std::string& name,
                          uint64_t seed = 1) {
   std::string content = TestContent(seed, 2 * kMiB);
   EXPECT_THAT(CreateAppender(member->path(), name, content), IsOk());
-  for (uint64_t i = 0; i < 5; ++i) {
-    const std::string more = TestContent(seed + i, 1000 + 70000 * i);
+  for (uint64_t i = 0; i < 3; ++i) {
+    const std::string more = TestContent(seed + i, 1000 + 140000 * i);
     EXPECT_THAT(UpdateFile(member->path(), Append(name, more)), IsOk());
     content += more;
   }
