@@ -137,6 +137,7 @@ void ExpectedFiles::BeginDelete(ExpectedFile* file, bool purge) {
   file->busy = true;
   // One that a crash took back may have been the purge.
   file->purged = file->purged || purge;
+  file->before_change = file->after_power_cut;
   file->now |= kDeleted;
   file->after_power_cut |= kDeleted;
 }
@@ -157,8 +158,9 @@ void ExpectedFiles::EndDelete(ExpectedFile* file,
   if (NothingWasChanged(answer.status())) {
     EXPECT_FALSE(absl::IsNotFound(answer.status()))
         << file->name << " was present: " << answer.status();
+    // One that was brought back may still be deleted after a power cut.
     file->now = kPresent;
-    file->after_power_cut &= ~kDeleted;
+    file->after_power_cut = file->before_change;
   }
 }
 
@@ -173,7 +175,7 @@ void ExpectedFiles::BeginUndelete(ExpectedFile* file) {
   CAIRN_CHECK_MSG(file->now == kDeleted, PresenceName(file->now));
   file->busy = true;
   file->brought_back = true;
-  file->before_undelete = file->after_power_cut;
+  file->before_change = file->after_power_cut;
   file->now |= kPresent;
   file->after_power_cut |= kPresent;
 }
@@ -198,7 +200,7 @@ void ExpectedFiles::EndUndelete(ExpectedFile* file,
     EXPECT_FALSE(absl::IsNotFound(answer.status()))
         << file->name << " was kept: " << answer.status();
     file->now = kDeleted;
-    file->after_power_cut = file->before_undelete;
+    file->after_power_cut = file->before_change;
   }
 }
 

@@ -83,7 +83,9 @@ struct ExpectedFile {
   // It was undeleted, or somebody tried: a power cut may lead to any of its
   // states, in whichever version.
   bool brought_back = false;
-  Presence before_undelete = kAbsent;  // `after_power_cut` then.
+
+  // `after_power_cut` before the deletion or undeletion that is under way.
+  Presence before_change = kAbsent;
 
   // A power cut took its unsynced bytes, and the change is still known.
   bool content_lost = false;
