@@ -856,6 +856,17 @@ absl::Status Committer::FindPresent(absl::string_view name,
   return CheckNotExpired(name, *record, parts_.clock);
 }
 
+bool Committer::FindOrSkip(absl::string_view name, FileRecord* record,
+                           Outcome* outcome) {
+  outcome->kind = Outcome::Kind::kSkipped;
+  outcome->committed.replayed = true;
+  const absl::StatusOr<bool> known = changes_.FindFile(name, record);
+  if (known.ok()) return *known;
+  outcome->kind = Outcome::Kind::kRefused;
+  outcome->status = known.status();
+  return false;
+}
+
 int64_t Committer::NowUnixSeconds() const {
   return absl::ToUnixSeconds(parts_.clock->Now());
 }
@@ -918,43 +929,33 @@ void Committer::AdmitUndelete(CommitRequest* request, Outcome* outcome) {
 }
 
 void Committer::AdmitGiveUp(CommitRequest* request, Outcome* outcome) {
-  outcome->kind = Outcome::Kind::kSkipped;
-  outcome->committed.replayed = true;
   FileRecord existing;
-  const absl::StatusOr<bool> known =
-      changes_.FindFile(request->name, &existing);
-  if (!known.ok()) {
-    outcome->kind = Outcome::Kind::kRefused;
-    outcome->status = known.status();
-    return;
-  }
+  if (!FindOrSkip(request->name, &existing, outcome)) return;
   // Brought back, or deleted once more, since it was looked at.
-  if (!*known || !existing.keeps_content()) return;
+  if (!existing.keeps_content()) return;
   const bool over = existing.undelete_until_unix_seconds <= NowUnixSeconds();
   if (!over && !request->give_up_early) return;
   FileRecord after = existing;
   after.GiveUpContent(over ? 0 : existing.undelete_until_unix_seconds);
-  disk::v1::FileChange* const change = NextChange();
-  AddShadowed(existing, ShadowedBy(existing), change);
-  outcome->status = AddDeleted(request->name, after, kRecordMoved, change);
   outcome->committed.replayed = false;
+  MoveTombstone(request->name, existing, after, outcome);
+}
+
+void Committer::MoveTombstone(absl::string_view name,
+                              const FileRecord& existing,
+                              const FileRecord& after, Outcome* outcome) {
+  disk::v1::FileChange* const change = NextChange();
+  AddShadowed(existing, existing.record.segment, change);
+  outcome->status = AddDeleted(name, after, kRecordMoved, change);
   outcome->kind = outcome->status.ok() ? Outcome::Kind::kCommitted
                                        : Outcome::Kind::kRefused;
 }
 
 void Committer::AdmitReclaim(CommitRequest* request, Outcome* outcome) {
-  outcome->kind = Outcome::Kind::kSkipped;
-  outcome->committed.replayed = true;
   FileRecord existing;
-  const absl::StatusOr<bool> known =
-      changes_.FindFile(request->name, &existing);
-  if (!known.ok()) {
-    outcome->kind = Outcome::Kind::kRefused;
-    outcome->status = known.status();
-    return;
-  }
+  if (!FindOrSkip(request->name, &existing, outcome)) return;
   // Deleted, or somebody has said something else, since it was looked at.
-  if (!*known || existing.deleted || existing.expire_unix_seconds == 0 ||
+  if (existing.deleted || existing.expire_unix_seconds == 0 ||
       ReclaimUnixSeconds(changes_.options(), existing) > NowUnixSeconds()) {
     return;
   }
@@ -1026,11 +1027,7 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   if (existing.deleted && request->move_type == RecordType::kPieces &&
       existing.undelete_until_unix_seconds == 0) {
     // What it kept became another file's.
-    disk::v1::FileChange* const change = NextChange();
-    AddShadowed(existing, existing.record.segment, change);
-    outcome->status = AddDeleted(request->name, existing, kRecordMoved, change);
-    outcome->kind = outcome->status.ok() ? Outcome::Kind::kCommitted
-                                         : Outcome::Kind::kRefused;
+    MoveTombstone(request->name, existing, existing, outcome);
     return;
   }
   if (request->move_type == RecordType::kPieces ||
@@ -1312,17 +1309,9 @@ void Committer::AdmitSeal(CommitRequest* request, Outcome* outcome) {
 }
 
 void Committer::AdmitMerge(CommitRequest* request, Outcome* outcome) {
-  outcome->kind = Outcome::Kind::kSkipped;
-  outcome->committed.replayed = true;
   FileRecord existing;
-  const absl::StatusOr<bool> known =
-      changes_.FindFile(request->name, &existing);
-  if (!known.ok()) {
-    outcome->kind = Outcome::Kind::kRefused;
-    outcome->status = known.status();
-    return;
-  }
-  if (!*known || existing.deleted || existing.content_missing) return;
+  if (!FindOrSkip(request->name, &existing, outcome)) return;
+  if (existing.deleted || existing.content_missing) return;
   FileRecord merged = existing;
   if (!ApplySplice(request->splice, &merged.extents)) return;
   if (CrcOf(request->splice.from) != CrcOf(request->splice.to)) {

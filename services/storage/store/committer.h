@@ -330,12 +330,22 @@ class Committer {
   absl::Status AddDeleted(absl::string_view name, const FileRecord& tombstone,
                           uint8_t flags, disk::v1::FileChange* change);
 
-  // The same of a tombstone that another member's deletion makes, and that
+  // The tombstone `after` in place of `existing`, in the same version: nobody
+  // sees a difference.
+  void MoveTombstone(absl::string_view name, const FileRecord& existing,
+                     const FileRecord& after, Outcome* outcome);
+
+  // The tombstone that another member's deletion makes of `existing`, and that
   // keeps what is here of the file. False if there is nothing to keep.
   bool KeepDeleted(const FileRecord& existing, const CommitRequest& request,
                    FileRecord* tombstone) const;
 
   int64_t NowUnixSeconds() const;
+
+  // What is known of the file that a request of the path's own is about, which
+  // is skipped unless more is made of it. False if nothing is known; if that
+  // cannot be said, it is refused.
+  bool FindOrSkip(absl::string_view name, FileRecord* record, Outcome* outcome);
 
   // What is known of a file that is there.
   //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.

@@ -211,67 +211,27 @@ class EngineImpl : public Engine, public ReplicaStore {
   }
 
   void Delete(DeleteRequest del, CommitDone done) override {
-    const absl::Status wanted = health_.CheckWanted();
-    if (!wanted.ok()) {
-      done(wanted);
-      return;
-    }
-    CommitRequest request;
-    request.kind = CommitRequest::Kind::kDelete;
-    request.request_id = del.request_id;
-    request.name = std::move(del.name);
+    CommitRequest request = ChangeOf(CommitRequest::Kind::kDelete, &del);
     request.purge = del.purge;
-    request.durability = del.durability;
-    request.done = std::move(done);
-    committer_->Submit(std::move(request));
+    Submit(std::move(request), std::move(done));
   }
 
   void Undelete(UndeleteRequest undelete, CommitDone done) override {
-    const absl::Status wanted = health_.CheckWanted();
-    if (!wanted.ok()) {
-      done(wanted);
-      return;
-    }
-    CommitRequest request;
-    request.kind = CommitRequest::Kind::kUndelete;
-    request.request_id = undelete.request_id;
-    request.name = std::move(undelete.name);
-    request.durability = undelete.durability;
-    request.done = std::move(done);
-    committer_->Submit(std::move(request));
+    CommitRequest request = ChangeOf(CommitRequest::Kind::kUndelete, &undelete);
+    Submit(std::move(request), std::move(done));
   }
 
   void SetAttributes(SetAttributesRequest set, CommitDone done) override {
-    const absl::Status wanted = health_.CheckWanted();
-    if (!wanted.ok()) {
-      done(wanted);
-      return;
-    }
-    CommitRequest request;
-    request.kind = CommitRequest::Kind::kAttributes;
-    request.request_id = set.request_id;
-    request.name = std::move(set.name);
+    CommitRequest request = ChangeOf(CommitRequest::Kind::kAttributes, &set);
     request.attribute_change = std::move(set.change);
     request.if_version = set.if_version_match;
-    request.durability = set.durability;
-    request.done = std::move(done);
-    committer_->Submit(std::move(request));
+    Submit(std::move(request), std::move(done));
   }
 
   void SetExpiry(SetExpiryRequest set, CommitDone done) override {
-    const absl::Status wanted = health_.CheckWanted();
-    if (!wanted.ok()) {
-      done(wanted);
-      return;
-    }
-    CommitRequest request;
-    request.kind = CommitRequest::Kind::kExpiry;
-    request.request_id = set.request_id;
-    request.name = std::move(set.name);
+    CommitRequest request = ChangeOf(CommitRequest::Kind::kExpiry, &set);
     request.expire_unix_seconds = set.expire_unix_seconds;
-    request.durability = set.durability;
-    request.done = std::move(done);
-    committer_->Submit(std::move(request));
+    Submit(std::move(request), std::move(done));
   }
 
   void Update(UpdateRequest update, CommitDone done) override {
@@ -293,33 +253,15 @@ class EngineImpl : public Engine, public ReplicaStore {
   }
 
   void Seal(SealRequest seal, CommitDone done) override {
-    const absl::Status wanted = health_.CheckWanted();
-    if (!wanted.ok()) {
-      done(wanted);
-      return;
-    }
-    CommitRequest request;
-    request.kind = CommitRequest::Kind::kSeal;
-    request.request_id = seal.request_id;
-    request.name = std::move(seal.name);
+    CommitRequest request = ChangeOf(CommitRequest::Kind::kSeal, &seal);
     request.make_name = std::move(seal.make_name);
     request.if_size_bytes = seal.if_size_bytes;
     request.if_version = seal.if_version;
-    request.durability = seal.durability;
-    request.done = std::move(done);
-    committer_->Submit(std::move(request));
+    Submit(std::move(request), std::move(done));
   }
 
   void Copy(CopyRequest copy, CommitDone done) override {
-    const absl::Status wanted = health_.CheckWanted();
-    if (!wanted.ok()) {
-      done(wanted);
-      return;
-    }
-    CommitRequest request;
-    request.kind = CommitRequest::Kind::kCopy;
-    request.request_id = copy.request_id;
-    request.name = std::move(copy.name);
+    CommitRequest request = ChangeOf(CommitRequest::Kind::kCopy, &copy);
     request.copied_from = std::move(copy.from);
     request.size_bytes = copy.size_bytes;
     request.crc32c = copy.crc32c;
@@ -327,9 +269,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     request.origin_node = copy.origin_node;
     request.attributes = std::move(copy.attributes);
     request.expire_unix_seconds = copy.expire_unix_seconds;
-    request.durability = copy.durability;
-    request.done = std::move(done);
-    committer_->Submit(std::move(request));
+    Submit(std::move(request), std::move(done));
   }
 
   absl::StatusOr<std::unique_ptr<Upload>> StartUpload(
@@ -757,6 +697,28 @@ class EngineImpl : public Engine, public ReplicaStore {
   }
 
  private:
+  // What a change of a file says, whatever it is of.
+  template <typename Change>
+  static CommitRequest ChangeOf(CommitRequest::Kind kind, Change* change) {
+    CommitRequest request;
+    request.kind = kind;
+    request.request_id = change->request_id;
+    request.name = std::move(change->name);
+    request.durability = change->durability;
+    return request;
+  }
+
+  // Hands it to the committer, if the path is to be changed at all.
+  void Submit(CommitRequest request, CommitDone done) {
+    const absl::Status wanted = health_.CheckWanted();
+    if (!wanted.ok()) {
+      done(wanted);
+      return;
+    }
+    request.done = std::move(done);
+    committer_->Submit(std::move(request));
+  }
+
   absl::Status ShuttingDown() const {
     return ErrorWithReason(
         absl::StatusCode::kUnavailable, ErrorReason::kShuttingDown,

@@ -667,59 +667,39 @@ absl::StatusOr<bool> Index::GetState(disk::v1::IndexState* state) {
   return found == Lookup::kFound;
 }
 
-absl::StatusOr<Index::SegmentEntries> Index::ListSegments() {
-  SegmentEntries entries;
+template <typename Entry>
+absl::StatusOr<std::vector<std::pair<uint64_t, Entry>>> Index::ListOfSegments(
+    char prefix, absl::string_view what, absl::string_view listing) {
+  std::vector<std::pair<uint64_t, Entry>> entries;
   std::unique_ptr<rocksdb::Iterator> it(
       db_->NewIterator(rocksdb::ReadOptions(), family(IndexFamily::kSegments)));
-  for (it->Seek(SegmentKey(kSegmentPrefix, 0));
-       it->Valid() && it->key().size() == 9 && it->key()[0] == kSegmentPrefix;
+  for (it->Seek(SegmentKey(prefix, 0));
+       it->Valid() && it->key().size() == 9 && it->key()[0] == prefix;
        it->Next()) {
-    disk::v1::SegmentEntry entry;
+    Entry entry;
     if (!entry.ParseFromArray(it->value().data(),
                               static_cast<int>(it->value().size()))) {
-      return Damaged("index: segment entry: not parseable");
+      return Damaged(absl::StrCat("index: ", what, ": not parseable"));
     }
     entries.emplace_back(ReadBigEndian64(it->key().data() + 1), entry);
   }
-  CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list segments"));
+  CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), listing));
   return entries;
+}
+
+absl::StatusOr<Index::SegmentEntries> Index::ListSegments() {
+  return ListOfSegments<disk::v1::SegmentEntry>(kSegmentPrefix, "segment entry",
+                                                "list segments");
 }
 
 absl::StatusOr<Index::DoomedSegments> Index::ListDoomed() {
-  DoomedSegments entries;
-  std::unique_ptr<rocksdb::Iterator> it(
-      db_->NewIterator(rocksdb::ReadOptions(), family(IndexFamily::kSegments)));
-  for (it->Seek(SegmentKey(kDoomedPrefix, 0));
-       it->Valid() && it->key().size() == 9 && it->key()[0] == kDoomedPrefix;
-       it->Next()) {
-    disk::v1::DoomedSegment entry;
-    if (!entry.ParseFromArray(it->value().data(),
-                              static_cast<int>(it->value().size()))) {
-      return Damaged("index: doomed segment: not parseable");
-    }
-    entries.emplace_back(ReadBigEndian64(it->key().data() + 1), entry);
-  }
-  CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list doomed segments"));
-  return entries;
+  return ListOfSegments<disk::v1::DoomedSegment>(
+      kDoomedPrefix, "doomed segment", "list doomed segments");
 }
 
 absl::StatusOr<Index::SharedContents> Index::ListSharedContents() {
-  SharedContents entries;
-  std::unique_ptr<rocksdb::Iterator> it(
-      db_->NewIterator(rocksdb::ReadOptions(), family(IndexFamily::kSegments)));
-  for (it->Seek(SegmentKey(kSharedContentPrefix, 0));
-       it->Valid() && it->key().size() == 9 &&
-       it->key()[0] == kSharedContentPrefix;
-       it->Next()) {
-    disk::v1::SharedContentEntry entry;
-    if (!entry.ParseFromArray(it->value().data(),
-                              static_cast<int>(it->value().size()))) {
-      return Damaged("index: shared content: not parseable");
-    }
-    entries.emplace_back(ReadBigEndian64(it->key().data() + 1), entry);
-  }
-  CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list shared contents"));
-  return entries;
+  return ListOfSegments<disk::v1::SharedContentEntry>(
+      kSharedContentPrefix, "shared content", "list shared contents");
 }
 
 absl::StatusOr<std::vector<ExpiryKey>> Index::ListExpired(

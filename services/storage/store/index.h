@@ -276,7 +276,12 @@ class Index {
   static constexpr int64_t kRoomForTables = 48 << 10;
 
   Index() = default;
-  // Of the tables.
+  // Of the tables: the entries of `segments` with this prefix, by number.
+  template <typename Entry>
+  absl::StatusOr<std::vector<std::pair<uint64_t, Entry>>> ListOfSegments(
+      char prefix, absl::string_view what, absl::string_view listing);
+
+  // The same: one value.
   absl::StatusOr<Lookup> Get(IndexFamily family, absl::string_view key,
                              bool may_block, const char* what,
                              google::protobuf::MessageLite* value);

@@ -13,9 +13,8 @@ namespace cairn {
 namespace storage {
 
 // `record` is what is known of it, if it is `known`.
-//   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED; FILE_SEALED with the `file_id`
-//   that
-//              it became.
+//   NOT_FOUND  FILE_NOT_FOUND; FILE_DELETED; FILE_SEALED, in the metadata the
+//              `file_id` of what it became.
 absl::Status CheckPresent(const StorePathOptions& options,
                           absl::string_view name, bool known,
                           const FileRecord& record);
