@@ -148,6 +148,16 @@ class BatchStream
   void SetAttributes(const Item& item, const BatchItem& request);
   void Append(const Item& item, const BatchItem& request);
 
+  // Whether an item may change a file in a way that builds on what it is, and
+  // what it waits for then; and the end of it, which holds what it uses.
+  absl::Status AdmitUpdate(const StorageNode::Located& located,
+                           ReplicaWish* wish,
+                           Replicator::AckInterest* interest);
+  CommitDone EndOfUpdate(const Item& item, StorageNode::Located located,
+                         const ReplicaWish& wish,
+                         Replicator::AckInterest interest,
+                         std::shared_ptr<Charge> charge);
+
   // One item waits for another thread: `answer_bytes` are what it may add to
   // the answers.
   void Begin(int64_t answer_bytes) ABSL_LOCKS_EXCLUDED(mu_);
@@ -722,6 +732,32 @@ void BatchStream::Delete(const Item& item, const BatchItem& request) {
       });
 }
 
+absl::Status BatchStream::AdmitUpdate(const StorageNode::Located& located,
+                                      ReplicaWish* wish,
+                                      Replicator::AckInterest* interest) {
+  const uint8_t path_index = located.id.store_path;
+  CAIRN_RETURN_IF_ERROR(
+      context_.replicas->AdmitUpdate(path_index, located.id.name));
+  CAIRN_ASSIGN_OR_RETURN(*interest, context_.replicas->Admit(path_index, wish));
+  return absl::OkStatus();
+}
+
+CommitDone BatchStream::EndOfUpdate(const Item& item,
+                                    StorageNode::Located located,
+                                    const ReplicaWish& wish,
+                                    Replicator::AckInterest interest,
+                                    std::shared_ptr<Charge> charge) {
+  return [this, item, path = std::move(located.path),
+          path_index = located.id.store_path, wish,
+          interest = std::move(interest), charge = std::move(charge)](
+             absl::StatusOr<Committed> committed) mutable {
+    charge = nullptr;
+    path = nullptr;
+    ConfirmPut(item, path_index, wish, std::move(interest),
+               std::move(committed));
+  };
+}
+
 void BatchStream::SetAttributes(const Item& item, const BatchItem& request) {
   absl::StatusOr<StorageNode::Located> located;
   SetAttributesRequest set;
@@ -749,11 +785,7 @@ void BatchStream::SetAttributes(const Item& item, const BatchItem& request) {
     }
     located = context_.node->Locate(operation.file_id());
     CAIRN_RETURN_IF_ERROR(located.status());
-    CAIRN_RETURN_IF_ERROR(context_.replicas->AdmitUpdate(located->id.store_path,
-                                                         located->id.name));
-    CAIRN_ASSIGN_OR_RETURN(
-        interest, context_.replicas->Admit(located->id.store_path, &wish));
-    return absl::OkStatus();
+    return AdmitUpdate(*located, &wish, &interest);
   }();
   if (!valid.ok()) {
     AnswerError(item, valid);
@@ -763,14 +795,8 @@ void BatchStream::SetAttributes(const Item& item, const BatchItem& request) {
   Begin(0);
   StorePath* const target = located->path.get();
   target->SetAttributes(std::move(set),
-                        [this, item, path = std::move(located->path),
-                         path_index = located->id.store_path, wish,
-                         interest = std::move(interest)](
-                            absl::StatusOr<Committed> committed) mutable {
-                          path = nullptr;
-                          ConfirmPut(item, path_index, wish,
-                                     std::move(interest), std::move(committed));
-                        });
+                        EndOfUpdate(item, *std::move(located), wish,
+                                    std::move(interest), /*charge=*/nullptr));
 }
 
 void BatchStream::Append(const Item& item, const BatchItem& request) {
@@ -796,11 +822,7 @@ void BatchStream::Append(const Item& item, const BatchItem& request) {
     CAIRN_RETURN_IF_ERROR(CheckContent(request));
     located = context_.node->Locate(request.file_id);
     CAIRN_RETURN_IF_ERROR(located.status());
-    CAIRN_RETURN_IF_ERROR(context_.replicas->AdmitUpdate(located->id.store_path,
-                                                         located->id.name));
-    CAIRN_ASSIGN_OR_RETURN(
-        interest, context_.replicas->Admit(located->id.store_path, &wish));
-    return absl::OkStatus();
+    return AdmitUpdate(*located, &wish, &interest);
   }();
   if (!valid.ok()) {
     AnswerError(item, valid);
@@ -811,16 +833,8 @@ void BatchStream::Append(const Item& item, const BatchItem& request) {
   append.crc32c = request.crc32c;
   Begin(0);
   StorePath* const target = located->path.get();
-  target->Update(std::move(append),
-                 [this, item, path = std::move(located->path),
-                  path_index = located->id.store_path, wish,
-                  interest = std::move(interest), charge = charge_](
-                     absl::StatusOr<Committed> committed) mutable {
-                   charge = nullptr;
-                   path = nullptr;
-                   ConfirmPut(item, path_index, wish, std::move(interest),
-                              std::move(committed));
-                 });
+  target->Update(std::move(append), EndOfUpdate(item, *std::move(located), wish,
+                                                std::move(interest), charge_));
 }
 
 void BatchStream::Observe(const Item& item, const absl::Status& outcome,

@@ -76,11 +76,8 @@ ReplicaState StateHere(StorePath* path, const FileInfo& info) {
       store->Find(info.name);
   if (!known.ok()) return ReplicaState::kUnreachable;
   if (!known->has_value() || (*known)->deleted) return ReplicaState::kAbsent;
-  if (!((*known)->file.version == info.version)) {
-    return ReplicaState::kOtherVersion;
-  }
-  return (*known)->content_missing ? ReplicaState::kContentMissing
-                                   : ReplicaState::kCurrent;
+  return StateOfKnown((*known)->file.version, (*known)->content_missing,
+                      info.version);
 }
 
 void ToProto(const Replica& replica, v1::Replica* out) {

@@ -37,10 +37,9 @@ absl::StatusOr<Replicator::AckInterest> ReplicaGate::Admit(
 
 absl::Status ReplicaGate::AdmitUpdate(uint8_t store_path,
                                       absl::string_view name) const {
-  const absl::StatusOr<FileIdFields> fields = DecodeFileName(name);
   // An ID that was made elsewhere is of no appender; the path says so.
-  if (!fields.ok() || !IsAppenderName(name)) return absl::OkStatus();
-  const uint32_t origin = fields->node_number;
+  if (!IsAppenderName(name)) return absl::OkStatus();
+  const uint32_t origin = DecodeFileName(name)->node_number;
   const uint32_t changer =
       options_.changer_of ? options_.changer_of(origin) : origin;
   if (changer != options_.node_number) {

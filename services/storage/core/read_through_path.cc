@@ -373,11 +373,10 @@ class ReadThroughPath : public StorePath {
         });
   }
   void Delete(DeleteRequest request, CommitDone done) override {
-    if (request.purge) {
-      Purge(std::move(request), std::move(done));
-      return;
-    }
-    ChangeKnown(&StorePath::Delete, std::move(request), std::move(done));
+    // What others know to be deleted they are to purge.
+    const bool theirs = request.purge;
+    ChangeKnown(&StorePath::Delete, std::move(request), std::move(done),
+                theirs);
   }
   void SetAttributes(SetAttributesRequest request, CommitDone done) override {
     ChangeKnown(&StorePath::SetAttributes, std::move(request), std::move(done));
@@ -442,47 +441,33 @@ class ReadThroughPath : public StorePath {
   }
 
   // Has the path make a change, and again when it did not know the file and
-  // another member does.
+  // another member does. With `deleted_is_theirs` a file that is deleted there
+  // is not told as such, but as one that they are to be asked about.
   template <typename Request>
   void ChangeKnown(void (StorePath::*change)(Request, CommitDone),
-                   Request request, CommitDone done) {
+                   Request request, CommitDone done,
+                   bool deleted_is_theirs = false) {
     Request again = request;
     (path_.get()->*change)(
         std::move(request),
-        [this, change, again = std::move(again),
+        [this, change, deleted_is_theirs, again = std::move(again),
          done = std::move(done)](absl::StatusOr<Committed> committed) mutable {
           if (ReasonOf(committed.status()) != ErrorReason::kFileNotFound) {
             done(std::move(committed));
             return;
           }
-          Introduce(again.name, std::move(done),
-                    [this, change, again](CommitDone introduced) {
-                      (path_.get()->*change)(again, std::move(introduced));
-                    });
-        });
-  }
-
-  // As ChangeKnown(), but what others know to be deleted they are to purge.
-  void Purge(DeleteRequest request, CommitDone done) {
-    DeleteRequest again = request;
-    path_->Delete(
-        std::move(request),
-        [this, again = std::move(again),
-         done = std::move(done)](absl::StatusOr<Committed> committed) mutable {
-          if (ReasonOf(committed.status()) != ErrorReason::kFileNotFound) {
-            done(std::move(committed));
-            return;
-          }
-          CommitDone answer = [name = again.name, done = std::move(done)](
-                                  absl::StatusOr<Committed> purged) mutable {
-            if (ReasonOf(purged.status()) == ErrorReason::kFileDeleted) {
-              purged = NotHeardOf(name);
+          CommitDone answer = [name = again.name, deleted_is_theirs,
+                               done = std::move(done)](
+                                  absl::StatusOr<Committed> changed) mutable {
+            if (deleted_is_theirs &&
+                ReasonOf(changed.status()) == ErrorReason::kFileDeleted) {
+              changed = NotHeardOf(name);
             }
-            done(std::move(purged));
+            done(std::move(changed));
           };
           Introduce(again.name, std::move(answer),
-                    [this, again](CommitDone introduced) {
-                      path_->Delete(again, std::move(introduced));
+                    [this, change, again](CommitDone introduced) {
+                      (path_.get()->*change)(again, std::move(introduced));
                     });
         });
   }

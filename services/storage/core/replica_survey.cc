@@ -24,6 +24,13 @@ ReplicaState StateOf(const absl::Status& failure) {
 
 }  // namespace
 
+ReplicaState StateOfKnown(const Version& version, bool content_missing,
+                          const Version& wanted) {
+  if (!(version == wanted)) return ReplicaState::kOtherVersion;
+  return content_missing ? ReplicaState::kContentMissing
+                         : ReplicaState::kCurrent;
+}
+
 class ReplicaSurveys::Survey : public std::enable_shared_from_this<Survey> {
  public:
   Survey(PeerTransport* transport, uint8_t store_path, std::vector<Peer> peers,
@@ -103,12 +110,9 @@ class ReplicaSurveys::Survey : public std::enable_shared_from_this<Survey> {
 
     void OnContentMissing() override { content_missing_ = true; }
     void OnInfo(const FileInfo& info) override {
-      ReplicaState state = ReplicaState::kOtherVersion;
-      if (info.version == survey_->version_) {
-        state = content_missing_ ? ReplicaState::kContentMissing
-                                 : ReplicaState::kCurrent;
-      }
-      const std::shared_ptr<PeerStream> stream = survey_->Given(index_, state);
+      const std::shared_ptr<PeerStream> stream = survey_->Given(
+          index_,
+          StateOfKnown(info.version, content_missing_, survey_->version_));
       if (stream != nullptr) stream->Next();  // To its end.
     }
     void OnChunk(absl::Cord /*data*/) override {}

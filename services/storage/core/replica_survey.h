@@ -37,6 +37,10 @@ enum class ReplicaState : uint8_t {
   kUnreachable = 5,     // It could not be asked.
 };
 
+// Of a member that knows the file in this version, not deleted.
+ReplicaState StateOfKnown(const Version& version, bool content_missing,
+                          const Version& wanted);
+
 struct Replica {
   Peer peer;
   ReplicaState state = ReplicaState::kUnreachable;
