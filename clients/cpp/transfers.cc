@@ -58,6 +58,13 @@ absl::Status Malformed() {
   return absl::InternalError("the node's answer is malformed");
 }
 
+// The caller's, or a new one.
+template <typename Options>
+std::string RequestIdOf(const Options& options) {
+  return (options.request_id.is_nil() ? NewRequestId() : options.request_id)
+      .ToString();
+}
+
 absl::Duration DeadlineOf(const absl::optional<absl::Duration>& timeout) {
   return timeout ? MonotonicNow() + *timeout : absl::InfiniteDuration();
 }
@@ -360,9 +367,7 @@ absl::StatusOr<ListDerivedResult> Transfers::ListDerived(
 absl::StatusOr<DeleteResult> Transfers::DeleteWithDerived(
     absl::string_view file_id, const DeleteOptions& options,
     absl::Duration timeout) {
-  const std::string request_id =
-      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
-          .ToString();
+  const std::string request_id = RequestIdOf(options);
   CAIRN_ASSIGN_OR_RETURN(
       const absl::Cord response,
       CallMember(file_id, Intent::kChange, kDelete,
@@ -377,9 +382,7 @@ absl::StatusOr<PutResult> Transfers::CreateAppender(absl::string_view content,
                                                     const PutOptions& options,
                                                     absl::Duration timeout) {
   const absl::Duration deadline = MonotonicNow() + timeout;
-  const std::string request_id =
-      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
-          .ToString();
+  const std::string request_id = RequestIdOf(options);
   const uint32_t crc32c = Crc32c(content);
   const absl::Cord data(content);
   RetryState retry(options_.retry);
@@ -421,9 +424,7 @@ absl::StatusOr<UpdateResult> Transfers::Update(UpdateKind kind,
                                                absl::string_view content,
                                                const UpdateOptions& options,
                                                absl::Duration timeout) {
-  const std::string request_id =
-      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
-          .ToString();
+  const std::string request_id = RequestIdOf(options);
   const absl::Cord message =
       EncodeUpdate(kind, request_id, std::string(file_id), options, offset,
                    absl::Cord(content), Crc32c(content));
@@ -439,55 +440,46 @@ absl::StatusOr<UpdateResult> Transfers::Update(UpdateKind kind,
   return result;
 }
 
-absl::StatusOr<SetExpiryResult> Transfers::SetExpiry(
-    absl::string_view file_id, const Lifetime& lifetime,
-    const SetExpiryOptions& options, absl::Duration timeout) {
-  const std::string request_id =
-      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
-          .ToString();
-  SetExpiryResult result;
+absl::StatusOr<PutResult> Transfers::Describe(absl::string_view file_id,
+                                              const char* method,
+                                              const absl::Cord& message,
+                                              absl::Duration timeout) {
+  PutResult result;
   CAIRN_RETURN_IF_ERROR(CallAlong(
       file_id,
       [&](const Tried& tried) {
         return router_->ForDescription(file_id, tried);
       },
-      Intent::kChange, kSetExpiry,
-      EncodeSetExpiry(request_id, std::string(file_id), lifetime, options),
-      timeout,
+      Intent::kChange, method, message, timeout,
       [&](const absl::Cord& answer) {
-        result = SetExpiryResult();
+        result = PutResult();
         return ParseUpdateResponse(answer, &result);
       }));
   return result;
+}
+
+absl::StatusOr<SetExpiryResult> Transfers::SetExpiry(
+    absl::string_view file_id, const Lifetime& lifetime,
+    const SetExpiryOptions& options, absl::Duration timeout) {
+  return Describe(file_id, kSetExpiry,
+                  EncodeSetExpiry(RequestIdOf(options), std::string(file_id),
+                                  lifetime, options),
+                  timeout);
 }
 
 absl::StatusOr<UndeleteResult> Transfers::Undelete(
     absl::string_view file_id, const UndeleteOptions& options,
     absl::Duration timeout) {
-  const std::string request_id =
-      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
-          .ToString();
-  UndeleteResult result;
-  CAIRN_RETURN_IF_ERROR(CallAlong(
-      file_id,
-      [&](const Tried& tried) {
-        return router_->ForDescription(file_id, tried);
-      },
-      Intent::kChange, kUndelete,
-      EncodeUndelete(request_id, std::string(file_id), options), timeout,
-      [&](const absl::Cord& answer) {
-        result = UndeleteResult();
-        return ParseUpdateResponse(answer, &result);
-      }));
-  return result;
+  return Describe(
+      file_id, kUndelete,
+      EncodeUndelete(RequestIdOf(options), std::string(file_id), options),
+      timeout);
 }
 
 absl::StatusOr<CopyResult> Transfers::Copy(absl::string_view file_id,
                                            const CopyOptions& options,
                                            absl::Duration timeout) {
-  const std::string request_id =
-      (options.request_id.is_nil() ? NewRequestId() : options.request_id)
-          .ToString();
+  const std::string request_id = RequestIdOf(options);
   CAIRN_ASSIGN_OR_RETURN(
       const absl::Cord response,
       CallMember(file_id, Intent::kChange, kCopy,

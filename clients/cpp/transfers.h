@@ -127,6 +127,14 @@ class Transfers {
                          absl::Duration timeout, Take take)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The same where what is said of the file is changed; it is answered with the
+  // file.
+  absl::StatusOr<PutResult> Describe(absl::string_view file_id,
+                                     const char* method,
+                                     const absl::Cord& message,
+                                     absl::Duration timeout)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // The same at the members of the file's group, the one that took it first.
   absl::StatusOr<absl::Cord> CallMember(absl::string_view file_id,
                                         Intent intent, const char* method,
