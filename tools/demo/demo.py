@@ -222,18 +222,26 @@ class Cairn:
             stderr=subprocess.PIPE, check=False, cwd=self.folder,
         )
 
-    def must(self, *words):
-        """Runs it and returns what it printed; it must succeed."""
+    def must(self, *words, excused=None):
+        """Runs it and returns what it printed; it must succeed, or print what is excused."""
         done = self.run(*words)
-        if done.returncode != 0:
-            raise Failed(f"cairn {' '.join(words)}: exit {done.returncode}: {done.stderr.decode(errors='replace')}")
-        return done.stdout.decode()
+        printed = done.stdout.decode()
+        if done.returncode != 0 and not (excused and excused(printed)):
+            said = printed + done.stderr.decode(errors="replace")
+            raise Failed(f"cairn {' '.join(words)}: exit {done.returncode}: {said}")
+        return printed
 
-    def show(self, *words):
+    def show(self, *words, excused=None):
         """Runs it and shows the command and its output."""
         print(f"  {paint('1;33', '$ cairn ' + ' '.join(words))}")
-        for line in self.must(*words).rstrip().splitlines():
+        for line in self.must(*words, excused=excused).rstrip().splitlines():
             print(f"    {line}", flush=True)
+
+
+def only_room_is_short(status):
+    """Whether `cairn status` finds nothing wrong but that this machine's disk is nearly full."""
+    findings = [line for line in status.splitlines() if "  degraded: " in line]
+    return status.startswith("DEGRADED:") and all(" left of " in line for line in findings)
 
 
 def read_manifest(path):
@@ -323,7 +331,7 @@ class Demo:
             if sum(path["files"] for node in nodes for path in node["store_paths"]) > len(self.stored):
                 break
             time.sleep(0.1)
-        self.cairn.show("status")
+        self.cairn.show("status", excused=only_room_is_short)
         self.cairn.show("nodes")
         self.cairn.show("stat", self.large_id)
 
