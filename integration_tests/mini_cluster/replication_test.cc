@@ -94,6 +94,36 @@ class ReplicationTest : public ::testing::Test {
     EXPECT_EQ(ReasonOf(status), ErrorReason::kFileDeleted) << status;
   }
 
+  // -1 if it does not say so.
+  int64_t MissingContentsAt(int member) {
+    const auto state = stubs_[member]->State();
+    if (!state.ok()) return -1;
+    return static_cast<int64_t>(
+        state->store_paths(0).replication().missing_contents());
+  }
+
+  // Member 1 of two knows the last of the files and has a part of its content.
+  // It has ended, and the ways are good again.
+  void StopInTheMiddleOfAFetch() {
+    Start({.storages = 2, .members = 2, .proxies = true});
+    Put(0, {1000});
+    ExpectAllAt(1);
+    // So slow that it cannot be through, and not silent.
+    cluster_->link(0)->SetFaults("storage1", {.latency = absl::Seconds(1)});
+    const int64_t before = cluster_->link(0)->counts().bytes;
+    Put(0, {32 << 20});
+    const absl::Time deadline = absl::Now() + kProcessDeadline;
+    while (cluster_->link(0)->counts().bytes < before + (2 << 20)) {
+      ASSERT_LT(absl::Now(), deadline);
+      absl::SleepFor(absl::Milliseconds(20));
+    }
+    ASSERT_EQ(MissingContentsAt(1), 1);
+    const auto ended = cluster_->storage(1)->Terminate();
+    ASSERT_THAT(ended, IsOk());
+    EXPECT_EQ(ended->ToString(), "exit 0");
+    cluster_->HealLinks();
+  }
+
   std::unique_ptr<MiniCluster> cluster_;
   std::vector<std::unique_ptr<StorageStub>> stubs_;
   std::vector<Stored> files_;
@@ -423,27 +453,24 @@ TEST_F(ReplicationTest, WhatIsNotKnownIsNotGoneBeforeTheMembersAreKnown) {
 }
 
 TEST_F(ReplicationTest, AMemberStopsInTheMiddleOfFetchingAContent) {
-  Start({.storages = 2, .members = 2, .proxies = true});
-  Put(0, {1000});
-  ExpectAllAt(1);
-  // So slow that it cannot be through, and not silent.
-  cluster_->link(0)->SetFaults("storage1", {.latency = absl::Seconds(1)});
-  const int64_t before = cluster_->link(0)->counts().bytes;
-  Put(0, {32 << 20});
-  const absl::Time deadline = absl::Now() + kProcessDeadline;
-  while (cluster_->link(0)->counts().bytes < before + (2 << 20)) {
-    ASSERT_LT(absl::Now(), deadline);
-    absl::SleepFor(absl::Milliseconds(20));
-  }
-  const auto state = stubs_[1]->State();
-  ASSERT_THAT(state, IsOk());
-  ASSERT_EQ(state->store_paths(0).replication().missing_contents(), 1u);
-  const auto ended = cluster_->storage(1)->Terminate();
-  ASSERT_THAT(ended, IsOk());
-  EXPECT_EQ(ended->ToString(), "exit 0");
-  cluster_->HealLinks();
+  StopInTheMiddleOfAFetch();
+  if (HasFatalFailure()) return;
   ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
   ExpectAllAt(1);
+}
+
+TEST_F(ReplicationTest, AContentWhoseFileIsDeletedIsNotFetchedAnyMore) {
+  StopInTheMiddleOfAFetch();
+  if (HasFatalFailure()) return;
+  ASSERT_THAT(stubs_[0]->Delete(Uuid::Random(), files_.back().file_id), IsOk());
+  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  AwaitGone(1, files_.back().file_id);
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  int64_t missing;
+  while ((missing = MissingContentsAt(1)) != 0 && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  EXPECT_EQ(missing, 0);
 }
 
 TEST_F(ReplicationTest, ABadBlockIsReadAtAnotherMemberAndMended) {

@@ -102,7 +102,8 @@ struct KnownFile {
   FileInfo file;
   bool deleted = false;
 
-  // The content is not here, but at other members.
+  // The file is there, and its content is not here, but at other members. Never
+  // of a deleted one: nobody needs that.
   bool content_missing = false;
 
   // The change that made it so. A nil log if that is not known.

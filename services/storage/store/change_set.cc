@@ -340,9 +340,8 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
     if (known) Count(before, -1);
     Count(record, 1);
     batch_.PutFile(name, record);
-    // Of a deleted file nobody fetches it.
-    const bool was_missing = known && before.content_missing && !before.deleted;
-    const bool is_missing = record.content_missing && !record.deleted;
+    const bool was_missing = known && before.needs_content();
+    const bool is_missing = record.needs_content();
     if (is_missing && !was_missing) batch_.PutMissing(name);
     if (!is_missing && was_missing) batch_.DeleteMissing(name);
     // What was said before stays; whoever looks at it finds that it is stale.

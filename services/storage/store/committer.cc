@@ -627,7 +627,7 @@ absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
     committed->file.size_bytes = static_cast<int64_t>(log.size_bytes());
     committed->file.crc32c = log.crc32c();
   }
-  if (found == Lookup::kFound && record.content_missing && !record.deleted) {
+  if (found == Lookup::kFound && record.needs_content()) {
     committed->replicas = 0;
   }
   LogHead head;
@@ -1042,7 +1042,7 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   change->set_log_sequence(existing.log_sequence);
   change->clear_request_id();
   // Recovery may have found that the content is gone.
-  if (existing.content_missing && !existing.deleted) {
+  if (existing.needs_content()) {
     change->clear_extents();
     change->set_content_missing(true);
   }

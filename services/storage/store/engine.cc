@@ -315,7 +315,7 @@ class EngineImpl : public Engine, public ReplicaStore {
                           const FileRecord& record) {
           record.FillFileInfo(name, &known.file);
           known.deleted = record.deleted;
-          known.content_missing = record.content_missing;
+          known.content_missing = record.needs_content();
           return visitor->OnFile(key, known);
         });
   }
@@ -879,7 +879,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     KnownFile known;
     known.file = record.ToFileInfo(name);
     known.deleted = record.deleted;
-    known.content_missing = record.content_missing;
+    known.content_missing = record.needs_content();
     LogHead head;
     if (record.log_origin != 0 && state_.FindLog(record.log_origin, &head)) {
       known.change = LogPosition{head.id, record.log_sequence};

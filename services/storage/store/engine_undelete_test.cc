@@ -595,6 +595,7 @@ TEST(EngineUndeleteTest, AMemberWithoutTheContentSaysSoAndFetchesIt) {
   for (int opened = 0; opened < 3; ++opened) {
     for (const TestFile& file : files) {
       EXPECT_EQ(UndeleteReason(&b, file.name), ErrorReason::kContentNotHere);
+      EXPECT_FALSE(Known(&b, file.name).content_missing);
     }
     EXPECT_THAT(b.replica()->ListMissing("", 10), IsEmpty());
     if (opened == 0) b.KillAndOpen();

@@ -136,6 +136,10 @@ struct FileRecord {
     return deleted && undelete_until_unix_seconds != 0 && !content_missing;
   }
 
+  // The file is there and its content is not: it is fetched. Nobody needs that
+  // of a deleted one.
+  bool needs_content() const { return content_missing && !deleted; }
+
   // The content can be read here, of a file that is deleted, too.
   bool has_content() const {
     return !content_missing && (!deleted || undelete_until_unix_seconds != 0);
