@@ -50,6 +50,11 @@ class MissingContents {
     names_.erase(it);
   }
 
+  bool Has(const std::string& name) const ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    return names_.count(name) != 0;
+  }
+
   size_t size() const ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
     return names_.size();

@@ -213,6 +213,7 @@ void Replicator::DetachPath() {
   fetches_.clear();
   retries_.Clear();
   snapshot_cursor_ = SnapshotPull::Cursor();
+  find_missing_after_.clear();
   path_.reset();
 }
 
@@ -234,18 +235,20 @@ bool Replicator::AttachPath() {
   while (true) {
     const std::vector<std::string> names =
         path_->replica()->ListMissing(after, kMissingPage);
-    for (const std::string& name : names) {
-      const absl::StatusOr<absl::optional<KnownFile>> known =
-          path_->replica()->Find(name);
-      if (known.ok() && known->has_value()) {
-        missing_->Add(name, (*known)->change);
-      }
-    }
+    for (const std::string& name : names) AddMissing(name);
     if (names.size() < kMissingPage) break;
     after = names.back();
   }
   for (auto& [uuid, peer] : peers_) peer.acknowledged.clear();
   return true;
+}
+
+void Replicator::AddMissing(const std::string& name) {
+  const absl::StatusOr<absl::optional<KnownFile>> known =
+      path_->replica()->Find(name);
+  if (known.ok() && known->has_value() && (*known)->content_missing) {
+    missing_->Add(name, (*known)->change);
+  }
 }
 
 LogRange Replicator::RangeOf(const LogId& id) const {
@@ -271,6 +274,7 @@ void Replicator::Tick() {
   StartPulls(now);
   StartOtherPulls(now);
   RunSnapshot(now);
+  FindMissing(now);
   RunFetches(now);
   RunRetries(now);
   RunUpkeep(now);
@@ -492,6 +496,21 @@ void Replicator::ReapFetches(absl::Duration now) {
     }
     ++it;
   }
+}
+
+// What was changed here while another member alone had the content was in no
+// stream as such, and what it was before may have been passed over in all of
+// them.
+void Replicator::FindMissing(absl::Duration now) {
+  if (now < find_missing_due_) return;
+  find_missing_due_ = now + options_.find_missing_interval;
+  const std::vector<std::string> names =
+      path_->replica()->ListMissing(find_missing_after_, kMissingPage);
+  for (const std::string& name : names) {
+    if (!missing_->Has(name)) AddMissing(name);
+  }
+  find_missing_after_ =
+      names.size() < kMissingPage ? std::string() : names.back();
 }
 
 void Replicator::RunFetches(absl::Duration now) {

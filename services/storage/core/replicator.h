@@ -74,6 +74,10 @@ struct ReplicatorOptions {
   // Contents that are fetched at once.
   size_t fetches_max = 4;
 
+  // How often some of the files whose content is missing are looked at, to see
+  // that they are fetched.
+  absl::Duration find_missing_interval = absl::Seconds(5);
+
   // How often acknowledgements are repeated that say nothing new.
   absl::Duration ack_refresh = absl::Seconds(30);
 
@@ -283,6 +287,8 @@ class Replicator : public LogObserver {
   void SyncNowAndThen(absl::Duration now);
   void SetPassed(absl::Duration now);
   void Heartbeat(absl::Duration now) ABSL_LOCKS_EXCLUDED(tails_mu_);
+  void FindMissing(absl::Duration now);
+  void AddMissing(const std::string& name);
   void RunRetries(absl::Duration now);
   void Measure(uint64_t changes, uint64_t bytes, absl::Duration now);
   void Publish(absl::Duration now) ABSL_LOCKS_EXCLUDED(mu_);
@@ -321,6 +327,8 @@ class Replicator : public LogObserver {
   uint64_t bytes_before_ = 0;      // The same.
   uint64_t snapshot_changes_ = 0;  // By snapshots that are gone.
   SetAsideRetries retries_;
+  absl::Duration find_missing_due_ = -absl::InfiniteDuration();
+  std::string find_missing_after_;
   absl::Duration retries_due_ = -absl::InfiniteDuration();
   absl::Duration refresh_due_ = -absl::InfiniteDuration();
 

@@ -518,6 +518,30 @@ TEST(RepairTest, AMemberThatIsAloneSaysThatItCannotMend) {
   }));
 }
 
+TEST(RepairTest, AContentThatNoStreamHasToldOfIsFetched) {
+  Group group(2);
+  Member* const a = group.at(0);
+  Member* const b = group.at(1);
+  const std::string content = TestContent(1, 1000);
+  ASSERT_THAT(PutFile(a->path(), "f", content), IsOk());
+  // What is missing at the beginning it knows of.
+  b->replicator()->Tick();
+  // As a path does it that is to change a file which another member knows.
+  const auto known = a->replica()->Find("f");
+  ASSERT_THAT(known, IsOk());
+  ReplicatedChange change;
+  change.mode = Mode::kSnapshot;
+  change.file = (*known)->file;
+  b->Take(std::move(change));
+  EXPECT_EQ(ReasonOf(ReadFile(b->path(), "f").status()),
+            ErrorReason::kContentNotHere);
+  ASSERT_TRUE(b->Until([b] {
+    b->clock()->Advance(absl::Seconds(1));
+    return ReadFile(b->path(), "f").ok();
+  }));
+  EXPECT_THAT(ReadFile(b->path(), "f"), IsOkAndHolds(content));
+}
+
 TEST(RepairTest, WhatIsDamagedIsRememberedUpToALimit) {
   RepairsOptions options;
   options.files_max = 2;
