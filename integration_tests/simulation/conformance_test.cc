@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +43,7 @@ namespace {
 using storage::CommitDone;
 using storage::Committed;
 using storage::Durability;
+using storage::FileKind;
 using storage::KnownFile;
 using storage::LogId;
 using storage::LogRange;
@@ -48,6 +52,10 @@ using storage::ReplicatedChange;
 using Mode = ReplicatedChange::Mode;
 
 constexpr int64_t kSmallMax = 256;
+
+// Of what is deleted, and of what has expired.
+constexpr absl::Duration kUndeleteWindow = absl::Hours(1);
+constexpr absl::Duration kExpiryGrace = absl::Hours(24 * 365 * 500);
 
 // A path of one member.
 class Subject {
@@ -85,8 +93,10 @@ class EngineSubject : public Subject {
     options_.node_number = number;
     options_.node_uuid = Uuid::Random();
     options_.small_file_bytes_max = kSmallMax;
-    // The model reclaims nothing.
-    options_.expiry_grace = absl::Hours(24 * 365 * 500);
+    options_.undelete_window = kUndeleteWindow;
+    options_.expiry_grace = kExpiryGrace;
+    // The model has no segments that tombstones would shadow.
+    options_.tombstone_retention = absl::Hours(24 * 365 * 500);
     CAIRN_CHECK_OK(fs_.CreateDirectory("/disk"));
     CAIRN_CHECK_OK(fs_.SyncDirectory("/"));
     Open();
@@ -125,6 +135,9 @@ class ModelSubject : public Subject {
       : loop_(number, /*print=*/false), disk_(&loop_) {
     options_.node_number = number;
     options_.small_file_bytes_max = kSmallMax;
+    options_.undelete_window = kUndeleteWindow;
+    options_.expiry_grace = kExpiryGrace;
+    options_.tombstone_retention = absl::Hours(24 * 365 * 500);
     Open();
   }
 
@@ -182,23 +195,46 @@ std::string Of(Pair* pair, const absl::StatusOr<Committed>& answer) {
       answer->file.name, " ", answer->file.size_bytes, " ",
       answer->file.version.clock, "/", answer->file.version.node, " change ",
       pair->NameOf(answer->change.log), " ", answer->change.sequence,
-      answer->replayed ? " replayed" : "", " replicas ", answer->replicas);
+      answer->replayed ? " replayed" : "", " replicas ", answer->replicas,
+      " life ", answer->file.life, " until ",
+      answer->file.undelete_until_unix_seconds, " of ",
+      answer->file.sealed_from, answer->file.copied_from);
 }
 
 std::string Of(Pair* pair, const KnownFile& known) {
+  const storage::FileInfo& file = known.file;
   return absl::StrCat(
-      known.file.name, " ", known.file.size_bytes, " ", known.file.crc32c, " ",
-      known.file.version.clock, "/", known.file.version.node, " life ",
-      known.file.life, " from ", known.file.origin_node,
-      known.deleted ? " deleted" : "", " expires ",
-      known.file.expire_unix_seconds, " {",
-      absl::CEscape(known.file.attributes), "}",
-      known.content_missing ? " missing" : "", " change ",
-      pair->NameOf(known.change.log), " ", known.change.sequence);
+      file.name, " kind ", static_cast<int>(file.kind), " ", file.size_bytes,
+      " ", file.crc32c, " ", file.version.clock, "/", file.version.node,
+      " life ", file.life, " from ", file.origin_node,
+      known.deleted ? " deleted" : "", " expires ", file.expire_unix_seconds,
+      " {", absl::CEscape(file.attributes), "}",
+      known.content_missing ? " missing" : "", " until ",
+      file.undelete_until_unix_seconds, " sealed from ", file.sealed_from,
+      " as ", file.sealed_as, " copied from ", file.copied_from,
+      " grown since ", file.grown_since.clock, "/", file.grown_since.node,
+      " change ", pair->NameOf(known.change.log), " ", known.change.sequence);
 }
 
+std::string Of(const absl::optional<storage::FileState>& state) {
+  if (!state.has_value()) return "";
+  return absl::StrCat("(", state->version.clock, "/", state->version.node, " ",
+                      state->size_bytes, " ", state->crc32c, ")");
+}
+
+// What a script has done so far, alike for both kinds.
+struct Script {
+  // The number of the next file: "f0", "f1", …
+  int files = 0;
+
+  // Changes of each appender. More than a few, and the engine would merge the
+  // pieces in its own time.
+  std::map<std::string, int> updates;
+  std::set<std::string> names;  // Of all that was ever put.
+};
+
 // All that can be asked of a path.
-std::string Describe(Pair* pair, int member) {
+std::string Describe(Pair* pair, const Script& script, int member) {
   Subject* const subject = pair->at(member);
   std::string text;
   std::vector<std::string> logs;
@@ -213,7 +249,9 @@ std::string Describe(Pair* pair, int member) {
         absl::StrAppend(&log, " ", entry.sequence,
                         entry.kind == storage::ChangeKind::kPut ? "+" : "-",
                         entry.name, "@", entry.version.clock,
-                        entry.request_id.is_nil() ? "" : "r");
+                        entry.request_id.is_nil() ? "" : "r",
+                        entry.was_there ? "c" : "", Of(entry.state),
+                        entry.base.has_value() ? " on " : "", Of(entry.base));
       }
     } else {
       absl::StrAppend(&log, " ", Of(entries.status()));
@@ -225,6 +263,11 @@ std::string Describe(Pair* pair, int member) {
   for (const std::string& name : subject->replica()->ListMissing("", 1000)) {
     absl::StrAppend(&text, "missing ", name, "\n");
   }
+  for (const std::string& name : script.names) {
+    const auto known = subject->replica()->Find(name);
+    CAIRN_CHECK_OK(known.status());
+    if (known->has_value()) absl::StrAppend(&text, Of(pair, **known), "\n");
+  }
   return text;
 }
 
@@ -234,82 +277,201 @@ int64_t DrawExpiry(EventLoop* draw) {
                               draw->Draw(100));
 }
 
+// A new file or an old name, of whatever kind.
+std::string PutStep(Pair* pair, EventLoop* draw, Script* script, int to,
+                    const std::string& old_name, Durability level) {
+  Subject* const here = pair->at(to);
+  FileKind kind = FileKind::kNormal;
+  if (draw->Chance(0.3)) kind = FileKind::kAppender;
+  if (draw->Chance(0.2)) kind = FileKind::kDerived;
+  std::string name =
+      draw->Chance(0.9) ? absl::StrCat("f", script->files++) : old_name;
+  std::string content =
+      draw->DrawBytes(draw->Draw(draw->Chance(0.3) ? 2000 : 200));
+  if (kind == FileKind::kDerived) {
+    // Others choose the same names, and now and then the same content.
+    name = absl::StrCat("d", draw->Draw(3));
+    if (draw->Chance(0.7)) content.assign(draw->Chance(0.5) ? 300 : 30, 'd');
+  }
+  script->names.insert(name);
+  Uuid request = draw->DrawUuid();
+  if (draw->Chance(0.3)) request = Uuid();
+  std::string attributes;
+  if (draw->Chance(0.3)) {
+    attributes = EncodeAttributes({{"born", absl::StrCat(draw->Draw(9))}});
+  }
+  const int64_t expire = draw->Chance(0.2) ? DrawExpiry(draw) : 0;
+  const auto put_here = [&](CommitDone done) {
+    if (static_cast<int64_t>(content.size()) <= kSmallMax) {
+      storage::PutRequest small;
+      small.request_id = request;
+      small.name = name;
+      small.content = absl::Cord(content);
+      small.crc32c = Crc32c(content);
+      small.kind = kind;
+      small.origin_node = static_cast<uint32_t>(to + 1);
+      small.attributes = attributes;
+      small.expire_unix_seconds = expire;
+      small.durability = level;
+      here->path()->Put(std::move(small), std::move(done));
+      return;
+    }
+    auto started = here->path()->StartUpload(absl::nullopt);
+    CAIRN_CHECK_OK(started.status());
+    const std::shared_ptr<storage::Upload> upload = *std::move(started);
+    CAIRN_CHECK_OK(upload->Write(absl::Cord(content)));
+    storage::Upload::FinishRequest finish;
+    finish.request_id = request;
+    finish.name = name;
+    finish.kind = kind;
+    finish.origin_node = static_cast<uint32_t>(to + 1);
+    finish.attributes = attributes;
+    finish.expire_unix_seconds = expire;
+    finish.durability = level;
+    upload->Finish(std::move(finish),
+                   [upload, done = std::move(done)](
+                       absl::StatusOr<Committed> committed) mutable {
+                     done(std::move(committed));
+                   });
+  };
+  std::string text =
+      absl::StrCat("put ", name, " of kind ", static_cast<int>(kind), " at ",
+                   to, ": ", Of(pair, here->Await(put_here)));
+  if (!request.is_nil() && draw->Chance(0.3)) {
+    absl::StrAppend(&text, "; again: ", Of(pair, here->Await(put_here)));
+  }
+  return text;
+}
+
+// A call that may be repeated.
+template <typename Request>
+std::string Repeated(Pair* pair, EventLoop* draw, Subject* here,
+                     void (storage::StorePath::*call)(Request, CommitDone),
+                     const Request& request) {
+  std::string text;
+  const int times = draw->Chance(0.2) ? 2 : 1;
+  for (int i = 0; i < times; ++i) {
+    absl::StrAppend(&text, i > 0 ? "; again: " : "",
+                    Of(pair, here->Await([&](CommitDone done) {
+                      (here->path()->*call)(request, std::move(done));
+                    })));
+  }
+  return text;
+}
+
+std::string UpdateStep(Pair* pair, EventLoop* draw, Script* script, int to,
+                       const std::string& name, Durability level) {
+  using Kind = storage::UpdateRequest::Kind;
+  constexpr int kUpdatesMax = 5;
+  Subject* const here = pair->at(to);
+  storage::UpdateRequest update;
+  update.kind = static_cast<Kind>(draw->Draw(3));
+  update.request_id = draw->DrawUuid();
+  update.name = name;
+  update.durability = level;
+  if (update.kind != Kind::kTruncate) {
+    const std::string content = draw->DrawBytes(draw->Draw(kSmallMax));
+    update.content = absl::Cord(content);
+    update.crc32c = Crc32c(content);
+  }
+  const auto known = here->replica()->Find(name);
+  CAIRN_CHECK_OK(known.status());
+  const int64_t size = known->has_value() ? (*known)->file.size_bytes : 0;
+  if (update.kind != Kind::kAppend) {
+    update.offset = static_cast<int64_t>(draw->Draw(
+        static_cast<uint64_t>(size) + 1 + (draw->Chance(0.2) ? 100 : 0)));
+  }
+  if (draw->Chance(0.2)) update.if_size_bytes = size + (draw->Chance(0.3));
+  if (script->updates[name] >= kUpdatesMax) return "enough of " + name;
+  ++script->updates[name];
+  return absl::StrCat(
+      "update ", static_cast<int>(update.kind), " of ", name, " at ", to, ": ",
+      Repeated(pair, draw, here, &storage::StorePath::Update, update));
+}
+
+std::string SealStep(Pair* pair, EventLoop* draw, Script* script, int to,
+                     const std::string& name, Durability level) {
+  Subject* const here = pair->at(to);
+  storage::SealRequest seal;
+  seal.name = name;
+  seal.request_id = draw->DrawUuid();
+  seal.durability = level;
+  const std::string sealed = absl::StrCat("f", script->files++);
+  script->names.insert(sealed);
+  seal.make_name = [sealed](int64_t size_bytes, uint32_t /*crc32c*/) {
+    return storage::SealRequest::NewName{sealed, size_bytes + 1};
+  };
+  return absl::StrCat(
+      "seal ", name, " as ", sealed, " at ", to, ": ",
+      Repeated(pair, draw, here, &storage::StorePath::Seal, seal));
+}
+
+std::string CopyStep(Pair* pair, EventLoop* draw, Script* script, int to,
+                     const std::string& from, Durability level) {
+  Subject* const here = pair->at(to);
+  storage::CopyRequest copy;
+  copy.from = from;
+  copy.request_id = draw->DrawUuid();
+  copy.durability = level;
+  copy.name = absl::StrCat("f", script->files++);
+  copy.origin_node = static_cast<uint32_t>(to + 1);
+  script->names.insert(copy.name);
+  const auto known = here->replica()->Find(from);
+  CAIRN_CHECK_OK(known.status());
+  if (known->has_value()) {
+    copy.size_bytes = (*known)->file.size_bytes + (draw->Chance(0.1) ? 1 : 0);
+    copy.crc32c = (*known)->file.crc32c;
+    if (draw->Chance(0.5)) copy.attributes = (*known)->file.attributes;
+  }
+  return absl::StrCat(
+      "copy ", from, " as ", copy.name, " at ", to, ": ",
+      Repeated(pair, draw, here, &storage::StorePath::Copy, copy));
+}
+
 // One of the calls of a script, on one kind. Draws the same for both kinds:
 // `draw` begins with the same seed.
-std::string Step(Pair* pair, EventLoop* draw, int* names) {
+std::string Step(Pair* pair, EventLoop* draw, Script* script) {
   const int to = static_cast<int>(draw->Draw(2));
   Subject* const here = pair->at(to);
   Subject* const there = pair->at(1 - to);
-  // The newest few names meet each other most.
-  const auto some_name = [&] {
-    return absl::StrCat("f", draw->Draw(static_cast<uint64_t>(*names) + 2));
+  // Most calls are about a file that they make sense for.
+  const auto some_name = [&](bool (*makes_sense)(const KnownFile&)) {
+    std::vector<std::string> names;
+    for (const std::string& name : script->names) {
+      const auto known = here->replica()->Find(name);
+      CAIRN_CHECK_OK(known.status());
+      if (known->has_value() && makes_sense(**known)) names.push_back(name);
+    }
+    if (!names.empty() && draw->Chance(0.85)) return draw->Pick(names);
+    return absl::StrCat("f",
+                        draw->Draw(static_cast<uint64_t>(script->files) + 2));
+  };
+  const auto is_there = [](const KnownFile& known) { return !known.deleted; };
+  const auto is_deleted = [](const KnownFile& known) { return known.deleted; };
+  const auto is_appender = [](const KnownFile& known) {
+    return !known.deleted && known.file.kind == FileKind::kAppender;
+  };
+  const auto is_large = [](const KnownFile& known) {
+    return !known.deleted && known.file.kind != FileKind::kAppender &&
+           known.file.size_bytes > kSmallMax;
   };
   const Durability level =
       draw->Chance(0.5) ? Durability::kSynced : Durability::kCached;
-  switch (draw->Draw(14)) {
+  switch (draw->Draw(22)) {
     case 0:
     case 1:
-    case 2: {  // A put, now and then of a name that is taken.
-      const std::string name =
-          draw->Chance(0.9) ? absl::StrCat("f", (*names)++) : some_name();
-      const std::string content =
-          draw->DrawBytes(draw->Draw(draw->Chance(0.3) ? 2000 : 200));
-      Uuid request = draw->DrawUuid();
-      if (draw->Chance(0.3)) request = Uuid();
-      std::string attributes;
-      if (draw->Chance(0.3)) {
-        attributes = EncodeAttributes({{"born", absl::StrCat(draw->Draw(9))}});
-      }
-      const int64_t expire = draw->Chance(0.2) ? DrawExpiry(draw) : 0;
-      const auto put_here = [&](CommitDone done) {
-        if (static_cast<int64_t>(content.size()) <= kSmallMax) {
-          storage::PutRequest small;
-          small.request_id = request;
-          small.name = name;
-          small.content = absl::Cord(content);
-          small.crc32c = Crc32c(content);
-          small.origin_node = static_cast<uint32_t>(to + 1);
-          small.attributes = attributes;
-          small.expire_unix_seconds = expire;
-          small.durability = level;
-          here->path()->Put(std::move(small), std::move(done));
-          return;
-        }
-        auto started = here->path()->StartUpload(absl::nullopt);
-        CAIRN_CHECK_OK(started.status());
-        const std::shared_ptr<storage::Upload> upload = *std::move(started);
-        CAIRN_CHECK_OK(upload->Write(absl::Cord(content)));
-        storage::Upload::FinishRequest finish;
-        finish.request_id = request;
-        finish.name = name;
-        finish.origin_node = static_cast<uint32_t>(to + 1);
-        finish.attributes = attributes;
-        finish.expire_unix_seconds = expire;
-        finish.durability = level;
-        upload->Finish(std::move(finish),
-                       [upload, done = std::move(done)](
-                           absl::StatusOr<Committed> committed) mutable {
-                         done(std::move(committed));
-                       });
-      };
-      std::string text = absl::StrCat("put ", name, " at ", to, ": ",
-                                      Of(pair, here->Await(put_here)));
-      if (!request.is_nil() && draw->Chance(0.3)) {
-        absl::StrAppend(&text, "; again: ", Of(pair, here->Await(put_here)));
-      }
-      return text;
-    }
+    case 2:
+      return PutStep(pair, draw, script, to, some_name(is_there), level);
     case 3: {
       storage::DeleteRequest del;
-      del.name = some_name();
+      del.name =
+          draw->Chance(0.8) ? some_name(is_there) : some_name(is_deleted);
       del.request_id = draw->DrawUuid();
       del.durability = level;
-      const std::string name = del.name;
-      return absl::StrCat("delete ", name, " at ", to, ": ",
-                          Of(pair, here->Await([&](CommitDone done) {
-                            here->path()->Delete(std::move(del),
-                                                 std::move(done));
-                          })));
+      del.purge = draw->Chance(0.3);
+      return absl::StrCat(
+          del.purge ? "purge " : "delete ", del.name, " at ", to, ": ",
+          Repeated(pair, draw, here, &storage::StorePath::Delete, del));
     }
     case 4:
     case 5:
@@ -337,10 +499,20 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
         change.synced = draw->Chance(0.3);
         const bool without = draw->Chance(0.1);
         if (without) change.content.reset();
+        auto applied = here->Await([&](CommitDone done) {
+          here->replica()->Apply(change, std::move(done));
+        });
         absl::StrAppend(&text, " ", change.passed ? "passed " : "",
+                        Of(pair, applied));
+        if (ReasonOf(applied.status()) != ErrorReason::kVersionMismatch) {
+          continue;
+        }
+        // As LogPull does it: what it goes on from is not here.
+        change.base.reset();
+        change.content.reset();
+        absl::StrAppend(&text, ", whole ",
                         Of(pair, here->Await([&](CommitDone done) {
-                          here->replica()->Apply(std::move(change),
-                                                 std::move(done));
+                          here->replica()->Apply(change, std::move(done));
                         })));
       }
       return text;
@@ -420,7 +592,7 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
     }
     case 10: {
       storage::SetAttributesRequest set;
-      set.name = some_name();
+      set.name = some_name(is_there);
       set.request_id = draw->DrawUuid();
       set.durability = level;
       set.change.overwrite = draw->Chance(0.2);
@@ -437,25 +609,52 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
           set.if_version_match = (*known)->file.version;
         }
       }
-      const bool again = draw->Chance(0.2);
-      std::string text = absl::StrCat("attributes ", set.name, " at ", to, ":");
-      for (int i = 0; i < (again ? 2 : 1); ++i) {
-        absl::StrAppend(&text, " ", Of(pair, here->Await([&](CommitDone done) {
-          here->path()->SetAttributes(set, std::move(done));
-        })));
-      }
-      return text;
+      return absl::StrCat(
+          "attributes ", set.name, " at ", to, ": ",
+          Repeated(pair, draw, here, &storage::StorePath::SetAttributes, set));
     }
     case 11: {
       storage::SetExpiryRequest set;
-      set.name = some_name();
+      set.name = some_name(is_there);
       set.request_id = draw->DrawUuid();
       set.durability = level;
       if (draw->Chance(0.7)) set.expire_unix_seconds = DrawExpiry(draw);
-      return absl::StrCat("expiry ", set.name, " at ", to, ": ",
-                          Of(pair, here->Await([&](CommitDone done) {
-                            here->path()->SetExpiry(set, std::move(done));
-                          })));
+      return absl::StrCat(
+          "expiry ", set.name, " at ", to, ": ",
+          Repeated(pair, draw, here, &storage::StorePath::SetExpiry, set));
+    }
+    case 13:
+    case 14: {
+      storage::UndeleteRequest undelete;
+      undelete.name = some_name(is_deleted);
+      undelete.request_id = draw->DrawUuid();
+      undelete.durability = level;
+      return absl::StrCat(
+          "undelete ", undelete.name, " at ", to, ": ",
+          Repeated(pair, draw, here, &storage::StorePath::Undelete, undelete));
+    }
+    case 15:
+    case 16:
+    case 17:
+      return UpdateStep(pair, draw, script, to, some_name(is_appender), level);
+    case 18:
+      return SealStep(pair, draw, script, to, some_name(is_appender), level);
+    case 19:
+      return CopyStep(pair, draw, script, to, some_name(is_large), level);
+    case 20: {  // Some time passes, and the disk's own work is done.
+      const absl::Duration passed =
+          draw->Between(absl::Minutes(1), kUndeleteWindow);
+      // Of the wall clock alone, or the engine would do it whenever it likes.
+      for (const int member : {0, 1}) {
+        FakeClock* const clock = pair->at(member)->clock();
+        clock->JumpTo(clock->Now() + passed);
+      }
+      if (draw->Chance(0.2)) {
+        return absl::StrCat("drop deleted at ", to, ": ",
+                            Of(here->path()->DropDeleted()));
+      }
+      return absl::StrCat("compact ", to, ": ",
+                          Of(here->path()->Compact(2, nullptr)));
     }
     case 12:
       if (draw->Chance(0.5)) {
@@ -465,7 +664,7 @@ std::string Step(Pair* pair, EventLoop* draw, int* names) {
       here->StopAndOpen();
       return absl::StrCat("stop ", to);
     default: {
-      const std::string name = some_name();
+      const std::string name = some_name(is_there);
       const auto known = here->replica()->Find(name);
       const auto stat = here->path()->Stat(name);
       const auto file = here->path()->Open(name);
@@ -496,14 +695,16 @@ TEST(ConformanceTest, TheModelSaysWhatTheEngineSays) {
                 std::make_unique<ModelSubject>(2)};
     EventLoop draw_engine(run.seed(), /*print=*/false);
     EventLoop draw_model(run.seed(), /*print=*/false);
-    int names_engine = 0;
-    int names_model = 0;
-    for (int step = 0; step < 60; ++step) {
-      const std::string engine = Step(&engines, &draw_engine, &names_engine);
-      const std::string model = Step(&models, &draw_model, &names_model);
+    Script script_engine;
+    Script script_model;
+    for (int step = 0; step < 100; ++step) {
+      const std::string engine = Step(&engines, &draw_engine, &script_engine);
+      const std::string model = Step(&models, &draw_model, &script_model);
       ASSERT_EQ(engine, model) << "step " << step;
+      if (TraceWanted()) std::printf("%d: %s\n", step, engine.c_str());
       for (const int member : {0, 1}) {
-        ASSERT_EQ(Describe(&engines, member), Describe(&models, member))
+        ASSERT_EQ(Describe(&engines, script_engine, member),
+                  Describe(&models, script_model, member))
             << "member " << member << " after step " << step << ": " << engine;
       }
     }

@@ -29,7 +29,7 @@ using storage::Upload;
 
 namespace {
 
-constexpr absl::Duration kTick = absl::Milliseconds(100);
+constexpr absl::Duration kTick = absl::Milliseconds(200);
 
 // As in read_through_path.cc.
 constexpr absl::Duration kPeerPatience = absl::Seconds(5);
@@ -45,10 +45,36 @@ storage::ReplicatorOptions Options() {
   return options;
 }
 
+storage::ReplicaGateOptions GateOptions(uint32_t node_number) {
+  storage::ReplicaGateOptions options;
+  options.node_number = node_number;
+  return options;
+}
+
+absl::Status QueueFull() {
+  return ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                         ErrorReason::kOverloaded, "the queue is full");
+}
+
+absl::Status NotHeardOf() {
+  return ErrorWithReason(absl::StatusCode::kUnavailable,
+                         ErrorReason::kContentNotHere,
+                         "another member has deleted it");
+}
+
+// As in copy_call.cc.
+bool MayBeRead(const absl::Status& status) {
+  const ErrorReason reason = ReasonOf(status);
+  return reason == ErrorReason::kNotSupported ||
+         reason == ErrorReason::kContentNotHere ||
+         reason == ErrorReason::kFileNotFound;
+}
+
 }  // namespace
 
 // A file that is asked of the other members, one after the other, as
-// ReadThroughPath does it on a thread that waits.
+// ReadThroughPath does it on a thread that waits. With kIfDeleted only that
+// somebody knows it to be deleted is the last word, if it is here.
 class Member::PeerRead : public FetchListener,
                          public std::enable_shared_from_this<PeerRead> {
  public:
@@ -57,14 +83,15 @@ class Member::PeerRead : public FetchListener,
     std::string content;
   };
   using Done = std::function<void(absl::StatusOr<Result>)>;
+  enum class What { kContent, kInfo, kIfDeleted };
 
-  // `with_content`: all of it, else only what is known.
-  PeerRead(Member* member, std::string name, bool with_content,
-           absl::Status here, Done done)
+  PeerRead(Member* member, std::string name, What what,
+           const absl::Status& here, Done done)
       : member_(member),
         name_(std::move(name)),
-        with_content_(with_content),
-        answers_(std::move(here)),
+        what_(what),
+        here_(here),
+        answers_(here),
         done_(std::move(done)),
         peers_(member->replicator()->PeersFor(0)) {
     if (!member->replicator()->peers_known()) answers_.CannotAsk();
@@ -78,12 +105,12 @@ class Member::PeerRead : public FetchListener,
 
   void AskNext() {
     if (asked_ == peers_.size()) {
-      Finish(answers_.Verdict());
+      Finish(is_here() ? here_ : answers_.Verdict());
       return;
     }
     FetchWish wish;
     wish.name = name_;
-    if (!with_content_) wish.length = 0;
+    if (what_ != What::kContent) wish.length = 0;
     result_ = Result();
     has_info_ = false;
     given_up_ = absl::OkStatus();
@@ -115,12 +142,13 @@ class Member::PeerRead : public FetchListener,
     if (said.ok() && !has_info_) {
       said = absl::UnavailableError("the stream has ended");
     }
-    if (said.ok() && with_content_ &&
+    if (said.ok() && what_ == What::kContent &&
         static_cast<int64_t>(result_.content.size()) !=
             result_.info.size_bytes) {
       said = absl::UnavailableError("the stream has ended early");
     }
-    if (!answers_.IsLastWord(said)) {
+    const bool is_deleted = ReasonOf(said) == ErrorReason::kFileDeleted;
+    if (is_here() ? !is_deleted : !answers_.IsLastWord(said)) {
       member_->loop_->After(absl::ZeroDuration(), [weak = weak_from_this()] {
         const auto read = weak.lock();
         if (read != nullptr) read->AskNext();
@@ -135,6 +163,7 @@ class Member::PeerRead : public FetchListener,
   }
 
  private:
+  bool is_here() const { return ReasonOf(here_) == ErrorReason::kFileExists; }
   void GiveUp(const absl::Status& why) {
     given_up_.Update(why);
     stream_->Cancel();
@@ -149,7 +178,8 @@ class Member::PeerRead : public FetchListener,
 
   Member* const member_;
   const std::string name_;
-  const bool with_content_;
+  const What what_;
+  const absl::Status here_;
   PeerAnswers answers_;
   Done done_;
   const std::vector<Peer> peers_;
@@ -203,7 +233,7 @@ void Member::Start() {
       process_->transport.get(), &clock_, [this] { TickSoon(); });
   process_->gate = std::make_unique<storage::ReplicaGate>(
       [this](uint8_t) { return process_->replicator.get(); },
-      storage::ReplicaGateOptions(), &clock_);
+      GateOptions(options_.node_number), &clock_);
   process_->serving = {uuid_, process_->path, process_->replicator.get()};
   net_->Serve(options_.host, address_, &process_->serving);
   Tick();
@@ -211,7 +241,7 @@ void Member::Start() {
 
 void Member::Tick() {
   process_->replicator->Tick();
-  if (loop_->Chance(0.05)) process_->path->DropTombstones();
+  if (loop_->Chance(0.05)) process_->path->LookAtExpiries();
   if (loop_->Chance(0.05)) process_->path->CutLogs();
   loop_->After(loop_->Between(kTick / 2, kTick), [this, alive = alive_] {
     if (*alive) Tick();
@@ -278,9 +308,9 @@ void Member::SetPeers(std::vector<Peer> peers) {
   if (running()) process_->replicator->SetPeers(std::move(peers));
 }
 
-void Member::Put(const Uuid& request_id, const std::string& name,
-                 const std::string& content, const ReplicaWish& asked,
-                 Answer answer) {
+void Member::Guard(
+    const ReplicaWish& asked, Answer answer,
+    const std::function<void(const ReplicaWish&, CommitDone)>& change) {
   ReplicaWish wish = asked;
   absl::StatusOr<Replicator::AckInterest> interest =
       process_->gate->Admit(0, &wish);
@@ -290,115 +320,255 @@ void Member::Put(const Uuid& request_id, const std::string& name,
   }
   // Held until it is answered.
   auto held = std::make_shared<Replicator::AckInterest>(*std::move(interest));
-  CommitDone done = [this, wish, held, answer = std::move(answer),
-                     alive = alive_](absl::StatusOr<Committed> committed) {
+  change(wish, [this, wish, held, answer = std::move(answer),
+                alive = alive_](absl::StatusOr<Committed> committed) {
     if (!*alive) return;
     process_->gate->Confirm(
         0, wish, std::move(committed),
         [held, answer, alive](absl::StatusOr<Committed> confirmed) {
           if (*alive) answer(std::move(confirmed));
         });
-  };
+  });
+}
+
+void Member::Put(storage::PutRequest put, const ReplicaWish& wish,
+                 Answer answer) {
+  Guard(wish, std::move(answer),
+        [this, &put](const ReplicaWish& admitted, CommitDone done) {
+          put.durability = admitted.level;
+          PutHere(std::move(put), std::move(done));
+        });
+}
+
+void Member::PutHere(storage::PutRequest put, CommitDone done) {
+  put.crc32c = Crc32c(put.content);
+  put.origin_node = options_.node_number;
   const std::shared_ptr<ModelPath> path = process_->path;
-  if (static_cast<int64_t>(content.size()) <= path->small_file_bytes_max()) {
-    storage::PutRequest put;
-    put.request_id = request_id;
-    put.name = name;
-    put.content = absl::Cord(content);
-    put.crc32c = Crc32c(content);
-    put.origin_node = options_.node_number;
-    put.durability = wish.level;
+  const auto size = static_cast<int64_t>(put.content.size());
+  if (size <= path->small_file_bytes_max()) {
     path->Put(std::move(put), std::move(done));
     return;
   }
   auto moved = std::make_shared<CommitDone>(std::move(done));
-  const bool queued = path->io()->TrySubmit(
-      [this, path, moved, request_id, name, content, wish] {
-        auto started = path->StartUpload(static_cast<int64_t>(content.size()));
-        if (!started.ok()) {
-          (*moved)(started.status());
-          return;
-        }
-        const std::shared_ptr<Upload> upload = *std::move(started);
-        const absl::Status written = upload->Write(absl::Cord(content));
-        if (!written.ok()) {
-          (*moved)(written);
-          return;
-        }
-        Upload::FinishRequest finish;
-        finish.request_id = request_id;
-        finish.name = name;
-        finish.origin_node = options_.node_number;
-        finish.durability = wish.level;
-        upload->Finish(std::move(finish),
-                       [moved, upload](absl::StatusOr<Committed> committed) {
-                         (*moved)(std::move(committed));
-                       });
-      });
-  if (!queued) {
-    (*moved)(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                             ErrorReason::kOverloaded, "the queue is full"));
-  }
+  const bool queued = path->io()->TrySubmit([path, moved, put, size] {
+    auto started = path->StartUpload(size);
+    if (!started.ok()) {
+      (*moved)(started.status());
+      return;
+    }
+    const std::shared_ptr<Upload> upload = *std::move(started);
+    const absl::Status written = upload->Write(put.content);
+    if (!written.ok()) {
+      (*moved)(written);
+      return;
+    }
+    Upload::FinishRequest finish;
+    finish.request_id = put.request_id;
+    finish.name = put.name;
+    finish.kind = put.kind;
+    finish.create_unix_seconds = put.create_unix_seconds;
+    finish.origin_node = put.origin_node;
+    finish.attributes = put.attributes;
+    finish.expire_unix_seconds = put.expire_unix_seconds;
+    finish.durability = put.durability;
+    upload->Finish(std::move(finish),
+                   [moved, upload](absl::StatusOr<Committed> committed) {
+                     (*moved)(std::move(committed));
+                   });
+  });
+  if (!queued) (*moved)(QueueFull());
 }
 
-void Member::Delete(const Uuid& request_id, const std::string& name,
-                    const ReplicaWish& asked, Answer answer) {
-  ReplicaWish wish = asked;
-  absl::StatusOr<Replicator::AckInterest> interest =
-      process_->gate->Admit(0, &wish);
-  if (!interest.ok()) {
-    answer(interest.status());
+void Member::Delete(storage::DeleteRequest del, const ReplicaWish& wish,
+                    Answer answer) {
+  Guard(wish, std::move(answer),
+        [this, &del](const ReplicaWish& admitted, CommitDone done) {
+          del.durability = admitted.level;
+          // What others know to be deleted they are to purge.
+          const bool theirs = del.purge;
+          ChangeKnown(&storage::StorePath::Delete, std::move(del),
+                      std::move(done), theirs);
+        });
+}
+
+void Member::SetAttributes(storage::SetAttributesRequest set,
+                           const ReplicaWish& wish, Answer answer) {
+  const absl::Status updatable = process_->gate->AdmitUpdate(0, set.name);
+  if (!updatable.ok()) {
+    answer(updatable);
     return;
   }
-  auto held = std::make_shared<Replicator::AckInterest>(*std::move(interest));
-  CommitDone done = [this, wish, held, answer = std::move(answer),
-                     alive = alive_](absl::StatusOr<Committed> committed) {
-    if (!*alive) return;
-    process_->gate->Confirm(
-        0, wish, std::move(committed),
-        [held, answer, alive](absl::StatusOr<Committed> confirmed) {
-          if (*alive) answer(std::move(confirmed));
+  Guard(wish, std::move(answer),
+        [this, &set](const ReplicaWish& admitted, CommitDone done) {
+          set.durability = admitted.level;
+          ChangeKnown(&storage::StorePath::SetAttributes, std::move(set),
+                      std::move(done));
         });
+}
+
+void Member::SetExpiry(storage::SetExpiryRequest set, const ReplicaWish& wish,
+                       Answer answer) {
+  const absl::Status updatable = process_->gate->AdmitUpdate(0, set.name);
+  if (!updatable.ok()) {
+    answer(updatable);
+    return;
+  }
+  Guard(wish, std::move(answer),
+        [this, &set](const ReplicaWish& admitted, CommitDone done) {
+          set.durability = admitted.level;
+          ChangeKnown(&storage::StorePath::SetExpiry, std::move(set),
+                      std::move(done));
+        });
+}
+
+void Member::Undelete(storage::UndeleteRequest undelete,
+                      const ReplicaWish& wish, Answer answer) {
+  Guard(wish, std::move(answer),
+        [this, &undelete](const ReplicaWish& admitted, CommitDone done) {
+          undelete.durability = admitted.level;
+          const std::string name = undelete.name;
+          auto moved = std::make_shared<CommitDone>(std::move(done));
+          process_->path->Undelete(
+              std::move(undelete), [this, moved, name, alive = alive_](
+                                       absl::StatusOr<Committed> committed) {
+                const ErrorReason reason = ReasonOf(committed.status());
+                if (*alive && (reason == ErrorReason::kFileNotFound ||
+                               reason == ErrorReason::kFileExists)) {
+                  AskIfDeleted(name, committed.status(), std::move(*moved));
+                  return;
+                }
+                (*moved)(std::move(committed));
+              });
+        });
+}
+
+void Member::Update(storage::UpdateRequest update, const ReplicaWish& wish,
+                    Answer answer) {
+  const absl::Status admitted = process_->gate->AdmitUpdate(0, update.name);
+  if (!admitted.ok()) {
+    answer(admitted);
+    return;
+  }
+  Guard(wish, std::move(answer),
+        [this, &update](const ReplicaWish& asked, CommitDone done) {
+          update.durability = asked.level;
+          update.crc32c = Crc32c(update.content);
+          process_->path->Update(std::move(update), std::move(done));
+        });
+}
+
+void Member::Seal(storage::SealRequest seal, const ReplicaWish& wish,
+                  Answer answer) {
+  const absl::Status admitted = process_->gate->AdmitUpdate(0, seal.name);
+  if (!admitted.ok()) {
+    answer(admitted);
+    return;
+  }
+  Guard(wish, std::move(answer),
+        [this, &seal](const ReplicaWish& asked, CommitDone done) {
+          seal.durability = asked.level;
+          process_->path->Seal(std::move(seal), std::move(done));
+        });
+}
+
+void Member::Copy(storage::CopyRequest copy, const ReplicaWish& wish,
+                  Answer answer) {
+  // Read where it is, and put here.
+  auto by_value = [this, alive = alive_](const storage::CopyRequest& asked,
+                                         std::shared_ptr<CommitDone> done) {
+    Read(asked.from, [this, alive, asked, done = std::move(done)](
+                         const absl::StatusOr<std::string>& content) {
+      if (!*alive) return;
+      if (!content.ok()) {
+        (*done)(content.status());
+        return;
+      }
+      storage::PutRequest put;
+      put.request_id = asked.request_id;
+      put.name = asked.name;
+      put.content = absl::Cord(*content);
+      put.attributes = asked.attributes;
+      put.durability = asked.durability;
+      PutHere(std::move(put), std::move(*done));
+    });
   };
-  storage::DeleteRequest del;
-  del.request_id = request_id;
-  del.name = name;
-  del.durability = wish.level;
+  Guard(wish, std::move(answer),
+        [this, &copy, by_value](const ReplicaWish& admitted, CommitDone done) {
+          copy.durability = admitted.level;
+          copy.origin_node = options_.node_number;
+          auto moved = std::make_shared<CommitDone>(std::move(done));
+          const absl::StatusOr<FileInfo> from = process_->path->Stat(copy.from);
+          if (!from.ok()) {
+            if (MayBeElsewhere(from.status())) {
+              by_value(copy, moved);
+            } else {
+              (*moved)(from.status());
+            }
+            return;
+          }
+          copy.size_bytes = from->size_bytes;
+          copy.crc32c = from->crc32c;
+          const storage::CopyRequest again = copy;
+          process_->path->Copy(std::move(copy),
+                               [moved, by_value, again, alive = alive_](
+                                   absl::StatusOr<Committed> committed) {
+                                 if (*alive && MayBeRead(committed.status())) {
+                                   by_value(again, moved);
+                                   return;
+                                 }
+                                 (*moved)(std::move(committed));
+                               });
+        });
+}
+
+template <typename Request>
+void Member::ChangeKnown(void (storage::StorePath::*change)(Request,
+                                                            CommitDone),
+                         Request request, CommitDone done,
+                         bool deleted_is_theirs) {
+  const std::shared_ptr<ModelPath> path = process_->path;
+  Request again = request;
   auto moved = std::make_shared<CommitDone>(std::move(done));
-  process_->path->Delete(
-      std::move(del), [this, moved, request_id, name, wish,
-                       alive = alive_](absl::StatusOr<Committed> committed) {
-        if (*alive &&
-            ReasonOf(committed.status()) == ErrorReason::kFileNotFound) {
-          DeleteUnknown(request_id, name, wish, std::move(*moved));
+  (path.get()->*change)(
+      std::move(request),
+      [this, change, again, deleted_is_theirs, path, moved,
+       alive = alive_](absl::StatusOr<Committed> committed) {
+        if (!*alive ||
+            ReasonOf(committed.status()) != ErrorReason::kFileNotFound) {
+          (*moved)(std::move(committed));
           return;
         }
-        (*moved)(std::move(committed));
+        Introduce(
+            again.name,
+            [moved, deleted_is_theirs](absl::StatusOr<Committed> changed) {
+              if (deleted_is_theirs &&
+                  ReasonOf(changed.status()) == ErrorReason::kFileDeleted) {
+                changed = NotHeardOf();
+              }
+              (*moved)(std::move(changed));
+            },
+            [path, change, again](CommitDone introduced) {
+              (path.get()->*change)(again, std::move(introduced));
+            });
       });
 }
 
-// As ReadThroughPath::DeleteUnknown().
-void Member::DeleteUnknown(const Uuid& request_id, const std::string& name,
-                           const ReplicaWish& wish, CommitDone done) {
+void Member::Introduce(const std::string& name, CommitDone done,
+                       std::function<void(CommitDone)> change) {
   auto moved = std::make_shared<CommitDone>(std::move(done));
-  const auto make_known = [this, request_id, name, wish,
-                           moved](const FileInfo& info) {
+  const auto make_known = [this, moved,
+                           change = std::move(change)](const FileInfo& info) {
     ReplicatedChange known;
     known.mode = ReplicatedChange::Mode::kSnapshot;
     known.file = info;
-    const std::shared_ptr<ModelPath> path = process_->path;
-    path->Apply(std::move(known), [path, request_id, name, wish,
-                                   moved](absl::StatusOr<Committed> applied) {
-      if (!applied.ok()) {
-        (*moved)(std::move(applied));
-        return;
-      }
-      storage::DeleteRequest del;
-      del.request_id = request_id;
-      del.name = name;
-      del.durability = wish.level;
-      path->Delete(std::move(del), std::move(*moved));
-    });
+    process_->path->Apply(std::move(known),
+                          [moved, change](absl::StatusOr<Committed> applied) {
+                            if (!applied.ok()) {
+                              (*moved)(std::move(applied));
+                              return;
+                            }
+                            change(std::move(*moved));
+                          });
   };
   const absl::StatusOr<FileInfo> here = process_->path->Stat(name);
   if (here.ok()) {
@@ -410,13 +580,32 @@ void Member::DeleteUnknown(const Uuid& request_id, const std::string& name,
     return;
   }
   auto read = std::make_shared<PeerRead>(
-      this, name, /*with_content=*/false, here.status(),
+      this, name, PeerRead::What::kInfo, here.status(),
       [make_known, moved](absl::StatusOr<PeerRead::Result> result) {
         if (!result.ok()) {
           (*moved)(result.status());
           return;
         }
         make_known(result->info);
+      });
+  read->Begin();
+}
+
+void Member::AskIfDeleted(const std::string& name, const absl::Status& here,
+                          CommitDone done) {
+  auto moved = std::make_shared<CommitDone>(std::move(done));
+  auto read = std::make_shared<PeerRead>(
+      this, name, PeerRead::What::kIfDeleted, here,
+      [moved](const absl::StatusOr<PeerRead::Result>& result) {
+        if (result.ok()) {
+          (*moved)(ErrorWithReason(absl::StatusCode::kAlreadyExists,
+                                   ErrorReason::kFileExists,
+                                   "it is not deleted"));
+        } else if (ReasonOf(result.status()) == ErrorReason::kFileDeleted) {
+          (*moved)(NotHeardOf());
+        } else {
+          (*moved)(result.status());
+        }
       });
   read->Begin();
 }
@@ -438,7 +627,7 @@ void Member::Read(const std::string& name, ReadAnswer answer) {
     return;
   }
   auto read = std::make_shared<PeerRead>(
-      this, name, /*with_content=*/true, here,
+      this, name, PeerRead::What::kContent, here,
       [answer = std::move(answer),
        alive = alive_](absl::StatusOr<PeerRead::Result> result) {
         if (!*alive) return;

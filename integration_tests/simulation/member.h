@@ -70,13 +70,30 @@ class Member {
   absl::Duration lost_unsynced() const { return lost_unsynced_; }
   absl::Duration lost_all() const { return lost_all_; }
 
-  // ---- For the process that runs.
+  // ---- For the process that runs. What a request says of its durability does
+  // not count, `wish` does.
   void SetPeers(std::vector<storage::Peer> peers);
-  void Put(const Uuid& request_id, const std::string& name,
-           const std::string& content, const storage::ReplicaWish& wish,
+
+  // `put.content` may be large.
+  void Put(storage::PutRequest put, const storage::ReplicaWish& wish,
            Answer answer);
-  void Delete(const Uuid& request_id, const std::string& name,
-              const storage::ReplicaWish& wish, Answer answer);
+  void Delete(storage::DeleteRequest del, const storage::ReplicaWish& wish,
+              Answer answer);
+  void Undelete(storage::UndeleteRequest undelete,
+                const storage::ReplicaWish& wish, Answer answer);
+  void SetAttributes(storage::SetAttributesRequest set,
+                     const storage::ReplicaWish& wish, Answer answer);
+  void SetExpiry(storage::SetExpiryRequest set,
+                 const storage::ReplicaWish& wish, Answer answer);
+  void Update(storage::UpdateRequest update, const storage::ReplicaWish& wish,
+              Answer answer);
+  void Seal(storage::SealRequest seal, const storage::ReplicaWish& wish,
+            Answer answer);
+
+  // Of what the member knows, or others tell it; what cannot be shared is read
+  // and put. Size and CRC are looked up.
+  void Copy(storage::CopyRequest copy, const storage::ReplicaWish& wish,
+            Answer answer);
 
   // As one who asks this member, and it passes on what it has not.
   using ReadAnswer = std::function<void(absl::StatusOr<std::string>)>;
@@ -109,9 +126,24 @@ class Member {
   void End(bool dark);
   void Tick();
   void TickSoon();
-  void DeleteUnknown(const Uuid& request_id, const std::string& name,
-                     const storage::ReplicaWish& wish,
-                     storage::CommitDone done);
+
+  // Has the gate admit a call, `change` make it with what to tell when it is
+  // committed, and the gate confirm it.
+  void Guard(const storage::ReplicaWish& wish, Answer answer,
+             const std::function<void(const storage::ReplicaWish& wish,
+                                      storage::CommitDone done)>& change);
+  void PutHere(storage::PutRequest put, storage::CommitDone done);
+
+  // As in ReadThroughPath.
+  template <typename Request>
+  void ChangeKnown(void (storage::StorePath::*change)(Request,
+                                                      storage::CommitDone),
+                   Request request, storage::CommitDone done,
+                   bool deleted_is_theirs = false);
+  void Introduce(const std::string& name, storage::CommitDone done,
+                 std::function<void(storage::CommitDone)> change);
+  void AskIfDeleted(const std::string& name, const absl::Status& here,
+                    storage::CommitDone done);
 
   const MemberOptions options_;
   const DiskFaults* const faults_;

@@ -13,6 +13,28 @@ using storage::KnownFile;
 using storage::LogId;
 using storage::LogRange;
 
+std::string DiskContent::Bytes() const {
+  std::string bytes;
+  for (const auto& piece : pieces) bytes += piece->bytes;
+  return bytes;
+}
+
+bool DiskContent::IsSynced() const {
+  return std::all_of(pieces.begin(), pieces.end(),
+                     [](const auto& piece) { return piece->synced; });
+}
+
+bool DiskContent::IsOnePiece() const {
+  return pieces.size() == 1 && pieces.front()->beside;
+}
+
+void DiskState::File::GiveUpContent(int64_t undelete_until) {
+  known.file.undelete_until_unix_seconds = undelete_until;
+  known.file.attributes.clear();
+  known.file.expire_unix_seconds = 0;
+  content = nullptr;
+}
+
 void DiskState::Apply(const DiskRecord& record) {
   switch (record.kind) {
     case DiskRecord::Kind::kLogs:
@@ -33,15 +55,27 @@ void DiskState::Apply(const DiskRecord& record) {
       break;
   }
   if (record.known.has_value()) {
-    const KnownFile& known = *record.known;
-    version_clock = std::max(version_clock, known.file.version.clock);
-    File& file = files[known.file.name];
+    version_clock = std::max(version_clock, record.known->file.version.clock);
+    File after{*record.known, record.content};
+    const File* const before = Find(after.known.file.name);
     // Of two with one version the later record counts.
-    if (!storage::Replaces(
-            storage::StandingOf(file.known.file, file.known.deleted),
-            storage::StandingOf(known.file, known.deleted))) {
-      file.known = known;
-      file.content = record.content;
+    if (before == nullptr ||
+        !storage::Replaces(
+            storage::StandingOf(before->known.file, before->known.deleted),
+            storage::StandingOf(after.known.file, after.known.deleted))) {
+      if (after.known.deleted) {
+        if (after.known.file.sealed_as.empty() && before != nullptr &&
+            before->known.deleted) {
+          after.known.file.sealed_as = before->known.file.sealed_as;
+        }
+        // There is nothing to bring back: what it had is another file's.
+        if (!after.known.file.sealed_as.empty()) after.GiveUpContent(0);
+      }
+      const bool ends_appender =
+          !after.known.file.sealed_from.empty() &&
+          (before == nullptr || before->known.file.sealed_from.empty());
+      files[after.known.file.name] = after;
+      if (ends_appender) EndAppender(after.known.file.sealed_from, after.known);
     }
   }
   if (record.log.has_value()) {
@@ -55,20 +89,53 @@ void DiskState::Apply(const DiskRecord& record) {
   }
 }
 
+void DiskState::EndAppender(const std::string& name, const KnownFile& sealed) {
+  const auto before = files.find(name);
+  if (before != files.end() && before->second.known.deleted) {
+    if (!before->second.known.file.sealed_as.empty()) return;
+    // Somebody who had not heard of it deleted the appender.
+    before->second.known.file.sealed_as = sealed.file.name;
+    before->second.GiveUpContent(0);
+    return;
+  }
+  File tombstone;
+  tombstone.known.deleted = true;
+  tombstone.known.change = sealed.change;
+  FileInfo& file = tombstone.known.file;
+  file.name = name;
+  file.kind = storage::FileKind::kAppender;
+  file.sealed_as = sealed.file.name;
+  file.size_bytes = sealed.file.size_bytes;
+  file.crc32c = sealed.file.crc32c;
+  file.version = sealed.file.version;
+  file.life = sealed.file.life;
+  file.grown_since = sealed.file.version;
+  file.origin_node = sealed.file.origin_node;
+  file.create_unix_seconds = sealed.file.create_unix_seconds;
+  if (before != files.end()) {
+    const FileInfo& appender = before->second.known.file;
+    file.life = std::max(file.life, appender.life);
+    file.create_unix_seconds = appender.create_unix_seconds;
+  }
+  files[name] = std::move(tombstone);
+}
+
 const DiskState::File* DiskState::Find(absl::string_view name) const {
   const auto it = files.find(std::string(name));
   return it == files.end() ? nullptr : &it->second;
 }
 
-bool DiskState::Has(const FileInfo& change, bool synced) const {
+bool DiskState::Has(const FileInfo& change, bool deleted, bool with_content,
+                    bool synced) const {
   const File* const file = Find(change.name);
-  if (file == nullptr || file->known.file.life < change.life) return false;
-  if (file->known.file.life == change.life &&
-      file->known.file.version < change.version) {
+  if (file == nullptr ||
+      storage::Replaces(
+          storage::StandingOf(change, deleted),
+          storage::StandingOf(file->known.file, file->known.deleted))) {
     return false;
   }
-  if (file->known.deleted) return true;
-  return file->content != nullptr && (!synced || file->content->synced);
+  if (!with_content || file->known.deleted) return true;
+  return file->content != nullptr && (!synced || file->content->IsSynced());
 }
 
 ModelDisk::ModelDisk(EventLoop* loop) : loop_(loop) { Wipe(); }
@@ -146,18 +213,25 @@ void ModelDisk::PowerCut() {
 void ModelDisk::LoseUnsynced() {
   DropUnsafe(std::min(synced_, records_.size()));
   // Bytes beside the journal survive or not, whatever the journal says.
-  std::set<std::shared_ptr<DiskContent>> lost;
+  std::set<std::shared_ptr<DiskPiece>> lost;
   for (DiskRecord& record : records_) {
-    if (record.content == nullptr || record.content->synced) continue;
-    if (lost.count(record.content) != 0 || loop_->Chance(0.5)) {
-      loop_->Trace("    the disk loses the content of ",
-                   record.known->file.name);
-      lost.insert(record.content);
-      record.content = nullptr;
-      record.known->content_missing = true;
-    } else {
-      record.content->synced = true;
+    if (record.content == nullptr) continue;
+    bool is_lost = false;
+    for (const auto& piece : record.content->pieces) {
+      if (piece->synced) continue;
+      if (lost.count(piece) == 0) {
+        if (loop_->Chance(0.5)) {
+          lost.insert(piece);
+        } else {
+          piece->synced = true;
+        }
+      }
+      is_lost = is_lost || !piece->synced;
     }
+    if (!is_lost) continue;
+    loop_->Trace("    the disk loses the content of ", record.known->file.name);
+    record.content = nullptr;
+    record.known->content_missing = !record.known->deleted;
   }
   Fold();
 }

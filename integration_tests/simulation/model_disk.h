@@ -27,12 +27,22 @@
 namespace cairn {
 namespace simulation {
 
-// The bytes of a file. Those of a large one lie beside the journal and are
-// synced on their own.
-struct DiskContent {
+// A run of bytes. A large one lies beside the journal and is synced on its own.
+struct DiskPiece {
   std::string bytes;
   bool beside = false;
   bool synced = true;
+};
+
+// The content of a file, in order. Files may share pieces.
+struct DiskContent {
+  std::vector<std::shared_ptr<DiskPiece>> pieces;  // None is empty.
+
+  std::string Bytes() const;
+  bool IsSynced() const;
+
+  // It is all of a large piece.
+  bool IsOnePiece() const;
 };
 
 struct DiskRecord {
@@ -50,7 +60,7 @@ struct DiskRecord {
 
   // kChange: what it makes of the file; unset for a place in a log.
   absl::optional<storage::KnownFile> known;
-  std::shared_ptr<DiskContent> content;  // Null: none, or missing.
+  std::shared_ptr<const DiskContent> content;  // Null: none, or missing.
 
   std::vector<storage::LogRange> logs;  // kLogs: `applied` and `cut`.
   storage::LogId own;                   // kOpened.
@@ -61,7 +71,15 @@ struct DiskRecord {
 struct DiskState {
   struct File {
     storage::KnownFile known;
-    std::shared_ptr<DiskContent> content;
+
+    // Null: none, or missing. A tombstone may keep one.
+    std::shared_ptr<const DiskContent> content;
+
+    bool keeps_content() const { return known.deleted && content != nullptr; }
+
+    // Makes a tombstone one that keeps nothing; until `undelete_until` others
+    // may have the content.
+    void GiveUpContent(int64_t undelete_until);
   };
   struct Log {
     uint64_t cut = 0;
@@ -80,9 +98,15 @@ struct DiskState {
   // Null if nothing is known.
   const File* Find(absl::string_view name) const;
 
-  // Whether a change to what `change` is, or a later one, is in it, with the
-  // content; `synced`: one that a power cut leaves.
-  bool Has(const storage::FileInfo& change, bool synced) const;
+  // Whether a change to what `change` is, or one that takes its place, is in
+  // it; `with_content`: and the content, unless it is deleted; `synced`: one
+  // that a power cut leaves.
+  bool Has(const storage::FileInfo& change, bool deleted, bool with_content,
+           bool synced) const;
+
+ private:
+  // `sealed` is what the appender `name` became.
+  void EndAppender(const std::string& name, const storage::KnownFile& sealed);
 };
 
 class ModelDisk {

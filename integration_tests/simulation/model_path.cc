@@ -20,12 +20,15 @@ using storage::CommitDone;
 using storage::Committed;
 using storage::Durability;
 using storage::FileInfo;
+using storage::FileKind;
+using storage::FileState;
 using storage::KnownFile;
 using storage::LogEntry;
 using storage::LogId;
 using storage::LogPosition;
 using storage::LogRange;
 using storage::ReplicatedChange;
+using storage::StandingOf;
 using storage::Version;
 
 namespace {
@@ -53,19 +56,46 @@ absl::Status NotFound(ErrorReason reason) {
   return ErrorWithReason(absl::StatusCode::kNotFound, reason, "no such file");
 }
 
+absl::Status ContentNotHere() {
+  return ErrorWithReason(absl::StatusCode::kUnavailable,
+                         ErrorReason::kContentNotHere,
+                         "the content is at other members");
+}
+
+// Unix time of a version.
+int64_t MillisOf(const Version& version) {
+  return static_cast<int64_t>(version.clock >> kVersionCounterBits);
+}
+
+std::shared_ptr<DiskPiece> PieceOf(std::string bytes) {
+  auto piece = std::make_shared<DiskPiece>();
+  piece->bytes = std::move(bytes);
+  return piece;
+}
+
+// All of it in the journal.
+std::shared_ptr<DiskContent> ContentOf(std::string bytes) {
+  auto content = std::make_shared<DiskContent>();
+  if (!bytes.empty()) content->pieces.push_back(PieceOf(std::move(bytes)));
+  return content;
+}
+
+FileState StateOf(const FileInfo& file) {
+  return FileState{file.version, file.size_bytes, file.crc32c};
+}
+
 class ModelOpenFile : public storage::OpenFile {
  public:
-  ModelOpenFile(FileInfo info, std::shared_ptr<DiskContent> content)
-      : info_(std::move(info)), content_(std::move(content)) {}
+  ModelOpenFile(FileInfo info, const DiskContent& content)
+      : info_(std::move(info)), bytes_(content.Bytes()) {}
 
   const FileInfo& info() const override { return info_; }
 
   absl::StatusOr<absl::Cord> Read(int64_t offset, int64_t length) override {
     CAIRN_CHECK(offset >= 0 && length >= 0 &&
                 offset + length <= info_.size_bytes);
-    return absl::Cord(
-        absl::string_view(content_->bytes)
-            .substr(static_cast<size_t>(offset), static_cast<size_t>(length)));
+    return absl::Cord(absl::string_view(bytes_).substr(
+        static_cast<size_t>(offset), static_cast<size_t>(length)));
   }
   absl::optional<absl::StatusOr<absl::Cord>> TryRead(int64_t offset,
                                                      int64_t length) override {
@@ -74,7 +104,7 @@ class ModelOpenFile : public storage::OpenFile {
 
  private:
   const FileInfo info_;
-  const std::shared_ptr<DiskContent> content_;
+  const std::string bytes_;
 };
 
 }  // namespace
@@ -165,10 +195,13 @@ class ModelUpload : public storage::Upload {
     request.file.size_bytes = size_bytes();
     request.file.crc32c = crc32c();
     auto content = std::make_shared<DiskContent>();
-    content->beside = size_bytes() > path_->small_file_bytes_max();
-    content->synced =
-        !content->beside || request.durability == Durability::kSynced;
-    content->bytes = std::move(bytes_);
+    if (size_bytes() > 0) {
+      const std::shared_ptr<DiskPiece> piece = PieceOf(std::move(bytes_));
+      piece->beside = request.file.size_bytes > path_->small_file_bytes_max();
+      piece->synced =
+          !piece->beside || request.durability == Durability::kSynced;
+      content->pieces.push_back(piece);
+    }
     request.content = std::move(content);
     request.done = std::move(done);
     path_->Submit(std::move(request));
@@ -192,8 +225,9 @@ ModelPath::ModelPath(const ModelPathOptions& options, const DiskFaults* faults,
   visible_ = disk_->now();
   for (const auto& [id, log] : visible_.logs) synced_[id] = log.applied;
   for (const auto& [name, file] : visible_.files) {
-    if (file.content != nullptr && !file.content->synced) {
-      unsynced_.push_back(file.content);
+    if (file.content == nullptr) continue;
+    for (const auto& piece : file.content->pieces) {
+      if (!piece->synced) unsynced_.push_back(piece);
     }
   }
 }
@@ -219,14 +253,19 @@ void ModelPath::Kill() {
 
 void ModelPath::Stop() {
   if (dead_ || stopped_) return;
-  while (!queue_.empty() || committing_) {
-    if (!committing_) BeginGroup();
-    if (committing_) EndGroup(/*sync=*/true);
-  }
+  Flush();
   stopped_ = true;
   if (broken_) return;
   SyncDisk(/*with_contents=*/true);
   disk_->CleanEnd();
+}
+
+// Answers all that waits, now.
+void ModelPath::Flush() {
+  while (!queue_.empty() || committing_) {
+    if (!committing_) BeginGroup();
+    if (committing_) EndGroup(/*sync=*/true);
+  }
 }
 
 absl::Status ModelPath::Refusal() const {
@@ -248,8 +287,7 @@ void ModelPath::Put(storage::PutRequest put, CommitDone done) {
   request.file.origin_node = put.origin_node;
   request.file.attributes = std::move(put.attributes);
   request.file.expire_unix_seconds = put.expire_unix_seconds;
-  request.content = std::make_shared<DiskContent>();
-  request.content->bytes = std::string(put.content);
+  request.content = ContentOf(std::string(put.content));
   request.durability = put.durability;
   request.done = std::move(done);
   Submit(std::move(request));
@@ -260,6 +298,7 @@ void ModelPath::Delete(storage::DeleteRequest del, CommitDone done) {
   request.kind = Request::Kind::kDelete;
   request.request_id = del.request_id;
   request.file.name = std::move(del.name);
+  request.purge = del.purge;
   request.durability = del.durability;
   request.done = std::move(done);
   Submit(std::move(request));
@@ -277,22 +316,31 @@ void ModelPath::Update(storage::UpdateRequest update, CommitDone done) {
 }
 
 absl::Status ModelPath::LayOut(const DiskState::File& existing,
-                               Request* request, KnownFile* known) const {
+                               const Request& request, After* after) const {
   using Kind = storage::UpdateRequest::Kind;
-  const storage::UpdateRequest& update = request->update;
-  CAIRN_RETURN_IF_ERROR(storage::CheckUpdate(
-      existing.known.file, update.if_size_bytes, update.if_version));
-  if (existing.content == nullptr) {
-    return ErrorWithReason(absl::StatusCode::kUnavailable,
-                           ErrorReason::kContentNotHere,
-                           "the content is on its way here");
-  }
-  auto content = std::make_shared<DiskContent>();
-  std::string& bytes = content->bytes;
-  bytes = existing.content->bytes;
+  const storage::UpdateRequest& update = request.update;
   const int64_t size = existing.known.file.size_bytes;
+  std::string added(update.content);
+  auto content = std::make_shared<DiskContent>(*existing.content);
+  auto& pieces = content->pieces;
+  bool cuts = false;
   if (update.kind == Kind::kTruncate) {
-    bytes.resize(static_cast<size_t>(update.offset), '\0');
+    cuts = update.offset < size;
+    int64_t at = 0;
+    size_t kept = 0;
+    while (kept < pieces.size() && at < update.offset) {
+      at += static_cast<int64_t>(pieces[kept]->bytes.size());
+      ++kept;
+    }
+    pieces.resize(kept);
+    if (at > update.offset) {  // Inside the last one.
+      std::string& last =
+          (pieces.back() = PieceOf(pieces.back()->bytes))->bytes;
+      last.resize(last.size() - static_cast<size_t>(at - update.offset));
+    } else if (at < update.offset) {
+      pieces.push_back(
+          PieceOf(std::string(static_cast<size_t>(update.offset - at), '\0')));
+    }
   } else {
     const int64_t offset = update.kind == Kind::kAppend ? size : update.offset;
     if (offset > size) {
@@ -300,13 +348,48 @@ absl::Status ModelPath::LayOut(const DiskState::File& existing,
                              ErrorReason::kRangePastEnd,
                              "modified behind the end");
     }
-    bytes.replace(static_cast<size_t>(offset), update.content.size(),
-                  std::string(update.content));
+    if (!added.empty() && offset < size) {
+      // What it touches becomes one piece.
+      cuts = true;
+      const int64_t end = offset + static_cast<int64_t>(added.size());
+      std::vector<std::shared_ptr<DiskPiece>> changed;
+      std::string whole;
+      int64_t at = 0;
+      for (size_t i = 0; i < pieces.size(); ++i) {
+        const int64_t begin = at;
+        at += static_cast<int64_t>(pieces[i]->bytes.size());
+        if (at <= offset || begin >= end) {
+          changed.push_back(pieces[i]);
+          continue;
+        }
+        if (begin <= offset) {
+          whole =
+              pieces[i]->bytes.substr(0, static_cast<size_t>(offset - begin));
+          whole += added;
+          changed.push_back(nullptr);
+        }
+        if (at > end) {
+          whole += pieces[i]->bytes.substr(static_cast<size_t>(end - begin));
+        }
+      }
+      for (auto& piece : changed) {
+        if (piece == nullptr) piece = PieceOf(whole);
+      }
+      pieces = std::move(changed);
+    } else if (!added.empty()) {
+      pieces.push_back(PieceOf(std::move(added)));
+    }
   }
-  known->file = existing.known.file;
-  known->file.size_bytes = static_cast<int64_t>(bytes.size());
-  known->file.crc32c = Crc32c(bytes);
-  request->content = std::move(content);
+  const std::string bytes = content->Bytes();
+  after->known = existing.known;
+  after->known.file.size_bytes = static_cast<int64_t>(bytes.size());
+  after->known.file.crc32c = Crc32c(bytes);
+  after->content = std::move(content);
+  if (cuts) {
+    after->known.file.grown_since = Version();  // With Commit().
+  } else {
+    after->base = StateOf(existing.known.file);
+  }
   return absl::OkStatus();
 }
 
@@ -322,23 +405,58 @@ void ModelPath::SetAttributes(storage::SetAttributesRequest set,
   Submit(std::move(request));
 }
 
-void ModelPath::Seal(storage::SealRequest /*request*/, CommitDone done) {
-  done(ErrorWithReason(absl::StatusCode::kUnimplemented,
-                       ErrorReason::kNotSupported,
-                       "the model of a path cannot seal appenders"));
+void ModelPath::Seal(storage::SealRequest seal, CommitDone done) {
+  Request request;
+  request.kind = Request::Kind::kSeal;
+  request.request_id = seal.request_id;
+  request.file.name = seal.name;
+  request.durability = seal.durability;
+  request.seal = std::move(seal);
+  request.done = std::move(done);
+  Submit(std::move(request));
 }
 
-void ModelPath::Copy(storage::CopyRequest /*request*/, CommitDone done) {
-  done(ErrorWithReason(absl::StatusCode::kUnimplemented,
-                       ErrorReason::kNotSupported,
-                       "the model of a path copies no files"));
+void ModelPath::Copy(storage::CopyRequest copy, CommitDone done) {
+  Request request;
+  request.kind = Request::Kind::kCopy;
+  request.request_id = copy.request_id;
+  request.file.name = std::move(copy.name);
+  request.file.copied_from = std::move(copy.from);
+  request.file.size_bytes = copy.size_bytes;
+  request.file.crc32c = copy.crc32c;
+  request.file.create_unix_seconds = copy.create_unix_seconds;
+  request.file.origin_node = copy.origin_node;
+  request.file.attributes = std::move(copy.attributes);
+  request.file.expire_unix_seconds = copy.expire_unix_seconds;
+  request.durability = copy.durability;
+  request.done = std::move(done);
+  Submit(std::move(request));
 }
 
-void ModelPath::Undelete(storage::UndeleteRequest /*request*/,
-                         CommitDone done) {
-  done(ErrorWithReason(absl::StatusCode::kUnimplemented,
-                       ErrorReason::kNotSupported,
-                       "the model of a path keeps nothing of deleted files"));
+void ModelPath::Undelete(storage::UndeleteRequest undelete, CommitDone done) {
+  Request request;
+  request.kind = Request::Kind::kUndelete;
+  request.request_id = undelete.request_id;
+  request.file.name = std::move(undelete.name);
+  request.durability = undelete.durability;
+  request.done = std::move(done);
+  Submit(std::move(request));
+}
+
+absl::Status ModelPath::DropDeleted() {
+  CAIRN_RETURN_IF_ERROR(Refusal());
+  for (const auto& [name, file] : visible_.files) {
+    if (!file.keeps_content()) continue;
+    Request request;
+    request.kind = Request::Kind::kGiveUp;
+    request.file.name = name;
+    request.durability = Durability::kCached;
+    request.give_up_early = true;
+    request.done = [](const absl::StatusOr<Committed>&) {};
+    Submit(std::move(request));
+  }
+  Flush();
+  return absl::OkStatus();
 }
 
 void ModelPath::SetExpiry(storage::SetExpiryRequest set, CommitDone done) {
@@ -375,8 +493,7 @@ void ModelPath::Apply(ReplicatedChange change, CommitDone done) {
       change.synced ? Durability::kSynced : Durability::kCached;
   request.file = change.file;
   if (change.content.has_value() && !change.passed) {
-    request.content = std::make_shared<DiskContent>();
-    request.content->bytes = std::string(*change.content);
+    request.content = ContentOf(std::string(*change.content));
   }
   change.content.reset();
   request.replica = std::move(change);
@@ -462,8 +579,9 @@ void ModelPath::EndGroup(bool sync) {
     }
     const DiskContent* const content = group[i].content.get();
     outcome.committed.reached =
-        synced && (content == nullptr || content->synced) ? Durability::kSynced
-                                                          : Durability::kCached;
+        synced && (content == nullptr || content->IsSynced())
+            ? Durability::kSynced
+            : Durability::kCached;
     group[i].done(std::move(outcome.committed));
   }
 }
@@ -478,7 +596,7 @@ bool ModelPath::SyncDisk(bool with_contents) {
     return false;
   }
   if (with_contents) {
-    for (const auto& content : unsynced_) content->synced = true;
+    for (const auto& piece : unsynced_) piece->synced = true;
     unsynced_.clear();
   }
   disk_->Sync();
@@ -497,8 +615,10 @@ void ModelPath::TellLogs() {
 }
 
 void ModelPath::Append(DiskRecord record) {
-  if (record.content != nullptr && !record.content->synced) {
-    unsynced_.push_back(record.content);
+  if (record.content != nullptr) {
+    for (const auto& piece : record.content->pieces) {
+      if (!piece->synced) unsynced_.push_back(piece);
+    }
   }
   disk_->Append(record);
   group_records_.push_back(std::move(record));
@@ -520,21 +640,25 @@ absl::optional<Committed> ModelPath::LookUpRequest(const Uuid& request_id,
   const auto& entries = state.logs.at(found->second.log).entries;
   const auto entry = entries.find(found->second.sequence);
   if (entry == entries.end()) return absl::nullopt;
-  const int64_t unix_ms =
-      static_cast<int64_t>(entry->second.version.clock >> kVersionCounterBits);
-  if (clock_->Now() - absl::FromUnixMillis(unix_ms) >
+  const LogEntry& made = entry->second;
+  if (clock_->Now() - absl::FromUnixMillis(MillisOf(made.version)) >
       options_.request_retention) {
     return absl::nullopt;
   }
-  *was_delete = entry->second.kind == ChangeKind::kDelete;
+  *was_delete = made.kind == ChangeKind::kDelete;
   Committed committed;
-  const DiskState::File* const file = state.Find(entry->second.name);
+  const DiskState::File* const file = state.Find(made.name);
   if (file != nullptr) {
     committed.file = file->known.file;
     if (file->known.content_missing) committed.replicas = 0;
   }
-  committed.file.name = entry->second.name;
-  committed.file.version = entry->second.version;
+  committed.file.name = made.name;
+  committed.file.version = made.version;
+  if (committed.file.kind == FileKind::kAppender && made.state.has_value()) {
+    // As it was then.
+    committed.file.size_bytes = made.state->size_bytes;
+    committed.file.crc32c = made.state->crc32c;
+  }
   committed.change = found->second;
   committed.replayed = true;
   return committed;
@@ -542,18 +666,24 @@ absl::optional<Committed> ModelPath::LookUpRequest(const Uuid& request_id,
 
 absl::optional<ModelPath::Outcome> ModelPath::AnswerFromRequestId(
     const Request& request) {
+  using Kind = Request::Kind;
   if (request.request_id.is_nil()) return absl::nullopt;
   bool was_delete = false;
   absl::optional<Committed> earlier =
       LookUpRequest(request.request_id, &was_delete);
   if (!earlier.has_value()) return absl::nullopt;
-  const bool is_delete = request.kind == Request::Kind::kDelete;
-  const bool is_put = request.kind == Request::Kind::kPut;
+  const bool is_delete = request.kind == Kind::kDelete;
+  const bool is_put = request.kind == Kind::kPut || request.kind == Kind::kCopy;
+  const bool is_seal = request.kind == Kind::kSeal;
+  const bool named = !is_put || request.file.kind == FileKind::kDerived ||
+                     earlier->file.kind == FileKind::kDerived;
   const bool same =
-      is_delete == was_delete &&
-      (!is_put ? earlier->file.name == request.file.name
-               : earlier->file.size_bytes == request.file.size_bytes &&
-                     earlier->file.crc32c == request.file.crc32c);
+      is_seal ? !was_delete && earlier->file.sealed_from == request.file.name
+              : is_delete == was_delete &&
+                    (!named || earlier->file.name == request.file.name) &&
+                    (!is_put ||
+                     (earlier->file.size_bytes == request.file.size_bytes &&
+                      earlier->file.crc32c == request.file.crc32c));
   Outcome outcome;
   if (!same) {
     outcome.status = ErrorWithReason(absl::StatusCode::kAlreadyExists,
@@ -563,8 +693,8 @@ absl::optional<ModelPath::Outcome> ModelPath::AnswerFromRequestId(
   }
   outcome.committed = *std::move(earlier);
   // What counts of it is here, wherever the content is.
-  if (request.kind == Request::Kind::kAttributes ||
-      request.kind == Request::Kind::kExpiry) {
+  if (request.kind == Kind::kAttributes || request.kind == Kind::kExpiry ||
+      request.kind == Kind::kUndelete || is_seal) {
     outcome.committed.replicas = 1;
   }
   if (request.durability == Durability::kSynced) sync_contents_ = true;
@@ -572,132 +702,437 @@ absl::optional<ModelPath::Outcome> ModelPath::AnswerFromRequestId(
 }
 
 ModelPath::Outcome ModelPath::Admit(Request* request) {
-  if (request->kind == Request::Kind::kReplica) return AdmitReplica(request);
+  Outcome outcome;
+  outcome.committed.replayed = true;  // Unless it turns out to change anything.
   if (absl::optional<Outcome> replay = AnswerFromRequestId(*request)) {
     // The content that came is not needed.
     request->content = nullptr;
     return *std::move(replay);
   }
-  const DiskState& state = disk_->now();
-  const DiskState::File* const existing = state.Find(request->file.name);
-  Outcome outcome;
-  DiskRecord record;
-  KnownFile known;
-  if (request->kind == Request::Kind::kPut) {
-    if (existing != nullptr) {
-      outcome.status =
-          ErrorWithReason(absl::StatusCode::kAlreadyExists,
-                          ErrorReason::kInvalidField, "the file exists");
-      return outcome;
-    }
-    known.file = request->file;
-    if (known.file.origin_node == 0) {
-      known.file.origin_node = options_.node_number;
-    }
-    record.content = request->content;
-    record.entry.kind = ChangeKind::kPut;
-  } else {
-    if (existing == nullptr || existing->known.deleted) {
-      outcome.status =
-          NotFound(existing == nullptr ? ErrorReason::kFileNotFound
-                                       : ErrorReason::kFileDeleted);
-      return outcome;
-    }
-    if (HasExpired(existing->known.file)) {
-      outcome.status = NotFound(ErrorReason::kFileExpired);
-      return outcome;
-    }
-    if (request->kind == Request::Kind::kUpdate) {
-      outcome.status = LayOut(*existing, request, &known);
-      if (!outcome.status.ok()) return outcome;
-      record.content = request->content;
-      record.entry.kind = ChangeKind::kPut;
-    } else if (request->kind == Request::Kind::kExpiry) {
-      known = existing->known;
-      known.file.expire_unix_seconds = request->file.expire_unix_seconds;
-      record.content = existing->content;
-      record.entry.kind = ChangeKind::kPut;
-      KeepContent(request, existing->content);
-    } else if (request->kind == Request::Kind::kAttributes) {
-      known.file = existing->known.file;
-      outcome.status = AdmitAttributes(request, *existing, &known, &record);
-      if (!outcome.status.ok()) return outcome;
-    } else {
-      known.file = existing->known.file;
-      known.file.attributes.clear();
-      known.file.expire_unix_seconds = 0;
-      known.deleted = true;
-      record.entry.kind = ChangeKind::kDelete;
-    }
+  switch (request->kind) {
+    case Request::Kind::kPut:
+      AdmitPut(request, &outcome);
+      break;
+    case Request::Kind::kCopy:
+      AdmitCopy(request, &outcome);
+      break;
+    case Request::Kind::kDelete:
+      AdmitDelete(request, &outcome);
+      break;
+    case Request::Kind::kUndelete:
+      AdmitUndelete(request, &outcome);
+      break;
+    case Request::Kind::kGiveUp:
+      AdmitGiveUp(*request, &outcome);
+      break;
+    case Request::Kind::kReclaim:
+      AdmitReclaim(request, &outcome);
+      break;
+    case Request::Kind::kUpdate:
+      AdmitUpdate(request, &outcome);
+      break;
+    case Request::Kind::kAttributes:
+    case Request::Kind::kExpiry:
+      AdmitAttributes(request, &outcome);
+      break;
+    case Request::Kind::kSeal:
+      AdmitSeal(request, &outcome);
+      break;
+    case Request::Kind::kReplica:
+      AdmitReplica(request, &outcome);
+      break;
   }
-  known.file.version = NextVersion();
-  known.change = {state.own, state.logs.at(state.own).applied + 1};
-  record.log = state.own;
-  record.entry.sequence = known.change.sequence;
-  record.entry.version = known.file.version;
-  record.entry.life = known.file.life;
-  record.entry.name = known.file.name;
-  record.entry.request_id = request->request_id;
-  record.known = known;
-  Append(std::move(record));
-  outcome.committed.file = known.file;
-  outcome.committed.change = known.change;
-  outcome.changed = true;
   return outcome;
 }
 
-absl::Status ModelPath::AdmitAttributes(Request* request,
-                                        const DiskState::File& file,
-                                        KnownFile* known, DiskRecord* record) {
+absl::Status ModelPath::CheckPresent(const DiskState::File* file) const {
+  if (file == nullptr) return NotFound(ErrorReason::kFileNotFound);
+  if (!file->known.deleted) return absl::OkStatus();
+  return NotFound(file->known.file.sealed_as.empty()
+                      ? ErrorReason::kFileDeleted
+                      : ErrorReason::kFileSealed);
+}
+
+KnownFile ModelPath::ToKnown(const DiskState::File& file) const {
+  KnownFile known = file.known;
+  if (options_.mutations.miss_deleted && known.deleted &&
+      known.file.undelete_until_unix_seconds != 0 && file.content == nullptr) {
+    known.content_missing = true;
+  }
+  return known;
+}
+
+int64_t ModelPath::ReclaimUnixSeconds(const FileInfo& file) const {
+  const int64_t grace = absl::ToInt64Seconds(options_.expiry_grace);
+  return file.expire_unix_seconds +
+         (file.origin_node == options_.node_number ? grace : 2 * grace);
+}
+
+void ModelPath::Commit(After after, Request* request, Outcome* outcome) {
+  const DiskState& state = disk_->now();
+  FileInfo& file = after.known.file;
+  // AdmitPut() has looked at the clock already.
+  if (file.version.clock == 0) file.version = NextVersion();
+  if (!after.pieces || file.grown_since.clock == 0) {
+    file.grown_since = file.version;
+  }
+  after.known.change = {state.own, state.logs.at(state.own).applied + 1};
+  after.known.content_missing =
+      !after.known.deleted && after.content == nullptr;
+  KeepContent(request, after.content);
+  outcome->committed.file = file;
+  outcome->committed.change = after.known.change;
+  outcome->committed.replayed = false;
+  outcome->changed = true;
+  if (options_.on_change) {
+    options_.on_change(after.known, after.content.get());
+  }
+  Record(std::move(after), request, outcome);
+}
+
+void ModelPath::Record(absl::optional<After> after, Request* request,
+                       Outcome* outcome) {
+  const ReplicatedChange& replica = request->replica;
+  const bool is_replica = request->kind == Request::Kind::kReplica;
+  DiskRecord record;
+  LogEntry& entry = record.entry;
+  if (is_replica) {
+    if (replica.mode == Mode::kNext) record.log = replica.change.log;
+    entry.sequence = replica.change.sequence;
+    entry.kind = replica.kind;
+    entry.version = replica.file.version;
+    entry.life = replica.file.life;
+    entry.name = replica.file.name;
+    entry.request_id = replica.request_id;
+  } else {
+    const KnownFile& known = after->known;
+    record.log = known.change.log;
+    entry.sequence = known.change.sequence;
+    entry.kind = known.deleted ? ChangeKind::kDelete : ChangeKind::kPut;
+    entry.version = known.file.version;
+    entry.life = known.file.life;
+    entry.name = known.file.name;
+    entry.request_id = request->request_id;
+  }
+  if (after.has_value()) {
+    const FileInfo& file = after->known.file;
+    const DiskState::File* const before = disk_->now().Find(file.name);
+    entry.was_there =
+        !after->known.deleted &&
+        (before != nullptr
+             ? !before->known.deleted &&
+                   (after->pieces || before->known.file.version < file.version)
+             : after->pieces && file.sealed_from.empty());
+    if (file.kind == FileKind::kAppender) entry.state = StateOf(file);
+    entry.base = after->base;
+    record.known = std::move(after->known);
+    record.content = std::move(after->content);
+  } else {
+    outcome->committed.replayed = true;
+  }
+  Append(std::move(record));
+}
+
+void ModelPath::AdmitPut(Request* request, Outcome* outcome) {
+  const DiskState::File* const existing = disk_->now().Find(request->file.name);
+  After after;
+  FileInfo& file = after.known.file;
+  file = request->file;
+  const bool derived = file.kind == FileKind::kDerived;
+  const bool is_there = existing != nullptr && !existing->known.deleted &&
+                        !HasExpired(existing->known.file);
+  if (derived && is_there && !AnswerFromName(*existing, *request, outcome)) {
+    return;
+  }
+  if (existing != nullptr && !derived) {
+    outcome->status =
+        ErrorWithReason(absl::StatusCode::kAlreadyExists,
+                        ErrorReason::kInvalidField, "the file exists");
+    return;
+  }
+  file.version = NextVersion();
+  if (file.origin_node == 0) file.origin_node = options_.node_number;
+  if (derived) {
+    const uint32_t used = existing == nullptr ? 0 : existing->known.file.life;
+    file.life = std::max(used + 1,
+                         static_cast<uint32_t>(MillisOf(file.version) / 1000));
+    if (is_there) {  // Without its content.
+      file.attributes = existing->known.file.attributes;
+      file.expire_unix_seconds = existing->known.file.expire_unix_seconds;
+    }
+  }
+  after.content = request->content;
+  Commit(std::move(after), request, outcome);
+}
+
+bool ModelPath::AnswerFromName(const DiskState::File& existing,
+                               const Request& request, Outcome* outcome) {
+  const FileInfo& file = existing.known.file;
+  if (file.size_bytes != request.file.size_bytes ||
+      file.crc32c != request.file.crc32c) {
+    outcome->status =
+        ErrorWithReason(absl::StatusCode::kAlreadyExists,
+                        ErrorReason::kFileExists, "it has another content");
+    return false;
+  }
+  if (existing.content == nullptr) return true;
+  outcome->committed.file = file;
+  outcome->committed.change = existing.known.change;
+  outcome->committed.replayed = true;
+  if (request.durability == Durability::kSynced) sync_contents_ = true;
+  return false;
+}
+
+void ModelPath::AdmitCopy(Request* request, Outcome* outcome) {
+  const DiskState::File* const from =
+      disk_->now().Find(request->file.copied_from);
+  outcome->status = CheckPresent(from);
+  if (!outcome->status.ok()) return;
+  const FileInfo& file = from->known.file;
+  if (HasExpired(file)) {
+    outcome->status = NotFound(ErrorReason::kFileExpired);
+    return;
+  }
+  outcome->status = storage::CheckCopy(file);
+  if (!outcome->status.ok()) return;
+  if (file.size_bytes != request->file.size_bytes ||
+      file.crc32c != request->file.crc32c) {
+    outcome->status =
+        ErrorWithReason(absl::StatusCode::kAborted,
+                        ErrorReason::kConditionFailed, "another content");
+  } else if (from->content == nullptr) {
+    outcome->status = ContentNotHere();
+  } else if (!from->content->IsOnePiece()) {
+    outcome->status = ErrorWithReason(absl::StatusCode::kFailedPrecondition,
+                                      ErrorReason::kNotSupported,
+                                      "there is nothing that could be shared");
+  }
+  if (!outcome->status.ok()) return;
+  request->content = from->content;
+  AdmitPut(request, outcome);
+}
+
+void ModelPath::AdmitDelete(Request* request, Outcome* outcome) {
+  const DiskState::File* const existing = disk_->now().Find(request->file.name);
+  const int64_t now = absl::ToUnixSeconds(clock_->Now());
+  outcome->status = CheckPresent(existing);
+  if (outcome->status.ok() && HasExpired(existing->known.file)) {
+    outcome->status = NotFound(ErrorReason::kFileExpired);
+  }
+  if (request->purge &&
+      ReasonOf(outcome->status) == ErrorReason::kFileDeleted &&
+      existing->known.file.undelete_until_unix_seconds > now) {
+    outcome->status = absl::OkStatus();
+  }
+  if (!outcome->status.ok()) return;
+  const int64_t window = absl::ToInt64Seconds(options_.undelete_window);
+  const int64_t until = request->purge || window <= 0 ? 0 : now + window;
+  if (until == 0 || existing->content == nullptr) {
+    AddTombstone(*existing, until, request, outcome);
+    return;
+  }
+  After after{existing->known, existing->content, /*pieces=*/true, {}};
+  after.known.deleted = true;
+  after.known.file.undelete_until_unix_seconds = until;
+  after.known.file.version = Version();
+  Commit(std::move(after), request, outcome);
+}
+
+void ModelPath::AddTombstone(const DiskState::File& existing,
+                             int64_t undelete_until, Request* request,
+                             Outcome* outcome) {
+  const FileInfo was = existing.known.file;
+  DiskState::File tombstone = existing;
+  tombstone.known.deleted = true;
+  tombstone.GiveUpContent(undelete_until);
+  tombstone.known.file.copied_from.clear();
+  tombstone.known.file.version = Version();
+  request->content = nullptr;
+  Commit({tombstone.known, nullptr, /*pieces=*/false, {}}, request, outcome);
+  const Version version = outcome->committed.file.version;
+  outcome->committed.file = was;
+  outcome->committed.file.version = version;
+  outcome->committed.file.undelete_until_unix_seconds = undelete_until;
+}
+
+void ModelPath::AdmitUndelete(Request* request, Outcome* outcome) {
+  const DiskState::File* const existing = disk_->now().Find(request->file.name);
+  outcome->status = CheckPresent(existing);
+  if (outcome->status.ok()) {
+    outcome->status =
+        HasExpired(existing->known.file)
+            ? NotFound(ErrorReason::kFileExpired)
+            : ErrorWithReason(absl::StatusCode::kAlreadyExists,
+                              ErrorReason::kFileExists, "it is not deleted");
+    return;
+  }
+  if (ReasonOf(outcome->status) != ErrorReason::kFileDeleted ||
+      existing->known.file.undelete_until_unix_seconds <=
+          absl::ToUnixSeconds(clock_->Now())) {
+    return;
+  }
+  if (HasExpired(existing->known.file)) {
+    outcome->status = NotFound(ErrorReason::kFileExpired);
+    return;
+  }
+  if (!existing->keeps_content()) {
+    outcome->status = ContentNotHere();
+    return;
+  }
+  outcome->status = absl::OkStatus();
+  After after{existing->known, existing->content, /*pieces=*/true, {}};
+  after.known.deleted = false;
+  after.known.file.undelete_until_unix_seconds = 0;
+  after.known.file.life += 1;
+  after.known.file.version = Version();
+  Commit(std::move(after), request, outcome);
+}
+
+void ModelPath::AdmitGiveUp(const Request& request, Outcome* outcome) {
+  const DiskState::File* const existing = disk_->now().Find(request.file.name);
+  if (existing == nullptr || !existing->keeps_content()) return;
+  const int64_t until = existing->known.file.undelete_until_unix_seconds;
+  const bool over = until <= absl::ToUnixSeconds(clock_->Now());
+  if (!over && !request.give_up_early) return;
+  DiskState::File after = *existing;
+  after.GiveUpContent(over ? 0 : until);
+  after.known.file.copied_from.clear();
+  after.known.file.grown_since = after.known.file.version;
+  DiskRecord record;
+  record.known = after.known;
+  Append(std::move(record));
+  outcome->changed = true;
+}
+
+void ModelPath::AdmitReclaim(Request* request, Outcome* outcome) {
+  const DiskState::File* const existing = disk_->now().Find(request->file.name);
+  if (existing == nullptr || existing->known.deleted ||
+      existing->known.file.expire_unix_seconds == 0 ||
+      ReclaimUnixSeconds(existing->known.file) >
+          absl::ToUnixSeconds(clock_->Now())) {
+    return;
+  }
+  loop_->Trace("    node ", options_.node_number, " reclaims ",
+               request->file.name, ", which has expired");
+  AddTombstone(*existing, /*undelete_until=*/0, request, outcome);
+}
+
+void ModelPath::AdmitUpdate(Request* request, Outcome* outcome) {
+  const DiskState::File* const existing = disk_->now().Find(request->file.name);
+  outcome->status = CheckPresent(existing);
+  if (!outcome->status.ok()) return;
+  if (HasExpired(existing->known.file)) {
+    outcome->status = NotFound(ErrorReason::kFileExpired);
+    return;
+  }
+  outcome->status =
+      storage::CheckUpdate(existing->known.file, request->update.if_size_bytes,
+                           request->update.if_version);
+  if (!outcome->status.ok()) return;
+  if (existing->content == nullptr) {
+    outcome->status = ContentNotHere();
+    return;
+  }
+  After after;
+  outcome->status = LayOut(*existing, *request, &after);
+  if (!outcome->status.ok()) return;
+  after.pieces = true;
+  after.known.file.version = Version();
+  Commit(std::move(after), request, outcome);
+}
+
+void ModelPath::AdmitAttributes(Request* request, Outcome* outcome) {
+  const DiskState::File* const existing = disk_->now().Find(request->file.name);
+  outcome->status = CheckPresent(existing);
+  if (!outcome->status.ok()) return;
+  const FileInfo& file = existing->known.file;
+  if (HasExpired(file)) {
+    outcome->status = NotFound(ErrorReason::kFileExpired);
+    return;
+  }
   const storage::SetAttributesRequest& set = request->attributes;
   if (set.if_version_match.has_value() &&
-      !(*set.if_version_match == file.known.file.version)) {
-    return ErrorWithReason(absl::StatusCode::kFailedPrecondition,
-                           ErrorReason::kVersionMismatch,
-                           "the file has another version");
+      !(*set.if_version_match == file.version)) {
+    outcome->status = ErrorWithReason(absl::StatusCode::kFailedPrecondition,
+                                      ErrorReason::kVersionMismatch,
+                                      "the file has another version");
+    return;
   }
-  CAIRN_ASSIGN_OR_RETURN(
-      known->file.attributes,
-      ApplyAttributeChange(file.known.file.attributes, set.change));
-  known->content_missing = file.known.content_missing;
-  record->content = file.content;
-  record->entry.kind = ChangeKind::kPut;
-  KeepContent(request, file.content);
-  return absl::OkStatus();
+  After after{existing->known, existing->content, /*pieces=*/true, {}};
+  if (request->kind == Request::Kind::kExpiry) {
+    after.known.file.expire_unix_seconds = request->file.expire_unix_seconds;
+  } else {
+    absl::StatusOr<std::string> attributes =
+        ApplyAttributeChange(file.attributes, set.change);
+    if (!attributes.ok()) {
+      outcome->status = attributes.status();
+      return;
+    }
+    after.known.file.attributes = *std::move(attributes);
+  }
+  if (file.kind == FileKind::kAppender && existing->content != nullptr) {
+    after.base = StateOf(file);
+  }
+  after.known.file.version = Version();
+  Commit(std::move(after), request, outcome);
+}
+
+void ModelPath::AdmitSeal(Request* request, Outcome* outcome) {
+  const DiskState::File* const existing = disk_->now().Find(request->file.name);
+  outcome->status = CheckPresent(existing);
+  if (!outcome->status.ok()) return;
+  const FileInfo& file = existing->known.file;
+  if (HasExpired(file)) {
+    outcome->status = NotFound(ErrorReason::kFileExpired);
+    return;
+  }
+  outcome->status = storage::CheckUpdate(file, request->seal.if_size_bytes,
+                                         request->seal.if_version);
+  if (!outcome->status.ok()) return;
+  if (existing->content == nullptr) {
+    outcome->status = ContentNotHere();
+    return;
+  }
+  const storage::SealRequest::NewName made =
+      request->seal.make_name(file.size_bytes, file.crc32c);
+  After after{existing->known, existing->content, /*pieces=*/true, {}};
+  after.known.file.name = made.name;
+  after.known.file.kind = FileKind::kNormal;
+  after.known.file.create_unix_seconds = made.create_unix_seconds;
+  after.known.file.sealed_from = request->file.name;
+  after.known.file.version = Version();
+  after.known.file.grown_since = Version();
+  Commit(std::move(after), request, outcome);
 }
 
 // What is answered depends on whether the content is synced.
-void ModelPath::KeepContent(Request* request,
-                            const std::shared_ptr<DiskContent>& content) {
+void ModelPath::KeepContent(Request* request, const Content& content) {
   request->content = content;
-  if (content != nullptr && !content->synced &&
+  if (content != nullptr && !content->IsSynced() &&
       request->durability == Durability::kSynced) {
     sync_contents_ = true;
   }
 }
 
-ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
+void ModelPath::AdmitReplica(Request* request, Outcome* outcome) {
   const ReplicatedChange& replica = request->replica;
   const DiskState& state = disk_->now();
   const bool is_next = replica.mode == Mode::kNext;
-  Outcome outcome;
-  outcome.committed.file = replica.file;
-  outcome.committed.change = replica.change;
+  outcome->committed.file = replica.file;
+  outcome->committed.change = replica.change;
   if (is_next) {
     const uint64_t applied = state.logs.at(replica.change.log).applied;
-    if (replica.change.sequence <= applied) {
-      outcome.committed.replayed = true;
-      return outcome;
-    }
+    if (replica.change.sequence <= applied) return;
     if (replica.change.sequence != applied + 1) {
-      outcome.status = ErrorWithReason(
+      outcome->status = ErrorWithReason(
           absl::StatusCode::kFailedPrecondition, ErrorReason::kOutOfOrder,
           absl::StrCat("change ", replica.change.sequence,
                        " does not follow on ", applied));
-      return outcome;
+      return;
     }
   }
   const DiskState::File* const existing = state.Find(request->file.name);
+  const bool is_delete = replica.kind == ChangeKind::kDelete;
   const Version version = replica.file.version;
   const bool same =
       existing != nullptr && existing->known.file.version == version;
@@ -718,65 +1153,196 @@ ModelPath::Outcome ModelPath::AdmitReplica(Request* request) {
       wins = !replica.passed &&
              (existing == nullptr ||
               storage::Replaces(
-                  storage::StandingOf(replica.file,
-                                      replica.kind == ChangeKind::kDelete),
-                  storage::StandingOf(existing->known.file,
-                                      existing->known.deleted)) ||
+                  StandingOf(replica.file, is_delete),
+                  StandingOf(existing->known.file, existing->known.deleted)) ||
               (same && !existing->known.deleted &&
                existing->known.content_missing && request->content != nullptr));
   }
   if (options_.mutations.skip_a_change && is_next && loop_->Chance(0.02)) {
     wins = false;
   }
-  DiskRecord record;
-  if (is_next) {
-    record.log = replica.change.log;
-    record.entry.sequence = replica.change.sequence;
-    record.entry.kind = replica.kind;
-    record.entry.version = version;
-    record.entry.life = replica.file.life;
-    record.entry.name = request->file.name;
-    record.entry.request_id = replica.request_id;
-  }
   if (!wins) {
-    outcome.committed.replayed = true;
-    if (is_next) Append(std::move(record));
-    return outcome;
+    EndSealed(*request);
+    request->content = nullptr;
+    if (is_next) Record(absl::nullopt, request, outcome);
+    return;
   }
-  KnownFile known;
-  known.file = replica.file;
-  known.deleted = replica.kind == ChangeKind::kDelete;
-  if (known.deleted) {
-    known.file.attributes.clear();
-    known.file.expire_unix_seconds = 0;
+  if (replica.base.has_value()) {
+    if (existing == nullptr || !AddGrown(*existing, request, outcome)) {
+      outcome->status = ErrorWithReason(
+          absl::StatusCode::kAborted, ErrorReason::kVersionMismatch,
+          "what the change was made of is not here");
+    }
+    return;
   }
-  if (!known.deleted && replica.mode != Mode::kContent && !same &&
-      existing != nullptr && existing->content != nullptr &&
-      existing->known.file.size_bytes == known.file.size_bytes &&
-      existing->known.file.crc32c == known.file.crc32c) {
-    KeepContent(request, existing->content);
+  After after;
+  KnownFile& known = after.known;
+  FileInfo& file = known.file;
+  file = replica.file;
+  known.deleted = is_delete;
+  if (file.origin_node == 0) file.origin_node = version.node;
+  if (is_delete) {
+    file.attributes.clear();
+    file.expire_unix_seconds = 0;
+  } else {
+    file.sealed_as.clear();
+    file.undelete_until_unix_seconds = 0;
   }
-  known.content_missing = !known.deleted && request->content == nullptr;
+  bool shares = false;
+  if (existing != nullptr && KeepDeleted(*existing, *request, &after)) {
+    request->content = after.content;
+  } else if (const Content here =
+                 FindSameContent(*request, existing, &shares)) {
+    after.content = here;
+    after.pieces = !shares;
+  } else {
+    after.content = request->content;
+  }
+  if (is_delete && !after.pieces) after.content = nullptr;
+  const bool keeps = is_delete && after.content != nullptr;
+  if (!keeps) file.grown_since = version;
+  KeepContent(request, after.content);
+  known.content_missing = !is_delete && after.content == nullptr;
   if (replica.mode == Mode::kContent) {
     known.change = existing->known.change;
-    known.file.attributes = existing->known.file.attributes;
-    known.file.life = existing->known.file.life;
-    known.file.expire_unix_seconds = existing->known.file.expire_unix_seconds;
+    const FileInfo& before = existing->known.file;
+    file.attributes = before.attributes;
+    file.life = before.life;
+    file.expire_unix_seconds = before.expire_unix_seconds;
+    file.sealed_from = before.sealed_from;
+    file.copied_from = before.copied_from;
   } else if (state.logs.count(replica.change.log) != 0) {
     known.change = replica.change;
+  } else {
+    known.change = LogPosition();
   }
-  record.known = known;
-  record.content = request->content;
+  outcome->committed.replayed = false;
+  outcome->changed = true;
+  Record(std::move(after), request, outcome);
+}
+
+bool ModelPath::KeepDeleted(const DiskState::File& existing,
+                            const Request& request, After* after) const {
+  const ReplicatedChange& replica = request.replica;
+  const FileInfo& file = replica.file;
+  const FileInfo& here = existing.known.file;
+  if (replica.kind != ChangeKind::kDelete || replica.mode == Mode::kRemove ||
+      file.undelete_until_unix_seconds <= absl::ToUnixSeconds(clock_->Now()) ||
+      !file.sealed_as.empty() || !here.sealed_as.empty() ||
+      existing.content == nullptr) {
+    return false;
+  }
+  if (here.life != file.life &&
+      (here.size_bytes != file.size_bytes || here.crc32c != file.crc32c)) {
+    return false;
+  }
+  const int64_t until = file.undelete_until_unix_seconds;
+  const Version version = file.version;
+  const uint32_t life = file.life;
+  after->known = existing.known;
+  after->known.deleted = true;
+  after->known.file.undelete_until_unix_seconds = until;
+  after->known.file.version = version;
+  after->known.file.life = life;
+  after->content = existing.content;
+  after->pieces = true;
+  return true;
+}
+
+ModelPath::Content ModelPath::FindSameContent(const Request& request,
+                                              const DiskState::File* existing,
+                                              bool* shares) const {
+  const ReplicatedChange& replica = request.replica;
+  const FileInfo& file = replica.file;
+  if (replica.kind != ChangeKind::kPut || replica.mode == Mode::kContent ||
+      (request.content != nullptr && request.content->IsOnePiece())) {
+    return nullptr;
+  }
+  const DiskState& state = disk_->now();
+  const DiskState::File* same = nullptr;
+  if (existing != nullptr) {
+    if (!(existing->known.file.version == file.version)) same = existing;
+  } else {
+    if (!file.sealed_from.empty()) same = state.Find(file.sealed_from);
+    if (same == nullptr && !file.copied_from.empty()) {
+      same = state.Find(file.copied_from);
+      *shares = true;
+      if (same != nullptr &&
+          (same->content == nullptr || !same->content->IsOnePiece())) {
+        same = nullptr;
+      }
+    }
+  }
+  if (same == nullptr || same->content == nullptr ||
+      same->known.file.size_bytes != file.size_bytes ||
+      same->known.file.crc32c != file.crc32c) {
+    return nullptr;
+  }
+  return same->content;
+}
+
+// A change that counts for nothing any more still ends the appender that it
+// sealed.
+void ModelPath::EndSealed(const Request& request) {
+  const FileInfo& file = request.replica.file;
+  if (file.sealed_from.empty()) return;
+  const DiskState::File* const appender = disk_->now().Find(file.sealed_from);
+  if (appender == nullptr || appender->known.deleted) return;
+  DiskState::File tombstone = *appender;
+  tombstone.known.deleted = true;
+  tombstone.known.content_missing = false;
+  tombstone.known.change = LogPosition();
+  tombstone.known.file.sealed_as = file.name;
+  tombstone.known.file.version = file.version;
+  tombstone.known.file.grown_since = file.version;
+  tombstone.known.file.copied_from.clear();
+  tombstone.GiveUpContent(0);
+  DiskRecord record;
+  record.known = tombstone.known;
   Append(std::move(record));
-  outcome.changed = true;
-  return outcome;
+}
+
+bool ModelPath::AddGrown(const DiskState::File& existing, Request* request,
+                         Outcome* outcome) {
+  const ReplicatedChange& replica = request->replica;
+  const FileInfo& file = replica.file;
+  const FileState& base = *replica.base;
+  if (existing.known.deleted || existing.content == nullptr ||
+      request->content == nullptr ||
+      !(existing.known.file.version == base.version) ||
+      existing.known.file.size_bytes != base.size_bytes ||
+      existing.known.file.crc32c != base.crc32c) {
+    return false;
+  }
+  auto content = std::make_shared<DiskContent>(*existing.content);
+  content->pieces.insert(content->pieces.end(),
+                         request->content->pieces.begin(),
+                         request->content->pieces.end());
+  const std::string bytes = content->Bytes();
+  if (file.size_bytes != static_cast<int64_t>(bytes.size()) ||
+      file.crc32c != Crc32c(bytes)) {
+    return false;
+  }
+  After after{existing.known, std::move(content), /*pieces=*/true, base};
+  FileInfo& grown = after.known.file;
+  grown.size_bytes = file.size_bytes;
+  grown.crc32c = file.crc32c;
+  grown.version = file.version;
+  grown.attributes = file.attributes;
+  grown.life = file.life;
+  grown.expire_unix_seconds = file.expire_unix_seconds;
+  after.known.change = replica.change;
+  KeepContent(request, after.content);
+  outcome->committed.replayed = false;
+  outcome->changed = true;
+  Record(std::move(after), request, outcome);
+  return true;
 }
 
 absl::StatusOr<FileInfo> ModelPath::Stat(absl::string_view name) {
   if (dead_ || stopped_) return ShuttingDown();
   const DiskState::File* const file = visible_.Find(name);
-  if (file == nullptr) return NotFound(ErrorReason::kFileNotFound);
-  if (file->known.deleted) return NotFound(ErrorReason::kFileDeleted);
+  CAIRN_RETURN_IF_ERROR(CheckPresent(file));
   if (HasExpired(file->known.file)) return NotFound(ErrorReason::kFileExpired);
   return file->known.file;
 }
@@ -796,15 +1362,10 @@ absl::StatusOr<std::unique_ptr<storage::OpenFile>> ModelPath::OpenForMember(
     absl::string_view name) {
   if (dead_ || stopped_) return ShuttingDown();
   const DiskState::File* const file = visible_.Find(name);
-  if (file == nullptr) return NotFound(ErrorReason::kFileNotFound);
-  if (file->known.deleted) return NotFound(ErrorReason::kFileDeleted);
-  if (file->content == nullptr) {
-    return ErrorWithReason(absl::StatusCode::kUnavailable,
-                           ErrorReason::kContentNotHere,
-                           "the content is at other members");
-  }
+  CAIRN_RETURN_IF_ERROR(CheckPresent(file));
+  if (file->content == nullptr) return ContentNotHere();
   return std::unique_ptr<storage::OpenFile>(
-      std::make_unique<ModelOpenFile>(file->known.file, file->content));
+      std::make_unique<ModelOpenFile>(file->known.file, *file->content));
 }
 
 absl::optional<absl::StatusOr<std::unique_ptr<storage::OpenFile>>>
@@ -836,7 +1397,7 @@ absl::StatusOr<std::string> ModelPath::ScanFiles(
   for (const auto& [name, file] : visible_.files) {
     std::string key;
     storage::AppendFileKey(name, &key);
-    in_order[key] = file.known;
+    in_order[key] = ToKnown(file);
   }
   return storage::ScanFileMap(in_order, range, visitor);
 }
@@ -864,8 +1425,10 @@ absl::Status ModelPath::Compact(
     double /*dead_share_min*/,
     absl::AnyInvocable<void(const storage::JobProgress&)> /*progress*/) {
   CAIRN_RETURN_IF_ERROR(Refusal());
+  Flush();
   disk_->Checkpoint();
-  DropTombstones();
+  LookAtExpiries();
+  Flush();
   return absl::OkStatus();
 }
 
@@ -913,7 +1476,7 @@ absl::StatusOr<absl::optional<KnownFile>> ModelPath::Find(
   if (dead_ || stopped_) return ShuttingDown();
   const DiskState::File* const file = visible_.Find(name);
   if (file == nullptr) return absl::optional<KnownFile>();
-  return absl::optional<KnownFile>(file->known);
+  return absl::optional<KnownFile>(ToKnown(*file));
 }
 
 absl::Status ModelPath::SetLogs(const std::vector<LogRange>& logs) {
@@ -933,7 +1496,7 @@ std::vector<std::string> ModelPath::ListMissing(absl::string_view after,
   if (dead_ || stopped_) return names;
   for (auto it = visible_.files.upper_bound(std::string(after));
        it != visible_.files.end() && names.size() < limit; ++it) {
-    if (it->second.known.content_missing) names.push_back(it->first);
+    if (ToKnown(it->second).content_missing) names.push_back(it->first);
   }
   return names;
 }
@@ -964,7 +1527,7 @@ absl::StatusOr<storage::SnapshotPage> ModelPath::ReadRange(
       break;
     }
     if (options_.mutations.leave_out && loop_->Chance(0.05)) continue;
-    page.files.push_back(it->second.known);
+    page.files.push_back(ToKnown(it->second));
   }
   return page;
 }
@@ -1026,18 +1589,40 @@ void ModelPath::CutLogs() {
   SetLogs(cuts).IgnoreError();  // Refused like everything else, then.
 }
 
-void ModelPath::DropTombstones() {
+void ModelPath::LookAtExpiries() {
   if (!Refusal().ok() || committing_) return;
+  const int64_t now = absl::ToUnixSeconds(clock_->Now());
+  for (const auto& [name, file] : visible_.files) {
+    const FileInfo& info = file.known.file;
+    Request request;
+    if (file.keeps_content()) {
+      request.kind = Request::Kind::kGiveUp;
+      if (info.undelete_until_unix_seconds > now) continue;
+    } else {
+      request.kind = Request::Kind::kReclaim;
+      if (file.known.deleted || info.expire_unix_seconds == 0 ||
+          ReclaimUnixSeconds(info) > now) {
+        continue;
+      }
+    }
+    request.file.name = name;
+    request.durability = Durability::kCached;
+    request.done = [](const absl::StatusOr<Committed>&) {};
+    Submit(std::move(request));
+  }
+  DropTombstones();
+}
+
+void ModelPath::DropTombstones() {
+  const int64_t now = absl::ToUnixSeconds(clock_->Now());
   std::vector<std::string> expired;
   for (const auto& [name, file] : visible_.files) {
-    if (!file.known.deleted) continue;
-    const auto unix_ms = static_cast<int64_t>(file.known.file.version.clock >>
-                                              kVersionCounterBits);
-    if (!options_.mutations.forget_deletions &&
-        clock_->Now() <
-            absl::FromUnixMillis(unix_ms) + options_.tombstone_retention) {
-      continue;
-    }
+    if (!file.known.deleted || file.keeps_content()) continue;
+    const int64_t due =
+        std::max(MillisOf(file.known.file.version) / 1000 +
+                     absl::ToInt64Seconds(options_.tombstone_retention),
+                 file.known.file.undelete_until_unix_seconds);
+    if (!options_.mutations.forget_deletions && now < due) continue;
     const auto passed = passed_.find(file.known.change.log);
     const bool is_passed = passed_all_ || options_.mutations.forget_deletions ||
                            file.known.change.log.is_nil() ||

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -40,6 +41,7 @@ struct Mutations {
   bool sync_nothing = false;      // Answers without waiting for the disk.
   bool forget_deletions = false;  // Tombstones go before all have them.
   bool leave_out = false;         // Snapshots do not tell of some files.
+  bool miss_deleted = false;      // Deleted files say that content is missing.
 };
 
 struct ModelPathOptions {
@@ -47,6 +49,11 @@ struct ModelPathOptions {
   int64_t small_file_bytes_max = 256;
   absl::Duration tombstone_retention = absl::Hours(24);
   absl::Duration request_retention = absl::Hours(24);
+  absl::Duration expiry_grace = absl::Hours(24);
+
+  // How long what is deleted can be brought back.
+  absl::Duration undelete_window = absl::ZeroDuration();
+
   size_t group_entries_max = 16;
 
   // Simulated time after which log entries go that all members have, and those
@@ -55,6 +62,12 @@ struct ModelPathOptions {
   absl::Duration log_retention_longest = absl::InfiniteDuration();
 
   Mutations mutations;
+
+  // Told of each change that the path takes itself, when it is admitted. May be
+  // null; `content` is null for none.
+  std::function<void(const storage::KnownFile& known,
+                     const DiskContent* content)>
+      on_change;
 };
 
 // How bad the disk is now; probabilities.
@@ -94,9 +107,9 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   // refused.
   void Kill();
 
-  // What the committer, the disk's background thread and Compact() would do
-  // now.
-  void DropTombstones();
+  // What the disk's background thread would do now: gives up what is kept of
+  // deleted files, deletes files that have expired, and forgets tombstones.
+  void LookAtExpiries();
 
   // Cuts logs, by how old entries are in simulated time: clocks must not decide
   // it here, since requests are known by their entries.
@@ -117,14 +130,11 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
                  storage::CommitDone done) override;
   void Update(storage::UpdateRequest request,
               storage::CommitDone done) override;
-
-  // The simulation seals nothing and keeps nothing of deleted files:
-  // UNIMPLEMENTED with NOT_SUPPORTED.
   void Seal(storage::SealRequest request, storage::CommitDone done) override;
   void Copy(storage::CopyRequest request, storage::CommitDone done) override;
   void Undelete(storage::UndeleteRequest request,
                 storage::CommitDone done) override;
-  absl::Status DropDeleted() override { return absl::OkStatus(); }
+  absl::Status DropDeleted() override;
   absl::StatusOr<std::unique_ptr<storage::Upload>> StartUpload(
       absl::optional<int64_t> size_bytes) override;
   absl::StatusOr<storage::FileInfo> Stat(absl::string_view name) override;
@@ -181,17 +191,33 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
  private:
   friend class ModelUpload;
 
+  using Content = std::shared_ptr<const DiskContent>;
+
   struct Request {
-    enum class Kind { kPut, kDelete, kReplica, kUpdate, kAttributes, kExpiry };
+    enum class Kind {
+      kPut,
+      kDelete,
+      kReplica,
+      kUpdate,
+      kAttributes,
+      kExpiry,
+      kReclaim,
+      kSeal,
+      kUndelete,
+      kGiveUp,
+      kCopy,
+    };
     Kind kind = Kind::kPut;
     Uuid request_id;
-    storage::FileInfo file;                // Name alone for kDelete; kExpiry:
-                                           // with the expiry.
-    std::shared_ptr<DiskContent> content;  // Null: none.
+    storage::FileInfo file;  // kPut, kCopy; else the name, and kExpiry's time.
+    Content content;         // Null: none.
     storage::Durability durability = storage::Durability::kSynced;
+    bool purge = false;          // kDelete.
+    bool give_up_early = false;  // kGiveUp.
     storage::ReplicatedChange replica;
     storage::UpdateRequest update;
     storage::SetAttributesRequest attributes;
+    storage::SealRequest seal;
     storage::CommitDone done;
   };
   struct Outcome {
@@ -200,23 +226,63 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
     bool changed = false;  // It is a change of this group.
   };
 
+  // What a change makes of a file.
+  struct After {
+    storage::KnownFile known;
+    Content content;
+    bool pieces = false;  // Of what was there: the engine's kPieces.
+    absl::optional<storage::FileState> base;
+  };
+
   absl::Status Refusal() const;
   uint64_t OlderThan(const storage::LogId& log, absl::Duration age) const;
   void Submit(Request request);
+  void Flush();
   void ScheduleGroup();
   void BeginGroup();
   void EndGroup(bool sync);
-  Outcome Admit(Request* request);
-  Outcome AdmitReplica(Request* request);
-  bool HasExpired(const storage::FileInfo& file) const;
-  absl::Status AdmitAttributes(Request* request, const DiskState::File& file,
-                               storage::KnownFile* known, DiskRecord* record);
-  void KeepContent(Request* request,
-                   const std::shared_ptr<DiskContent>& content);
 
-  // What the update makes of the file; puts the new content into `request`.
-  absl::Status LayOut(const DiskState::File& existing, Request* request,
-                      storage::KnownFile* known) const;
+  // As the Admit…() of the engine's committer. What is refused or changes
+  // nothing has said so in `outcome`.
+  Outcome Admit(Request* request);
+  void AdmitPut(Request* request, Outcome* outcome);
+  bool AnswerFromName(const DiskState::File& existing, const Request& request,
+                      Outcome* outcome);
+  void AdmitCopy(Request* request, Outcome* outcome);
+  void AdmitDelete(Request* request, Outcome* outcome);
+  void AdmitUndelete(Request* request, Outcome* outcome);
+  void AdmitGiveUp(const Request& request, Outcome* outcome);
+  void AdmitReclaim(Request* request, Outcome* outcome);
+  void AdmitUpdate(Request* request, Outcome* outcome);
+  void AdmitAttributes(Request* request, Outcome* outcome);
+  void AdmitSeal(Request* request, Outcome* outcome);
+  void AdmitReplica(Request* request, Outcome* outcome);
+  void AddTombstone(const DiskState::File& existing, int64_t undelete_until,
+                    Request* request, Outcome* outcome);
+  bool AddGrown(const DiskState::File& existing, Request* request,
+                Outcome* outcome);
+  bool KeepDeleted(const DiskState::File& existing, const Request& request,
+                   After* after) const;
+  Content FindSameContent(const Request& request,
+                          const DiskState::File* existing, bool* shares) const;
+  void EndSealed(const Request& request);
+
+  // Records a change of this path, in a new version; `after` has all but that.
+  void Commit(After after, Request* request, Outcome* outcome);
+
+  // Records a change of another member, or only its place in the log.
+  void Record(absl::optional<After> after, Request* request, Outcome* outcome);
+
+  bool HasExpired(const storage::FileInfo& file) const;
+  absl::Status CheckPresent(const DiskState::File* file) const;
+  storage::KnownFile ToKnown(const DiskState::File& file) const;
+  int64_t ReclaimUnixSeconds(const storage::FileInfo& file) const;
+  void DropTombstones();
+  void KeepContent(Request* request, const Content& content);
+
+  // What the update makes of the file: size, CRC and content of `after`.
+  absl::Status LayOut(const DiskState::File& existing, const Request& request,
+                      After* after) const;
   absl::optional<Outcome> AnswerFromRequestId(const Request& request);
   absl::optional<storage::Committed> LookUpRequest(const Uuid& request_id,
                                                    bool* was_delete);
@@ -241,7 +307,7 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   // What readers see: the disk's state without the group that is under way.
   DiskState visible_;
   std::map<storage::LogId, uint64_t> synced_;
-  std::vector<std::shared_ptr<DiskContent>> unsynced_;
+  std::vector<std::shared_ptr<DiskPiece>> unsynced_;
 
   std::deque<Request> queue_;
   bool scheduled_ = false;

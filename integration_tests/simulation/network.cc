@@ -88,9 +88,20 @@ class FetchSender {
   absl::StatusOr<Message> Next() {
     Message message;
     if (file_ == nullptr) {
-      absl::StatusOr<std::unique_ptr<OpenFile>> file = path_->Open(wish_.name);
+      // As DownloadCall does it: a member that copies the file gets it,
+      // whatever the clock here says, and what it begins with, too.
+      absl::StatusOr<std::unique_ptr<OpenFile>> file =
+          wish_.version.has_value() ? path_->OpenForMember(wish_.name)
+                                    : path_->Open(wish_.name);
       if (!file.ok()) return file.status();
-      const FileInfo& info = (*file)->info();
+      FileInfo info = (*file)->info();
+      if (wish_.state.has_value() && !(info.version == wish_.state->version) &&
+          info.BeginsWith(wish_.state->version) &&
+          wish_.state->size_bytes <= info.size_bytes) {
+        info.version = wish_.state->version;
+        info.size_bytes = wish_.state->size_bytes;
+        info.crc32c = wish_.state->crc32c;
+      }
       if (wish_.version.has_value() && !(info.version == *wish_.version)) {
         return ErrorWithReason(absl::StatusCode::kAborted,
                                ErrorReason::kVersionMismatch,
@@ -104,8 +115,11 @@ class FetchSender {
       end_ = wish_.length.has_value()
                  ? std::min(info.size_bytes, next_ + *wish_.length)
                  : info.size_bytes;
-      message.info = info;
-      message.info->name.clear();  // Is not sent.
+      // Is not sent.
+      info.name.clear();
+      info.copied_from.clear();
+      info.grown_since = storage::Version();
+      message.info = std::move(info);
       file_ = *std::move(file);
       return message;
     }

@@ -1,11 +1,11 @@
 #include "integration_tests/simulation/oracle.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/error_reason.h"
+#include "lib/checksum/crc32c.h"
 
 namespace cairn {
 namespace simulation {
@@ -34,44 +34,132 @@ void Oracle::AddFailure(std::string what) {
   if (failures_.size() < kFailuresMax) failures_.push_back(std::move(what));
 }
 
-void Oracle::PutTried(const std::string& name, const std::string& content) {
-  files_[name].content = content;
-  names_.push_back(name);
+const char* Oracle::NameOf(CallKind kind) {
+  switch (kind) {
+    case CallKind::kPut:
+      return "put";
+    case CallKind::kPutAppender:
+      return "creation";
+    case CallKind::kPutDerived:
+      return "derivation";
+    case CallKind::kUpdate:
+      return "update";
+    case CallKind::kSeal:
+      return "sealing";
+    case CallKind::kCopy:
+      return "copy";
+    case CallKind::kAttributes:
+      return "setting of attributes";
+    case CallKind::kExpiry:
+      return "setting of an expiry";
+    case CallKind::kDelete:
+      return "deletion";
+    case CallKind::kUndelete:
+      return "undeletion";
+  }
+  return "";
 }
 
-void Oracle::DeleteTried(const std::string& name) {
-  files_[name].delete_tried = true;
+void Oracle::Tried(CallKind kind, const std::string& name,
+                   const std::string& content) {
+  const bool is_new = files_.count(name) == 0;
+  File& file = files_[name];
+  if (is_new) names_.push_back(name);
+  switch (kind) {
+    case CallKind::kPut:
+      file.put = content;
+      break;
+    case CallKind::kPutAppender:
+      file.put = content;
+      appenders_.push_back(name);
+      break;
+    case CallKind::kPutDerived:
+      file.is_derived = true;
+      file.settled_deleted = false;
+      break;
+    case CallKind::kDelete:
+      file.ever_deleted = true;
+      file.deleted = true;
+      deleted_.push_back(name);
+      break;
+    case CallKind::kUndelete:
+      file.undeleted = true;
+      file.settled_deleted = false;
+      break;
+    case CallKind::kSeal:
+    case CallKind::kCopy:
+    case CallKind::kUpdate:
+    case CallKind::kAttributes:
+    case CallKind::kExpiry:
+      break;
+  }
 }
 
-std::string Oracle::AnyName() const {
-  if (names_.empty()) return std::string();
+std::string Oracle::PickOf(const std::vector<std::string>& names) const {
+  if (names.empty()) return std::string();
   // The young ones are the interesting ones.
-  const size_t last = std::min<size_t>(names_.size(), 30);
-  const size_t from = loop_->Chance(0.8) ? names_.size() - last : 0;
-  return names_[from + loop_->Draw(names_.size() - from)];
+  const size_t last = std::min<size_t>(names.size(), 30);
+  const size_t from = loop_->Chance(0.8) ? names.size() - last : 0;
+  return names[from + loop_->Draw(names.size() - from)];
 }
 
-Oracle::Promise Oracle::MakePromise(const char* what, bool is_deletion,
-                                    const ReplicaWish& wish,
+std::string Oracle::AnyDeleted() const {
+  return deleted_.empty() || loop_->Chance(0.1) ? PickOf(names_)
+                                                : PickOf(deleted_);
+}
+
+void Oracle::OnChange(const storage::KnownFile& known,
+                      const DiskContent* content) {
+  State state;
+  state.known = known;
+  if (content != nullptr) state.content = content->Bytes();
+  const storage::Version& version = known.file.version;
+  File& file = files_[known.file.name];
+  const auto [it, inserted] =
+      file.versions.emplace(std::make_pair(version.clock, version.node), state);
+  if (inserted) return;
+  // A number that was lost with a power cut is given once more.
+  if (it->second.content != state.content ||
+      it->second.known.deleted != known.deleted) {
+    loop_->Trace("    version ", version.clock, "/", version.node, " of ",
+                 known.file.name, " is given twice");
+  }
+  it->second = std::move(state);
+}
+
+Oracle::Promise Oracle::MakePromise(CallKind kind, const ReplicaWish& wish,
                                     const Committed& committed) {
+  const char* const what = NameOf(kind);
   const bool synced = wish.level == Durability::kSynced;
   const std::string& name = committed.file.name;
   if (synced && committed.reached != Durability::kSynced) {
-    Fail(what, " of ", name, " was to be synced and is answered before");
+    Fail("a ", what, " of ", name, " was to be synced and is answered before");
   }
   if (wish.required && committed.replicas < wish.replicas) {
-    Fail(what, " of ", name, " is answered with ", committed.replicas,
+    Fail("a ", what, " of ", name, " is answered with ", committed.replicas,
          " replicas of ", wish.replicas);
   }
+  File& file = files_[name];
+  storage::FileInfo change = committed.file;
+  // A repeated call is told of the file as it is now.
+  const auto made = file.versions.find(
+      std::make_pair(change.version.clock, change.version.node));
+  if (made != file.versions.end()) change.life = made->second.known.file.life;
   Promise promise;
   promise.at = loop_->now();
   promise.level = wish.level;
+  promise.standing = storage::StandingOf(change, kind == CallKind::kDelete);
+  // Of some changes all that counts is in the record.
+  promise.with_content = kind != CallKind::kDelete &&
+                         kind != CallKind::kAttributes &&
+                         kind != CallKind::kExpiry;
   uint32_t had = 0;
   std::string account;
   for (const auto& member : *members_) {
     const DiskState& state =
         synced ? member->disk()->durable() : member->disk()->now();
-    const bool has = state.Has(committed.file, synced);
+    const bool has = state.Has(change, promise.standing.deleted,
+                               promise.with_content, synced);
     absl::StrAppend(&account, " ", member->name(), has ? "+" : "-");
     if (has) {
       promise.holders.push_back(member.get());
@@ -80,36 +168,47 @@ Oracle::Promise Oracle::MakePromise(const char* what, bool is_deletion,
       ++had;
     }
   }
-  // A put that was undone meanwhile is passed on as a place in the log alone.
-  const auto file = files_.find(name);
+  // What was undone meanwhile is passed on as a place in the log alone.
   const bool undone =
-      file != files_.end() && file->second.delete_tried && !is_deletion;
+      kind != CallKind::kDelete &&
+      (file.ever_deleted || file.is_derived || file.may_expire || file.is_cut);
   if (committed.replicas > had && !undone) {
-    Fail(what, " of ", name, " is said to be at ", committed.replicas,
+    Fail("a ", what, " of ", name, " is said to be at ", committed.replicas,
          " members", synced ? ", synced" : "", ", and is at", account);
   }
   ++promises_;
   return promise;
 }
 
-void Oracle::PutDone(const std::string& name, const ReplicaWish& wish,
-                     const Committed& committed) {
+void Oracle::Done(CallKind kind, const std::string& name,
+                  const std::string& from, const ReplicaWish& wish,
+                  const Committed& committed) {
   const std::string& stored = committed.file.name;
-  Promise promise =
-      MakePromise("a put", /*is_deletion=*/false, wish, committed);
+  Promise promise = MakePromise(kind, wish, committed);
   if (stored != name) {
-    if (!committed.replayed) Fail("a put of ", name, " gave ", stored);
-    if (files_.count(stored) == 0 ||
-        files_[stored].content != files_[name].content) {
+    if (!committed.replayed) {
+      Fail("a ", NameOf(kind), " of ", name, " gave ", stored);
+    }
+    if (kind == CallKind::kPut && files_[stored].put != files_[name].put) {
       Fail("a repeated put of ", name, " gave the other file ", stored);
     }
   }
-  files_[stored].puts.push_back(std::move(promise));
-}
-
-void Oracle::DeleteDone(const ReplicaWish& wish, const Committed& committed) {
-  files_[committed.file.name].deletes.push_back(
-      MakePromise("a deletion", /*is_deletion=*/true, wish, committed));
+  if (kind == CallKind::kSeal && committed.file.sealed_from != from) {
+    Fail("a sealing of ", from, " gave ", stored, ", which is of ",
+         committed.file.sealed_from);
+  }
+  if (kind == CallKind::kCopy) {
+    const auto& versions = files_[from].versions;
+    const auto& copies = files_[stored].versions;
+    const bool same =
+        !copies.empty() &&
+        std::any_of(versions.begin(), versions.end(),
+                    [&copy = copies.begin()->second](const auto& version) {
+                      return IsContentOf(version.second, *copy.content);
+                    });
+    if (!same) Fail("a copy of ", from, " is something else: ", stored);
+  }
+  files_[stored].promises.push_back(std::move(promise));
 }
 
 bool Oracle::IsBroken(const Promise& promise) {
@@ -119,13 +218,23 @@ bool Oracle::IsBroken(const Promise& promise) {
                      });
 }
 
-// Whether one of the promises that were given before must still be true.
-bool Oracle::IsKept(const std::vector<Promise>& promises,
-                    absl::Duration before) {
-  return std::any_of(promises.begin(), promises.end(),
-                     [before](const Promise& promise) {
-                       return promise.at <= before && !IsBroken(promise);
+bool Oracle::IsPromised(const File& file, bool with_content,
+                        absl::Duration before) {
+  return std::any_of(file.promises.begin(), file.promises.end(),
+                     [with_content, before](const Promise& promise) {
+                       return !promise.standing.deleted &&
+                              (promise.with_content || !with_content) &&
+                              promise.at <= before && !IsBroken(promise);
                      });
+}
+
+bool Oracle::IsContentOf(const State& state, const std::string& content) {
+  if (state.known.deleted) return false;
+  return state.content.has_value()
+             ? *state.content == content
+             : state.known.file.size_bytes ==
+                       static_cast<int64_t>(content.size()) &&
+                   state.known.file.crc32c == Crc32c(content);
 }
 
 void Oracle::ReadDone(const std::string& name, absl::Duration begun,
@@ -133,9 +242,12 @@ void Oracle::ReadDone(const std::string& name, absl::Duration begun,
                       const absl::StatusOr<std::string>& content) {
   const File& file = files_[name];
   if (content.ok()) {
-    if (*content != file.content) {
-      Fail("a read of ", name, " at ", member, " gave other bytes");
-    }
+    const bool is_one =
+        std::any_of(file.versions.begin(), file.versions.end(),
+                    [&content](const auto& version) {
+                      return IsContentOf(version.second, *content);
+                    });
+    if (!is_one) Fail("a read of ", name, " at ", member, " gave other bytes");
     if (file.settled_deleted) {
       Fail("a read of ", name, " at ", member,
            " gave a file that was deleted everywhere");
@@ -145,95 +257,152 @@ void Oracle::ReadDone(const std::string& name, absl::Duration begun,
   const ErrorReason reason = ReasonOf(content.status());
   if (absl::IsDataLoss(content.status())) {
     Fail("a read of ", name, " at ", member, ": ", content.status().ToString());
-  } else if (reason == ErrorReason::kFileDeleted && !file.delete_tried) {
+  } else if (reason == ErrorReason::kFileDeleted && !file.ever_deleted &&
+             !file.may_expire && !file.is_sealed) {
     Fail("a read of ", name, " at ", member,
          " says that it was deleted, which nobody has asked for");
-  } else if (reason == ErrorReason::kFileNotFound && !file.delete_tried &&
-             IsKept(file.puts, begun)) {
+  } else if (reason == ErrorReason::kFileExpired && !file.may_expire) {
+    Fail("a read of ", name, " at ", member,
+         " says that it has expired, which nobody has asked for");
+  } else if (reason == ErrorReason::kFileSealed && !file.is_sealed) {
+    Fail("a read of ", name, " at ", member,
+         " says that it is sealed, which nobody has asked for");
+  } else if (reason == ErrorReason::kFileNotFound && !file.ever_deleted &&
+             !file.may_be_gone() &&
+             IsPromised(file, /*with_content=*/false, begun)) {
     Fail("a read of ", name, " at ", member,
          " says that there is none, after it was promised");
   }
 }
 
+// That a file is what its version is.
+void Oracle::CheckState(const std::string& name, const Member& member,
+                        const DiskState::File& here) {
+  const storage::FileInfo& file = here.known.file;
+  const auto& versions = files_[name].versions;
+  const auto found =
+      versions.find(std::make_pair(file.version.clock, file.version.node));
+  if (found == versions.end()) {
+    // That of an appender that was sealed is that of what it became.
+    if (here.known.deleted && !file.sealed_as.empty()) return;
+    Fail(name, " has a version at ", member.name(),
+         " that nobody has made: ", file.version.clock, "/", file.version.node);
+    return;
+  }
+  if (here.known.deleted) return;
+  const storage::FileInfo& made = found->second.known.file;
+  if (found->second.known.deleted || file.life != made.life ||
+      file.kind != made.kind || file.size_bytes != made.size_bytes ||
+      file.crc32c != made.crc32c || file.attributes != made.attributes ||
+      file.expire_unix_seconds != made.expire_unix_seconds ||
+      file.sealed_from != made.sealed_from) {
+    Fail(name, " is not what its version is, at ", member.name());
+  }
+  if (here.content != nullptr &&
+      !IsContentOf(found->second, here.content->Bytes())) {
+    Fail(name, " has other bytes at ", member.name());
+  }
+}
+
+void Oracle::CheckFile(const std::string& name, File* file,
+                       const std::vector<Member*>& members) {
+  const absl::Duration now = loop_->now();
+  const DiskState::File* first = nullptr;
+  bool alike = true;
+  std::string account;
+  size_t known_here = 0;  // And not deleted.
+  size_t readable = 0;
+  for (Member* member : members) {
+    const DiskState::File* const here = member->disk()->now().Find(name);
+    const bool there = here != nullptr && !here->known.deleted;
+    if (there) ++known_here;
+    if (there && here->content != nullptr) ++readable;
+    if (here == nullptr) {
+      absl::StrAppend(&account, " ", member->name(), ": none;");
+      continue;
+    }
+    absl::StrAppend(&account, " ", member->name(), ": ",
+                    here->known.deleted
+                        ? (here->content == nullptr ? "deleted" : "kept")
+                    : here->content == nullptr ? "without content"
+                                               : "there",
+                    " in life ", here->known.file.life, " at ",
+                    here->known.file.version.clock, "/",
+                    here->known.file.version.node, ";");
+    CheckState(name, *member, *here);
+    // One that has forgotten a tombstone is as good as one that has it. That of
+    // an appender that was sealed has the version of what it became when the
+    // member heard of that.
+    if (first != nullptr &&
+        (first->known.deleted != here->known.deleted ||
+         (!(first->known.file.version == here->known.file.version) &&
+          first->known.file.sealed_as.empty()) ||
+         first->known.file.sealed_as != here->known.file.sealed_as)) {
+      alike = false;
+    }
+    first = here;
+  }
+  if (known_here != 0 && known_here != members.size()) alike = false;
+  // What was lost with everybody who had the content is known to all, and
+  // nobody has it.
+  if (readable != 0 && readable != members.size()) alike = false;
+  if (!alike) {
+    Fail(name, " differs:", account);
+    return;
+  }
+  if (known_here > 0 && file->settled_deleted) {
+    Fail(name, " was deleted everywhere, and is known again");
+  }
+  if (first != nullptr) {
+    const storage::Standing standing =
+        storage::StandingOf(first->known.file, first->known.deleted);
+    for (const Promise& promise : file->promises) {
+      if (IsBroken(promise) || !storage::Replaces(promise.standing, standing)) {
+        continue;
+      }
+      Fail(name, promise.standing.deleted ? " was deleted" : " was changed",
+           " in life ", promise.standing.life, " at ",
+           promise.standing.version.clock, "/", promise.standing.version.node,
+           ", and that is undone:", account);
+    }
+    if (first->known.deleted && !file->ever_deleted && !file->may_be_gone()) {
+      Fail(name, " is deleted, which nobody has asked for");
+    }
+  }
+  const bool is_lost =
+      known_here == 0 ? !file->may_be_gone() : readable == 0 && !file->is_cut;
+  if (is_lost && IsPromised(*file, /*with_content=*/known_here > 0, now)) {
+    Fail(name, " was promised, and is lost;", account);
+  }
+  file->promises.clear();
+  if (first != nullptr && (known_here == 0 || readable > 0)) {
+    Promise settled;
+    settled.at = now;
+    settled.level = Durability::kSynced;
+    settled.standing =
+        storage::StandingOf(first->known.file, first->known.deleted);
+    settled.with_content = readable > 0;
+    settled.holders.assign(members.begin(), members.end());
+    file->promises.push_back(settled);
+  }
+  // Nothing that was tried and not done comes any more.
+  if (known_here == 0 && (file->may_be_gone() || file->ever_deleted)) {
+    file->settled_deleted = true;
+  }
+  file->deleted = false;
+  file->undeleted = false;
+  file->is_cut = false;
+}
+
 void Oracle::CheckAll(const std::vector<Member*>& members) {
-  std::set<std::string> known(names_.begin(), names_.end());
   for (Member* member : members) {
     for (const auto& [name, file] : member->disk()->now().files) {
-      if (known.count(name) == 0) {
+      if (files_.count(name) == 0) {
         Fail(member->name(), " has file ", name, ", which nobody has put");
       }
     }
   }
-  const absl::Duration now = loop_->now();
-  for (auto& [name, file] : files_) {
-    const DiskState::File* first = nullptr;
-    bool alike = true;
-    std::string account;
-    size_t known_here = 0;  // And not deleted.
-    size_t readable = 0;
-    for (Member* member : members) {
-      const DiskState::File* const here = member->disk()->now().Find(name);
-      const bool there = here != nullptr && !here->known.deleted;
-      if (there) ++known_here;
-      if (there && here->content != nullptr) ++readable;
-      if (here == nullptr) {
-        absl::StrAppend(&account, " ", member->name(), ": none;");
-        continue;
-      }
-      absl::StrAppend(&account, " ", member->name(), ": ",
-                      here->known.deleted        ? "deleted"
-                      : here->content == nullptr ? "without content"
-                                                 : "there",
-                      " at ", here->known.file.version.clock, "/",
-                      here->known.file.version.node, ";");
-      if (there && here->content != nullptr &&
-          here->content->bytes != file.content) {
-        Fail(name, " has other bytes at ", member->name());
-      }
-      // One that has forgotten a tombstone is as good as one that has it.
-      if (first != nullptr &&
-          (first->known.deleted != here->known.deleted ||
-           !(first->known.file.version == here->known.file.version))) {
-        alike = false;
-      }
-      first = here;
-    }
-    if (known_here != 0 && known_here != members.size()) alike = false;
-    // What was lost with everybody who had the content is known to all, and
-    // nobody has it.
-    if (readable != 0 && readable != members.size()) alike = false;
-    if (!alike) {
-      Fail(name, " differs:", account);
-      continue;
-    }
-    const bool is_there = readable > 0;
-    if (known_here > 0 && file.settled_deleted) {
-      Fail(name, " was deleted everywhere, and is known again");
-    }
-    if (is_there && IsKept(file.deletes, now)) {
-      Fail(name, " was deleted, and is back");
-    }
-    if (!is_there && !file.delete_tried && IsKept(file.puts, now)) {
-      Fail(name, " was promised, and is lost;", account);
-    }
-    if (!is_there && first != nullptr && first->known.deleted &&
-        !file.delete_tried) {
-      Fail(name, " is deleted, which nobody has asked for");
-    }
-    Promise settled;
-    settled.at = now;
-    settled.level = Durability::kSynced;
-    settled.holders.assign(members.begin(), members.end());
-    file.puts.clear();
-    file.deletes.clear();
-    if (is_there) {
-      file.puts.push_back(settled);
-      // A deletion that was tried and not done is over.
-      file.delete_tried = false;
-    } else if (file.delete_tried && known_here == 0) {
-      file.settled_deleted = true;
-    }
-  }
+  for (auto& [name, file] : files_) CheckFile(name, &file, members);
 }
 
 }  // namespace simulation

@@ -3,13 +3,18 @@
 // Members answer ─▶ Acknowledged ─▶ a promise: who had it at that moment, at
 // which level. It may be broken only if each of those has since lost what it
 // had: to a wipe, or at level CACHED to a power cut.
+//
+// Members change a file ─▶ OnChange ─▶ what each version of it is: whoever has
+// the version has exactly that.
 
 #ifndef CAIRN_INTEGRATION_TESTS_SIMULATION_ORACLE_H_
 #define CAIRN_INTEGRATION_TESTS_SIMULATION_ORACLE_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -24,6 +29,20 @@
 namespace cairn {
 namespace simulation {
 
+// What a client wants.
+enum class CallKind {
+  kPut,
+  kPutAppender,
+  kPutDerived,
+  kUpdate,
+  kSeal,
+  kCopy,
+  kAttributes,
+  kExpiry,
+  kDelete,  // And purge.
+  kUndelete,
+};
+
 // For one thread.
 class Oracle {
  public:
@@ -31,15 +50,28 @@ class Oracle {
   Oracle(EventLoop* loop, const std::vector<std::unique_ptr<Member>>* members)
       : loop_(loop), members_(members) {}
 
-  // Before the member hears of it.
-  void PutTried(const std::string& name, const std::string& content);
-  void DeleteTried(const std::string& name);
+  // A client calls, before the member hears of it; `name` is what it becomes.
+  // `content` is that of a put.
+  void Tried(CallKind kind, const std::string& name,
+             const std::string& content = std::string());
 
-  // A member says so to a client.
-  void PutDone(const std::string& name, const storage::ReplicaWish& wish,
-               const storage::Committed& committed);
-  void DeleteDone(const storage::ReplicaWish& wish,
-                  const storage::Committed& committed);
+  // The file may expire, by some member's clock.
+  void ExpiryTried(const std::string& name) { files_[name].may_expire = true; }
+
+  // Bytes of the appender may be cut off or written over: until others have
+  // fetched what it is then, they have neither that nor what it was.
+  void CutTried(const std::string& name) { files_[name].is_cut = true; }
+
+  // The appender may become another file.
+  void SealTried(const std::string& name) { files_[name].is_sealed = true; }
+
+  // A member says so to the client. `from`: of kSeal and kCopy.
+  void Done(CallKind kind, const std::string& name, const std::string& from,
+            const storage::ReplicaWish& wish,
+            const storage::Committed& committed);
+
+  // A member takes a change: ModelPathOptions::on_change.
+  void OnChange(const storage::KnownFile& known, const DiskContent* content);
 
   // What a read that began at `begun` said.
   void ReadDone(const std::string& name, absl::Duration begun,
@@ -51,7 +83,11 @@ class Oracle {
   void CheckAll(const std::vector<Member*>& members);
 
   // Any of the tried; empty if there is none.
-  std::string AnyName() const;
+  std::string AnyName() const { return PickOf(names_); }
+  std::string AnyAppender() const { return PickOf(appenders_); }
+
+  // Preferably one that somebody has tried to delete.
+  std::string AnyDeleted() const;
 
   // What was found wrong so far.
   const std::vector<std::string>& failures() const { return failures_; }
@@ -66,28 +102,64 @@ class Oracle {
   struct Promise {
     absl::Duration at;
     storage::Durability level = storage::Durability::kCached;
+    storage::Standing standing;
+    bool with_content = false;
     std::vector<const Member*> holders;
   };
+
+  // What a version of a file is.
+  struct State {
+    storage::KnownFile known;
+
+    // Unset if the member that made the version had none: then its CRC counts.
+    absl::optional<std::string> content;
+  };
+
   struct File {
-    std::string content;
-    std::vector<Promise> puts;
-    bool delete_tried = false;
-    std::vector<Promise> deletes;
+    std::string put;  // The content that a client has put.
+    std::map<std::pair<uint64_t, uint32_t>, State> versions;
+    std::vector<Promise> promises;
+    bool is_derived = false;
+    bool may_expire = false;
+    bool is_sealed = false;  // Somebody has tried to.
+    bool is_cut = false;     // The same, since the last check.
+
+    // Somebody has tried to, ever, and since the last check.
+    bool ever_deleted = false;
+    bool deleted = false;
+    bool undeleted = false;
+
     bool settled_deleted = false;  // Everywhere, at some check.
+
+    // It may be gone, and nobody has broken a promise.
+    bool may_be_gone() const {
+      return deleted || may_expire || is_sealed || settled_deleted;
+    }
   };
 
   void AddFailure(std::string what);
-  Promise MakePromise(const char* what, bool is_deletion,
-                      const storage::ReplicaWish& wish,
+  std::string PickOf(const std::vector<std::string>& names) const;
+  static const char* NameOf(CallKind kind);
+  Promise MakePromise(CallKind kind, const storage::ReplicaWish& wish,
                       const storage::Committed& committed);
   static bool IsBroken(const Promise& promise);
-  static bool IsKept(const std::vector<Promise>& promises,
-                     absl::Duration before);
+
+  // Whether one of the promises that it is there must still be true.
+  static bool IsPromised(const File& file, bool with_content,
+                         absl::Duration before);
+  static bool IsContentOf(const State& state, const std::string& content);
+
+  void CheckState(const std::string& name, const Member& member,
+                  const DiskState::File& here);
+  void CheckFile(const std::string& name, File* file,
+                 const std::vector<Member*>& members);
 
   EventLoop* const loop_;
   const std::vector<std::unique_ptr<Member>>* const members_;
   std::map<std::string, File> files_;
   std::vector<std::string> names_;
+  std::vector<std::string> appenders_;
+  std::vector<std::string> deleted_;
   std::vector<std::string> failures_;
   uint64_t promises_ = 0;
 };

@@ -95,10 +95,17 @@ KnownBug LeavesFilesOutOfSnapshots() {
   return bug;
 }
 
+KnownBug MissesContentsOfDeletedFiles() {
+  KnownBug bug{"MissesContentsOfDeletedFiles", {}};
+  bug.mutations.miss_deleted = true;
+  return bug;
+}
+
 INSTANTIATE_TEST_SUITE_P(All, SimulationFindsTest,
                          ::testing::Values(SkipsAChange(), SyncsNothing(),
                                            ForgetsDeletions(),
-                                           LeavesFilesOutOfSnapshots()),
+                                           LeavesFilesOutOfSnapshots(),
+                                           MissesContentsOfDeletedFiles()),
                          [](const ::testing::TestParamInfo<KnownBug>& info) {
                            return std::string(info.param.name);
                          });
