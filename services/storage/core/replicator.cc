@@ -251,6 +251,13 @@ void Replicator::AddMissing(const std::string& name) {
   }
 }
 
+bool Replicator::IsMissing(const std::string& name) const {
+  if (path_ == nullptr) return false;
+  const absl::StatusOr<absl::optional<KnownFile>> known =
+      path_->replica()->Find(name);
+  return known.ok() && known->has_value() && (*known)->content_missing;
+}
+
 LogRange Replicator::RangeOf(const LogId& id) const {
   for (const LogRange& range : logs_) {
     if (range.log == id) return range;
@@ -482,7 +489,10 @@ void Replicator::ReapFetches(absl::Duration now) {
     }
     fetching.running = false;
     if (result->ok()) {
-      missing_->Remove(it->first, fetching.fetch->file().change);
+      // Unless it was changed meanwhile: then what came was of no use.
+      if (!IsMissing(it->first)) {
+        missing_->Remove(it->first, fetching.fetch->file().change);
+      }
       it = fetches_.erase(it);
       continue;
     }

@@ -289,6 +289,7 @@ class Replicator : public LogObserver {
   void Heartbeat(absl::Duration now) ABSL_LOCKS_EXCLUDED(tails_mu_);
   void FindMissing(absl::Duration now);
   void AddMissing(const std::string& name);
+  bool IsMissing(const std::string& name) const;
   void RunRetries(absl::Duration now);
   void Measure(uint64_t changes, uint64_t bytes, absl::Duration now);
   void Publish(absl::Duration now) ABSL_LOCKS_EXCLUDED(mu_);

@@ -542,6 +542,59 @@ TEST(RepairTest, AContentThatNoStreamHasToldOfIsFetched) {
   EXPECT_THAT(ReadFile(b->path(), "f"), IsOkAndHolds(content));
 }
 
+TEST(RepairTest, AContentIsFetchedThoughTheFileIsChangedMeanwhile) {
+  Group group(2);
+  Member* const a = group.at(0);
+  Member* const b = group.at(1);
+  const std::string content = TestContent(1, 1000);
+  ASSERT_THAT(PutFile(a->path(), "f", content), IsOk());
+  const auto told = [](Member* from) {
+    const auto known = from->replica()->Find("f");
+    CAIRN_CHECK_OK(known.status());
+    ReplicatedChange change;
+    change.mode = Mode::kSnapshot;
+    change.file = (*known)->file;
+    return change;
+  };
+  b->Take(told(a));
+  // The fetch has begun, and nothing comes so far.
+  Notification go_on;
+  CAIRN_CHECK(
+      group.network()->TrySubmit([&go_on] { go_on.WaitForNotification(); }));
+  b->replicator()->Tick();
+  SetExpiryRequest set;
+  set.name = "f";
+  set.expire_unix_seconds = kExpireUnixSecondsMax;
+  Notification done;
+  b->path()->SetExpiry(set, [&done](const absl::StatusOr<Committed>& answer) {
+    EXPECT_THAT(answer, IsOk());
+    done.Notify();
+  });
+  done.WaitForNotification();
+  go_on.Notify();
+  // What comes is of the version before. The other one is there later.
+  const auto fetched = [b] {
+    const auto known = b->replica()->Find("f");
+    CAIRN_CHECK_OK(known.status());
+    return !(*known)->content_missing;
+  };
+  for (int i = 0; i < 100 && !fetched(); ++i) {
+    b->replicator()->Tick();
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  EXPECT_EQ(b->replicator()->Progress().missing_contents, fetched() ? 0u : 1u);
+  a->Take(told(b));
+  // So long that it is not looked for anew.
+  const absl::Duration end = b->clock()->Monotonic() + absl::Seconds(4);
+  ASSERT_TRUE(b->Until([&] {
+    if (b->clock()->Monotonic() < end) {
+      b->clock()->Advance(absl::Milliseconds(20));
+    }
+    return fetched();
+  }));
+  EXPECT_THAT(ReadFile(b->path(), "f"), IsOkAndHolds(content));
+}
+
 TEST(RepairTest, WhatIsDamagedIsRememberedUpToALimit) {
   RepairsOptions options;
   options.files_max = 2;
