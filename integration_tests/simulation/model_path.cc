@@ -1163,6 +1163,13 @@ void ModelPath::AdmitReplica(Request* request, Outcome* outcome) {
   }
   if (!wins) {
     EndSealed(*request);
+    if (existing != nullptr && BringsContent(*existing, *request)) {
+      DiskRecord taken;
+      taken.known = existing->known;
+      taken.known->content_missing = false;
+      taken.content = request->content;
+      Append(std::move(taken));
+    }
     request->content = nullptr;
     if (is_next) Record(absl::nullopt, request, outcome);
     return;
@@ -1279,6 +1286,19 @@ ModelPath::Content ModelPath::FindSameContent(const Request& request,
     return nullptr;
   }
   return same->content;
+}
+
+// Whether a change that counts for nothing any more brings the content that is
+// missing.
+bool ModelPath::BringsContent(const DiskState::File& existing,
+                              const Request& request) {
+  const ReplicatedChange& replica = request.replica;
+  return replica.kind == ChangeKind::kPut && replica.mode != Mode::kContent &&
+         replica.mode != Mode::kRemove && !replica.passed &&
+         !replica.base.has_value() && request.content != nullptr &&
+         !existing.known.deleted && existing.content == nullptr &&
+         existing.known.file.size_bytes == replica.file.size_bytes &&
+         existing.known.file.crc32c == replica.file.crc32c;
 }
 
 // A change that counts for nothing any more still ends the appender that it

@@ -265,6 +265,8 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
                    After* after) const;
   Content FindSameContent(const Request& request,
                           const DiskState::File* existing, bool* shares) const;
+  static bool BringsContent(const DiskState::File& existing,
+                            const Request& request);
   void EndSealed(const Request& request);
 
   // Records a change of this path, in a new version; `after` has all but that.

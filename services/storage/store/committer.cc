@@ -1470,6 +1470,10 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
   }
   if (!wins) {
     outcome->status = EndSealed(*request);
+    if (outcome->status.ok() && *known && BringsContent(existing, *request)) {
+      // Whoever sent it counts this node as one that has it.
+      outcome->status = TakeContent(existing, request);
+    }
     if (!outcome->status.ok()) return;
     if (is_next || replica.mode == Mode::kRetry) {
       AddPassed(*request, outcome);
@@ -1637,6 +1641,32 @@ absl::StatusOr<Committer::SameContent> Committer::FindSameContent(
           same->size_bytes == replica.file.size_bytes &&
           same->crc32c == replica.file.crc32c;
   return found ? what : SameContent::kNone;
+}
+
+bool Committer::BringsContent(const FileRecord& existing,
+                              const CommitRequest& request) {
+  const ReplicatedChange& replica = *request.replica;
+  return replica.kind == ChangeKind::kPut &&
+         replica.mode != ReplicatedChange::Mode::kContent &&
+         replica.mode != ReplicatedChange::Mode::kRemove && !replica.passed &&
+         !replica.base.has_value() && request.replica_has_content &&
+         request.extent.length == 0 && !existing.deleted &&
+         existing.content_missing &&
+         existing.size_bytes == replica.file.size_bytes &&
+         existing.crc32c == replica.file.crc32c;
+}
+
+absl::Status Committer::TakeContent(const FileRecord& existing,
+                                    CommitRequest* request) {
+  FileRecord after = existing;
+  after.content_missing = false;
+  if (after.size_bytes > 0) {
+    after.extents.push_back(
+        OwnExtent(0, after.size_bytes, after.crc32c, after.size_bytes));
+  }
+  request->crc32c = after.crc32c;
+  return AddPieces(request->name, existing, after, kRecordMoved, request,
+                   NextChange());
 }
 
 absl::Status Committer::EndSealed(const CommitRequest& request) {

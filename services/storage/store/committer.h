@@ -303,6 +303,12 @@ class Committer {
                                               const FileRecord& existing,
                                               FileRecord* same);
 
+  // Whether a change that counts for nothing any more brings the content that
+  // is missing: a later one changed what is said of the file alone.
+  static bool BringsContent(const FileRecord& existing,
+                            const CommitRequest& request);
+  absl::Status TakeContent(const FileRecord& existing, CommitRequest* request);
+
   // A change that counts for nothing any more still ends the appender that it
   // sealed.
   absl::Status EndSealed(const CommitRequest& request);

@@ -179,6 +179,50 @@ TEST(EngineReplicaTest, KnowsAFileWhoseContentIsMissing) {
   EXPECT_EQ(b.RangeOf(log).applied, 1u);
 }
 
+TEST(EngineReplicaTest, TakesAContentFromAChangeThatCountsForNothingAnyMore) {
+  for (const size_t size : {size_t{0}, size_t{1000}, size_t{400000}}) {
+    SCOPED_TRACE(size);
+    Member a(1);
+    Member b(2);
+    const std::string content = TestContent(size, size);
+    ASSERT_THAT(PutFile(a.path(), "f", content), IsOk());
+    const LogId log = a.own_log().log;
+    auto changes = ReadChanges(a.path(), log, 0, ChangeLimits{});
+    ASSERT_THAT(changes, IsOk());
+    ASSERT_TRUE(changes->front().content.has_value());
+    // B is told of the file, and to change it, before it hears A's log.
+    ReplicatedChange told;
+    told.mode = Mode::kSnapshot;
+    told.file = changes->front().file;
+    ASSERT_THAT(ApplyAndWait(&b, std::move(told)), IsOk());
+    SetExpiryRequest set;
+    set.name = "f";
+    set.expire_unix_seconds = kExpireUnixSecondsMax;
+    Notification done;
+    b.path()->SetExpiry(set, [&done](const absl::StatusOr<Committed>& answer) {
+      EXPECT_THAT(answer, IsOk());
+      done.Notify();
+    });
+    done.WaitForNotification();
+    const auto changed = b.path()->Stat("f");
+    ASSERT_THAT(changed, IsOk());
+    EXPECT_EQ(ReasonOf(ReadFile(b.path(), "f").status()),
+              ErrorReason::kContentNotHere);
+
+    ASSERT_THAT(b.replica()->SetLogs({LogRange{log}}), IsOk());
+    ASSERT_THAT(ApplyAndWait(&b, changes->front()), IsOk());
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_THAT(ReadFile(b.path(), "f"), IsOkAndHolds(content));
+      EXPECT_THAT(b.replica()->ListMissing("", 10), IsEmpty());
+      EXPECT_TRUE(b.path()->Stat("f")->version == changed->version);
+      EXPECT_EQ(b.path()->Stat("f")->expire_unix_seconds,
+                kExpireUnixSecondsMax);
+      EXPECT_EQ(b.RangeOf(log).applied, 1u);
+      b.KillAndOpen();
+    }
+  }
+}
+
 TEST(EngineReplicaTest, RefusesAContentThatIsNotTheFiles) {
   Member a(1);
   Member b(2);
