@@ -75,6 +75,7 @@ void Oracle::Tried(CallKind kind, const std::string& name,
       break;
     case CallKind::kPutDerived:
       file.is_derived = true;
+      file.is_cut = true;  // By one who does not know that the name is taken.
       file.settled_deleted = false;
       break;
     case CallKind::kDelete:

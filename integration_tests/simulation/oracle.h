@@ -122,7 +122,7 @@ class Oracle {
     bool is_derived = false;
     bool may_expire = false;
     bool is_sealed = false;  // Somebody has tried to.
-    bool is_cut = false;     // The same, since the last check.
+    bool is_cut = false;     // It may have got another content, lately.
 
     // Somebody has tried to, ever, and since the last check.
     bool ever_deleted = false;
