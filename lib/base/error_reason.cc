@@ -73,6 +73,7 @@ constexpr NamedReason kNames[] = {
     {ErrorReason::kFileExists, "FILE_EXISTS"},
     {ErrorReason::kFileSealed, "FILE_SEALED"},
     {ErrorReason::kWrongKind, "WRONG_KIND"},
+    {ErrorReason::kQuotaExceeded, "QUOTA_EXCEEDED"},
 };
 
 std::vector<std::string> PayloadOf(const absl::Status& status) {

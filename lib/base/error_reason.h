@@ -76,6 +76,7 @@ enum class ErrorReason : int {
   kFileExists = 180,
   kFileSealed = 181,
   kWrongKind = 182,
+  kQuotaExceeded = 190,
 };
 
 // `DISK_FULL` for kDiskFull. "UNSPECIFIED" for a number that is none.

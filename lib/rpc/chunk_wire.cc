@@ -117,6 +117,9 @@ absl::Status ParseDownloadMessage(const grpc::ByteBuffer& buffer,
       case storage::v1::FetchResponse::kSealedFromFieldNumber:
         message->sealed_from = std::string(reader.ReadCord());
         break;
+      case storage::v1::FetchResponse::kOwnerFieldNumber:
+        message->owner = std::string(reader.ReadCord());
+        break;
       default:
         reader.Skip();
     }

@@ -44,6 +44,7 @@ struct DownloadMessage {
   // Of a FetchResponse, beside `info`.
   uint32_t life = 0;
   std::string sealed_from;
+  std::string owner;
   bool content_missing = false;
 };
 

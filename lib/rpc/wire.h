@@ -130,7 +130,7 @@ inline size_t VarintSize(uint64_t value) {
 // message is laid out before what is round it.
 class SmallMessage {
  public:
-  static constexpr size_t kMax = 512;
+  static constexpr size_t kMax = 1024;
 
   absl::string_view view() const { return absl::string_view(bytes_, size_); }
   size_t size() const { return size_; }

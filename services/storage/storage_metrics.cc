@@ -94,6 +94,10 @@ constexpr GaugeRow kGauges[] = {
      &EngineNumbers::io_queue_entries},
     {"cairn_storage_path_files", "Files, without deleted ones.",
      &EngineNumbers::files},
+    {"cairn_storage_path_file_bytes",
+     "Their bytes, as quotas count them: what several files share counts for "
+     "each of them.",
+     &EngineNumbers::file_bytes},
     {"cairn_storage_path_tombstones", "Deleted names that are remembered.",
      &EngineNumbers::tombstones},
     {"cairn_storage_path_live_bytes", "Bytes in segments that belong to files.",

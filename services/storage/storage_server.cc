@@ -35,6 +35,7 @@
 #include "services/storage/config/storage_config.h"
 #include "services/storage/core/byte_budget.h"
 #include "services/storage/core/job_list.h"
+#include "services/storage/core/quotas.h"
 #include "services/storage/core/read_through_path.h"
 #include "services/storage/core/upkeep.h"
 #include "services/storage/node_identity.h"
@@ -98,6 +99,7 @@ class Server : public StorageServer {
         clock_(clock),
         codec_(secret),
         budget_(config_.limits().body_bytes_max()),
+        quotas_(identity.group),
         node_(identity,
               config_.path_policy() == tracker::v1::PATH_POLICY_MOST_FREE
                   ? PathPolicy::kMostFree
@@ -202,8 +204,8 @@ class Server : public StorageServer {
     for (int i = 0; i < config_.store_paths_size(); ++i) {
       path_metrics_.push_back(
           std::make_unique<StorePathMetrics>(&registry_, i));
-      const StorePathOptions options =
-          OptionsOfPath(config_, node_.identity(), i);
+      StorePathOptions options = OptionsOfPath(config_, node_.identity(), i);
+      options.quotas = &quotas_;
       StorePathMetrics* const observer = path_metrics_.back().get();
       StorePathHooks hooks;
       hooks.open = [this, options,
@@ -259,6 +261,7 @@ class Server : public StorageServer {
     context.node = &node_;
     context.budget = &budget_;
     context.replicas = &replica_gate_;
+    context.quotas = &quotas_;
     context.clock = clock_;
     context.metrics = &api_metrics_;
     context.stopping = &stopping_;
@@ -480,6 +483,7 @@ class Server : public StorageServer {
       path->set_free_bytes(status.free_bytes);
       path->set_reserve_bytes(status.reserve_bytes);
       path->set_files(status.files);
+      path->set_file_bytes(status.file_bytes);
       if (!status.incarnation.is_nil()) {
         path->set_incarnation(status.incarnation.ToString());
       }
@@ -552,7 +556,8 @@ class Server : public StorageServer {
 
   const FileIdCodec codec_;
   ByteBudget budget_;
-  StorageNode node_;
+  Quotas quotas_;
+  StorageNode node_;  // Its paths count in `quotas_`.
   std::unique_ptr<GrpcPeerTransport> transport_;
   std::unique_ptr<JobList> jobs_;
   std::unique_ptr<Replication> replication_;  // Uses `jobs_`.

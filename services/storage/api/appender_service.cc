@@ -12,6 +12,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
 #include "lib/file_id/file_id.h"
+#include "lib/rpc/peer_identity.h"
 #include "services/storage/api/change_answer.h"
 #include "services/storage/api/convert.h"
 #include "services/storage/api/translate.h"
@@ -149,6 +150,7 @@ grpc::ServerUnaryReactor* AppenderServiceImpl::CreateAppender(
         ParseRequestId(request->request_id(), /*required=*/true));
     CAIRN_RETURN_IF_ERROR(ValidateExtension(request->extension()));
     call->extension = request->extension();
+    call->put.owner = rpc::PeerIdentity(*context);
     CAIRN_ASSIGN_OR_RETURN(call->wish, ParseDurability(request->durability()));
     CAIRN_ASSIGN_OR_RETURN(call->put.attributes,
                            ParseAttributes(request->attributes()));

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "lib/rpc/peer_identity.h"
 #include "services/storage/api/batch_stream.h"
 
 namespace cairn {
@@ -55,8 +56,8 @@ BatchServiceImpl::BatchServiceImpl(StorageNode* node, ByteBudget* budget,
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*
-BatchServiceImpl::Run(grpc::CallbackServerContext* /*context*/) {
-  return StartBatchStream(&context_);
+BatchServiceImpl::Run(grpc::CallbackServerContext* context) {
+  return StartBatchStream(&context_, rpc::PeerIdentity(*context));
 }
 
 }  // namespace storage

@@ -98,7 +98,8 @@ class BatchStream
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
       public BatchStreams::Stream {
  public:
-  explicit BatchStream(const BatchContext* context) : context_(*context) {
+  BatchStream(const BatchContext* context, std::string owner)
+      : context_(*context), owner_(std::move(owner)) {
     if (!context_.streams->Add(this)) {
       MutexLock lock(&mu_);
       stopping_ = true;
@@ -189,6 +190,7 @@ class BatchStream
                int64_t bytes_out);
 
   const BatchContext& context_;
+  const std::string owner_;  // Of what is stored.
 
   grpc::ByteBuffer message_in_;   // gRPC's while reading_.
   grpc::ByteBuffer message_out_;  // gRPC's while writing_.
@@ -554,6 +556,7 @@ void UploadWhole(std::shared_ptr<StorePath> path, PutRequest put,
   finish.origin_node = put.origin_node;
   finish.attributes = std::move(put.attributes);
   finish.expire_unix_seconds = put.expire_unix_seconds;
+  finish.owner = std::move(put.owner);
   finish.durability = put.durability;
   std::shared_ptr<Upload> kept = *std::move(upload);
   Upload* const started = kept.get();
@@ -620,6 +623,7 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
   put.name = std::move(made.name);
   put.create_unix_seconds = made.create_unix_seconds;
   put.origin_node = context_.node->identity().node_number;
+  put.owner = owner_;
   put.content = request.content;
   put.crc32c = request.crc32c;
 
@@ -932,8 +936,8 @@ void BatchStream::AnswerDelete(const Item& item,
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartBatchStream(
-    const BatchContext* context) {
-  return new BatchStream(context);
+    const BatchContext* context, std::string owner) {
+  return new BatchStream(context, std::move(owner));
 }
 
 }  // namespace storage

@@ -15,15 +15,17 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <string>
+
 #include "services/storage/api/batch_service.h"
 
 namespace cairn {
 namespace storage {
 
 // Serves the stream that gRPC connects it with, and deletes itself. `context`
-// is borrowed.
+// is borrowed. What is stored is of `owner`, as in FileInfo.
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* StartBatchStream(
-    const BatchContext* context);
+    const BatchContext* context, std::string owner);
 
 }  // namespace storage
 }  // namespace cairn

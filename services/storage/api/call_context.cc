@@ -49,5 +49,11 @@ absl::Status CallContext::CheckServing() const {
                          "the node is stopping: ask another one, or later");
 }
 
+absl::Status CallContext::CheckNewFile(absl::string_view owner,
+                                       int64_t size_bytes) const {
+  return quotas == nullptr ? absl::OkStatus()
+                           : quotas->Check(owner, {1, size_bytes});
+}
+
 }  // namespace storage
 }  // namespace cairn

@@ -4,13 +4,16 @@
 #define CAIRN_SERVICES_STORAGE_API_CALL_CONTEXT_H_
 
 #include <atomic>
+#include <cstdint>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "lib/base/clock.h"
 #include "lib/metrics/metrics.h"
 #include "lib/rpc/method_metrics.h"
 #include "services/storage/api/replica_gate.h"
 #include "services/storage/core/byte_budget.h"
+#include "services/storage/core/quotas.h"
 #include "services/storage/core/storage_node.h"
 
 namespace cairn {
@@ -63,6 +66,9 @@ struct CallContext {
   // What calls ask of other members.
   const ReplicaGate* replicas = nullptr;
 
+  // Asked before a body is received; null: there are none.
+  const Quotas* quotas = nullptr;
+
   Clock* clock = nullptr;
   ApiMetrics* metrics = nullptr;
 
@@ -71,6 +77,10 @@ struct CallContext {
 
   // OK, or UNAVAILABLE with SHUTTING_DOWN.
   absl::Status CheckServing() const;
+
+  // OK, or RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: a new file of `owner` would
+  // be refused now.
+  absl::Status CheckNewFile(absl::string_view owner, int64_t size_bytes) const;
 };
 
 }  // namespace storage

@@ -44,9 +44,12 @@ bool MayBeRead(const absl::Status& status) {
 // Held by whoever goes on with it. One step at a time.
 class CopyCall : public std::enable_shared_from_this<CopyCall> {
  public:
-  CopyCall(const CallContext& context, v1::CopyResponse* response,
-           const UnaryEnd& end)
-      : context_(context), response_(response), end_(end) {}
+  CopyCall(const CallContext& context, std::string owner,
+           v1::CopyResponse* response, const UnaryEnd& end)
+      : context_(context),
+        owner_(std::move(owner)),
+        response_(response),
+        end_(end) {}
   ~CopyCall() { context_.budget->Return(budget_bytes_); }
 
   CopyCall(const CopyCall&) = delete;
@@ -167,6 +170,7 @@ class CopyCall : public std::enable_shared_from_this<CopyCall> {
     request->origin_node = context_.node->identity().node_number;
     request->attributes = attributes_.value_or("");
     request->expire_unix_seconds = expire_unix_seconds_;
+    request->owner = owner_;
     request->durability = wish_.level;
   }
 
@@ -197,6 +201,11 @@ class CopyCall : public std::enable_shared_from_this<CopyCall> {
     }
     if (source_.size_bytes <= from_.path->small_file_bytes_max()) {
       PutWhole();
+      return;
+    }
+    status = context_.CheckNewFile(owner_, source_.size_bytes);
+    if (!status.ok()) {
+      Fail(status);
       return;
     }
     absl::StatusOr<std::unique_ptr<Upload>> upload =
@@ -303,6 +312,7 @@ class CopyCall : public std::enable_shared_from_this<CopyCall> {
   }
 
   const CallContext context_;
+  const std::string owner_;  // Of the copy.
   v1::CopyResponse* const response_;
   const UnaryEnd end_;
 
@@ -323,9 +333,11 @@ class CopyCall : public std::enable_shared_from_this<CopyCall> {
 
 }  // namespace
 
-void StartCopy(const CallContext& context, const v1::CopyRequest& request,
-               v1::CopyResponse* response, const UnaryEnd& end) {
-  const auto call = std::make_shared<CopyCall>(context, response, end);
+void StartCopy(const CallContext& context, std::string owner,
+               const v1::CopyRequest& request, v1::CopyResponse* response,
+               const UnaryEnd& end) {
+  const auto call =
+      std::make_shared<CopyCall>(context, std::move(owner), response, end);
   const absl::Status parsed = call->Parse(request);
   if (!parsed.ok()) {
     end(parsed);

@@ -7,6 +7,8 @@
 #ifndef CAIRN_SERVICES_STORAGE_API_COPY_CALL_H_
 #define CAIRN_SERVICES_STORAGE_API_COPY_CALL_H_
 
+#include <string>
+
 #include "cairn/storage/v1/file_service.pb.h"
 #include "services/storage/api/call_context.h"
 #include "services/storage/api/unary_end.h"
@@ -15,8 +17,10 @@ namespace cairn {
 namespace storage {
 
 // Answers in `response` and ends the call, now or later. Does not block.
-void StartCopy(const CallContext& context, const v1::CopyRequest& request,
-               v1::CopyResponse* response, const UnaryEnd& end);
+// The copy is of `owner`, as in FileInfo.
+void StartCopy(const CallContext& context, std::string owner,
+               const v1::CopyRequest& request, v1::CopyResponse* response,
+               const UnaryEnd& end);
 
 }  // namespace storage
 }  // namespace cairn

@@ -182,6 +182,7 @@ absl::Status DownloadCall::SendInfo() {
     *response.mutable_info() = std::move(info);
     response.set_life(file_->info().life);
     response.set_sealed_from(file_->info().sealed_from);
+    response.set_owner(file_->info().owner);
     SendFirst(rpc::ToByteBuffer(response));
   } else {
     storage::v1::DownloadResponse response;
@@ -205,6 +206,7 @@ absl::Status DownloadCall::SendKnown() {
           response.mutable_info());
   response.set_life(known->file.life);
   response.set_sealed_from(known->file.sealed_from);
+  response.set_owner(known->file.owner);
   response.set_content_missing(known->content_missing);
   SendFirst(rpc::ToByteBuffer(response));
   return absl::OkStatus();

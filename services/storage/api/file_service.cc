@@ -16,6 +16,7 @@
 #include "lib/rpc/batch_wire.h"
 #include "lib/rpc/chunk_wire.h"
 #include "lib/rpc/grpc_status.h"
+#include "lib/rpc/peer_identity.h"
 #include "services/storage/api/change_answer.h"
 #include "services/storage/api/convert.h"
 #include "services/storage/api/copy_call.h"
@@ -259,7 +260,7 @@ grpc::ServerUnaryReactor* FileServiceImpl::Copy(
     grpc::CallbackServerContext* context, const v1::CopyRequest* request,
     v1::CopyResponse* response) {
   const UnaryEnd end = BeginUnary(context_, context, &context_.metrics->copy);
-  StartCopy(context_, *request, response, end);
+  StartCopy(context_, rpc::PeerIdentity(*context), *request, response, end);
   return end.reactor;
 }
 

@@ -52,6 +52,7 @@ void ToProto(const StorePathStatus& status, v1::StorePathStatus* out) {
   out->set_files(status.files);
   out->set_live_bytes(status.live_bytes);
   out->set_undelete_bytes(status.undelete_bytes);
+  out->set_file_bytes(status.file_bytes);
   out->set_dead_bytes(status.dead_bytes);
   out->set_segments(status.segments);
   out->set_index_bytes(status.index_bytes);

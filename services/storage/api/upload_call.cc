@@ -10,6 +10,7 @@
 #include "lib/checksum/crc32c.h"
 #include "lib/file_id/file_id.h"
 #include "lib/rpc/grpc_status.h"
+#include "lib/rpc/peer_identity.h"
 #include "lib/rpc/wire.h"
 #include "services/storage/api/change_answer.h"
 #include "services/storage/api/convert.h"
@@ -151,6 +152,7 @@ absl::Status UploadCall::BeginUpload(const storage::v1::UploadSpec& spec) {
   CAIRN_RETURN_IF_ERROR(ValidateExtension(spec.extension()));
   CAIRN_ASSIGN_OR_RETURN(wish_, ParseDurability(spec.durability()));
   extension_ = spec.extension();
+  owner_ = rpc::PeerIdentity(*server_context_);
   CAIRN_ASSIGN_OR_RETURN(attributes_, ParseAttributes(spec.attributes()));
   CAIRN_ASSIGN_OR_RETURN(expire_unix_seconds_,
                          ParseLifetime(spec.lifetime(), context_.clock->Now()));
@@ -420,6 +422,12 @@ absl::Status UploadCall::BeginSegment() {
     Answer(*earlier, placed_.index);
     return absl::OkStatus();
   }
+  // The one that is committed is what counts. What a derived file adds depends
+  // on what is there by its name.
+  if (derived_name_.empty()) {
+    CAIRN_RETURN_IF_ERROR(
+        context_.CheckNewFile(owner_, declared_bytes_.value_or(0)));
+  }
   CAIRN_ASSIGN_OR_RETURN(segment_, placed_.path->StartUpload(declared_bytes_));
   return absl::OkStatus();
 }
@@ -451,6 +459,7 @@ void UploadCall::CommitSmall() {
   request.origin_node = context_.node->identity().node_number;
   request.attributes = std::move(attributes_);
   request.expire_unix_seconds = expire_unix_seconds_;
+  request.owner = owner_;
   request.durability = wish_.level;
   placed_.path->Put(std::move(request), AnswerWhenDone());
 }
@@ -467,6 +476,7 @@ void UploadCall::CommitSegment() {
   request.origin_node = context_.node->identity().node_number;
   request.attributes = std::move(attributes_);
   request.expire_unix_seconds = expire_unix_seconds_;
+  request.owner = owner_;
   request.durability = wish_.level;
   segment_->Finish(std::move(request), AnswerWhenDone());
 }

@@ -13,6 +13,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/base/uuid.h"
 #include "lib/file_id/file_id.h"
+#include "lib/rpc/peer_identity.h"
 #include "services/storage/api/change_answer.h"
 #include "services/storage/api/convert.h"
 #include "services/storage/api/locate_upload.h"
@@ -100,6 +101,7 @@ absl::Status Commit(const std::shared_ptr<Finishing>& call) {
   request.origin_node = call->context.node->identity().node_number;
   request.attributes = std::move(call->attributes);
   request.expire_unix_seconds = call->expire_unix_seconds;
+  request.owner = info.spec.owner;
   request.durability = call->wish.level;
   call->complete->Commit(std::move(request),
                          [call](absl::StatusOr<Committed> committed) {
@@ -137,6 +139,7 @@ grpc::ServerUnaryReactor* UploadServiceImpl::CreateUpload(
     CAIRN_RETURN_IF_ERROR(ValidateExtension(request->extension()));
     UploadSessionSpec spec;
     spec.extension = request->extension();
+    spec.owner = rpc::PeerIdentity(*context);
     if (request->has_size_bytes()) {
       if (request->size_bytes() < 0) {
         return InvalidField("size_bytes", "must not be negative");
@@ -154,6 +157,12 @@ grpc::ServerUnaryReactor* UploadServiceImpl::CreateUpload(
     CAIRN_ASSIGN_OR_RETURN(const StorageNode::Placed placed,
                            context_.node->Place(request->group(), store_path,
                                                 spec.size_bytes.value_or(0)));
+    // Again when it is finished. What a derived file adds depends on what is
+    // there by its name then.
+    if (spec.derived_name.empty()) {
+      CAIRN_RETURN_IF_ERROR(
+          context_.CheckNewFile(spec.owner, spec.size_bytes.value_or(0)));
+    }
     UploadId id;
     id.node_number = context_.node->identity().node_number;
     id.store_path = placed.index;

@@ -54,6 +54,7 @@ void ToProto(const UploadId& id, const UploadSessionInfo& info,
       absl::ToUnixSeconds(info.create_time));
   out->set_received_bytes(BytesOf(info.durable) + BytesOf(info.written));
   out->set_extension(info.spec.extension);
+  out->set_owner(info.spec.owner);
 }
 
 }  // namespace storage

@@ -3,6 +3,7 @@
 #ifndef CAIRN_SERVICES_STORAGE_CORE_FILE_INFO_H_
 #define CAIRN_SERVICES_STORAGE_CORE_FILE_INFO_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -22,6 +23,9 @@ inline constexpr int64_t kExpireUnixSecondsMax = 253402300799;
 inline bool HasExpired(int64_t expire_unix_seconds, int64_t now_unix_seconds) {
   return expire_unix_seconds != 0 && expire_unix_seconds <= now_unix_seconds;
 }
+
+// The longest identity of a client; as X.509 has it of a common name.
+inline constexpr size_t kOwnerBytesMax = 64;
 
 enum class FileKind { kNormal = 1, kAppender = 2, kDerived = 3 };
 
@@ -73,6 +77,10 @@ struct FileInfo {
   // Of a copy that shared its content when it was made: the name of the file
   // that it was made of, which may be gone.
   std::string copied_from;
+
+  // Identity of the client that stored it, at most kOwnerBytesMax bytes: the
+  // common name of its certificate. Empty if it had none.
+  std::string owner;
 
   // Since the file had this version it was only added to: what it was then, and
   // in each version since, is what it begins with. 0: not known.

@@ -88,6 +88,7 @@ struct PutRequest {
   uint32_t origin_node = 0;
   std::string attributes;  // As FileInfo::attributes; within the limits.
   int64_t expire_unix_seconds = 0;  // As FileInfo::expire_unix_seconds.
+  std::string owner;                // As FileInfo::owner.
   Durability durability = Durability::kSynced;
 };
 
@@ -202,6 +203,7 @@ struct CopyRequest {
   uint32_t origin_node = 0;
   std::string attributes;           // As in PutRequest.
   int64_t expire_unix_seconds = 0;  // The same.
+  std::string owner;                // The same.
   Durability durability = Durability::kSynced;
 };
 
@@ -238,6 +240,7 @@ class Upload {
     uint32_t origin_node = 0;
     std::string attributes;           // As in PutRequest.
     int64_t expire_unix_seconds = 0;  // The same.
+    std::string owner;                // The same.
     Durability durability = Durability::kSynced;
   };
 
@@ -295,6 +298,7 @@ struct StorePathStatus {
   int64_t free_bytes = 0;
   int64_t reserve_bytes = 0;
   int64_t files = 0;
+  int64_t file_bytes = 0;  // Of these; what several share counts for each.
   int64_t live_bytes = 0;
   int64_t undelete_bytes = 0;  // Of `live_bytes`: kept of deleted files.
   int64_t dead_bytes = 0;

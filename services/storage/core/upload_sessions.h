@@ -44,6 +44,7 @@ struct UploadSessionSpec {
   std::string extension;            // Valid, may be empty.
   std::string derived_name;         // The name, if it is of a derived file.
   absl::optional<uint32_t> crc32c;  // Of the whole file, if it is known.
+  std::string owner;                // FileInfo::owner of the file.
 };
 
 // From `begin` up to, not including, `end`.

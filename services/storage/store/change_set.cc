@@ -54,7 +54,24 @@ ChangeSet::ChangeSet(const ChangeSetOptions& options, Index* index,
   Reset();
 }
 
+ChangeSet::~ChangeSet() { ReturnTaken(); }
+
+absl::Status ChangeSet::Take(absl::string_view owner, const FileUse& more) {
+  Quotas* const quotas = state_->quotas();
+  if (quotas == nullptr) return absl::OkStatus();
+  CAIRN_RETURN_IF_ERROR(quotas->Take(owner, more));
+  change_.taken.Add(owner, more);
+  return absl::OkStatus();
+}
+
+void ChangeSet::ReturnTaken() {
+  if (change_.taken.empty()) return;
+  state_->quotas()->Settle(UseTotals(), change_.taken);
+  change_.taken = UseTotals();
+}
+
 void ChangeSet::Reset() {
+  ReturnTaken();
   batch_.Clear();
   files_.clear();
   names_.clear();
@@ -131,7 +148,11 @@ void ChangeSet::Count(const FileRecord& record, int sign) {
   if (record.has_record()) {
     AddLive(record.record.segment, sign * record.record_bytes());
   }
-  (record.deleted ? change_.tombstones : change_.files) += sign;
+  if (record.deleted) {
+    change_.tombstones += sign;
+  } else {
+    change_.use.Add(record.owner, {sign, sign * record.size_bytes});
+  }
   if (record.keeps_content()) {
     change_.undelete_bytes += sign * record.size_bytes;
   }
@@ -285,6 +306,7 @@ void ChangeSet::SetAside(const disk::v1::FileChange& change) {
   entry.set_life(change.life());
   entry.set_expire_unix_seconds(change.expire_unix_seconds());
   entry.set_undelete_until_unix_seconds(change.undelete_until_unix_seconds());
+  entry.set_owner(change.owner());
   batch_.PutSetAside(change.name(), entry);
   change_.set_aside.emplace_back(change.name(), entry);
 }
@@ -486,6 +508,7 @@ void ChangeSet::ForgetDoomed(uint64_t number) {
 void ChangeSet::Write() {
   index_->Write(&batch_);
   state_->Apply(change_);
+  change_.taken = UseTotals();
   Reset();
 }
 

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "cairn/disk/v1/segment.pb.h"
+#include "services/storage/core/file_use.h"
 #include "services/storage/store/file_record.h"
 #include "services/storage/store/index.h"
 #include "services/storage/store/path_state.h"
@@ -67,6 +68,10 @@ class ChangeSet {
  public:
   // Both are borrowed.
   ChangeSet(const ChangeSetOptions& options, Index* index, PathState* state);
+  ~ChangeSet();
+
+  ChangeSet(const ChangeSet&) = delete;
+  ChangeSet& operator=(const ChangeSet&) = delete;
 
   // Forgets everything that was applied.
   void Reset();
@@ -77,6 +82,14 @@ class ChangeSet {
 
   // How far a log is applied, with what was applied to this set.
   uint64_t AppliedOf(uint32_t log_origin) const;
+
+  // Takes from the quotas what a change adds that is about to be applied. Given
+  // back by Write(), for which it counts, or Reset().
+  //   RESOURCE_EXHAUSTED  QUOTA_EXCEEDED.
+  absl::Status Take(absl::string_view owner, const FileUse& more);
+
+  // Gives back what was taken for what is not going to be written.
+  void ReturnTaken();
 
   // The number and the version for the next change of this node.
   uint64_t NextSequence();

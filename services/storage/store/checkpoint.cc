@@ -62,8 +62,8 @@ absl::Status Checkpointer::SyncAll() {
 void Checkpointer::Begin(bool clean_end) {
   if (index_->has_frozen()) return;
   const absl::Duration start = clock_->Monotonic();
-  std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>> segments;
-  disk::v1::IndexState state = state_->Save(&segments);
+  PathState::Changed changed;
+  disk::v1::IndexState state = state_->Save(&changed);
   const JournalPosition position = journal_->end();
   state.set_journal_segment(position.segment);
   state.set_journal_offset(static_cast<uint64_t>(position.offset));
@@ -72,7 +72,10 @@ void Checkpointer::Begin(bool clean_end) {
   IndexBatch batch;
   batch.PutState(state);
   for (const LogHead& head : state_->Logs()) batch.PutOrigin(head);
-  for (const auto& [number, entry] : segments) batch.PutSegment(number, entry);
+  for (const auto& [number, entry] : changed.segments) {
+    batch.PutSegment(number, entry);
+  }
+  for (const auto& [owner, use] : changed.owners) batch.PutOwner(owner, use);
   before_begin.PassOrDie();
   index_->Write(&batch);
   {

@@ -273,6 +273,9 @@ void Committer::CommitGroup(size_t begin, size_t end) {
     }
   }
 
+  // Of changes that were not made, or are not known to be.
+  changes_.ReturnTaken();
+
   const bool synced = parts_.journal->synced() == parts_.journal->end();
   uint64_t committed = 0;
   uint64_t refused = 0;
@@ -713,6 +716,17 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
         absl::StrCat("file ", request->name, " exists"), {{"field", "name"}});
     return;
   }
+  if (derived && is_there) {  // Without its content.
+    request->attributes = existing.attributes;
+    request->expire_unix_seconds = existing.expire_unix_seconds;
+    request->owner = existing.owner;
+  }
+  FileUse more = {1, request->size_bytes};
+  if (*known && !existing.deleted && existing.owner == request->owner) {
+    more = {0, request->size_bytes - existing.size_bytes};
+  }
+  outcome->status = TakeQuota(request->owner, more);
+  if (!outcome->status.ok()) return;
   disk::v1::FileChange* change = NextChange();
   const Version version = changes_.NextVersion(parts_.clock->Now());
   change->set_name(request->name);
@@ -735,16 +749,11 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
     // tombstone of it that is not kept here: its life follows from the clock,
     // so that it comes after any other.
     change->set_life(std::max(existing.life + 1, SecondsOf(version)));
-    if (*known) {
-      AddShadowed(existing, ShadowedBy(existing), change);
-      if (is_there) {  // Without its content.
-        request->attributes = existing.attributes;
-        request->expire_unix_seconds = existing.expire_unix_seconds;
-      }
-    }
+    if (*known) AddShadowed(existing, ShadowedBy(existing), change);
   }
   change->set_attributes(request->attributes);
   change->set_expire_unix_seconds(request->expire_unix_seconds);
+  change->set_owner(request->owner);
   if (request->kind == CommitRequest::Kind::kPut) {
     outcome->status = AddRecord(RecordType::kPut, 0, *change, &request->content,
                                 request->crc32c, request->block_crcs);
@@ -781,6 +790,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   info.life = change->life();
   info.attributes = request->attributes;
   info.copied_from = request->copied_from;
+  info.owner = request->owner;
 }
 
 void Committer::AdmitCopy(CommitRequest* request, Outcome* outcome) {
@@ -847,6 +857,14 @@ bool Committer::AnswerFromName(const FileRecord& existing,
     sync_dedicated_needed_ = true;
   }
   return false;
+}
+
+absl::Status Committer::TakeQuota(absl::string_view owner,
+                                  const FileUse& more) {
+  // What a change frees it has freed when it is made.
+  const FileUse grown = {std::max<int64_t>(more.files, 0),
+                         std::max<int64_t>(more.bytes, 0)};
+  return grown.empty() ? absl::OkStatus() : changes_.Take(owner, grown);
 }
 
 absl::Status Committer::FindPresent(absl::string_view name,
@@ -919,6 +937,8 @@ void Committer::AdmitUndelete(CommitRequest* request, Outcome* outcome) {
                      "it"));
     return;
   }
+  outcome->status = TakeQuota(existing.owner, {1, existing.size_bytes});
+  if (!outcome->status.ok()) return;
   FileRecord after = existing;
   after.deleted = false;
   after.undelete_until_unix_seconds = 0;
@@ -1237,6 +1257,9 @@ void Committer::AdmitUpdate(CommitRequest* request, Outcome* outcome) {
   FileRecord after = existing;
   outcome->status = LayOut(*request, &after);
   if (!outcome->status.ok()) return;
+  outcome->status =
+      TakeQuota(existing.owner, {0, after.size_bytes - existing.size_bytes});
+  if (!outcome->status.ok()) return;
   // It only adds if nothing that was there was cut or written.
   const bool grows = after.size_bytes >= existing.size_bytes &&
                      (request->splice.from.empty() ||
@@ -1373,6 +1396,7 @@ void Committer::FillReplica(const CommitRequest& request,
   if (request.replica->kind == ChangeKind::kPut) {
     change->set_expire_unix_seconds(file.expire_unix_seconds);
     change->set_attributes(file.attributes);
+    change->set_owner(file.owner);
   } else {
     change->set_sealed_as(file.sealed_as);
     change->set_undelete_until_unix_seconds(file.undelete_until_unix_seconds);
@@ -1503,6 +1527,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     change->set_expire_unix_seconds(existing.expire_unix_seconds);
     change->set_sealed_from(existing.sealed_from);
     change->set_copied_from(existing.copied_from);
+    change->set_owner(existing.owner);
   } else if (request->replica_log != 0) {
     change->set_log_origin(request->replica_log);
     change->set_log_sequence(replica.change.sequence);
@@ -1716,6 +1741,7 @@ bool Committer::AddGrown(const FileRecord& existing, CommitRequest* request,
   after.crc32c = file.crc32c;
   after.version = file.version;
   after.attributes = file.attributes;
+  after.owner = file.owner;
   after.life = file.life;
   after.expire_unix_seconds = file.expire_unix_seconds;
   after.log_origin = request->replica_log;

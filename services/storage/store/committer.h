@@ -79,6 +79,7 @@ struct CommitRequest {
   uint32_t crc32c = 0;
   std::string attributes;            // kPut and kFinish.
   int64_t expire_unix_seconds = 0;   // The same, and kExpiry.
+  std::string owner;                 // kPut, kFinish and kCopy.
   AttributeChange attribute_change;  // kAttributes; with `if_version`.
 
   // kPut, kMove of a record that has one, kReplica with a small content;
@@ -352,6 +353,10 @@ class Committer {
   // is skipped unless more is made of it. False if nothing is known; if that
   // cannot be said, it is refused.
   bool FindOrSkip(absl::string_view name, FileRecord* record, Outcome* outcome);
+
+  // Takes from the quotas what a caller's change adds.
+  //   RESOURCE_EXHAUSTED  QUOTA_EXCEEDED.
+  absl::Status TakeQuota(absl::string_view owner, const FileUse& more);
 
   // What is known of a file that is there.
   //   NOT_FOUND  FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED.

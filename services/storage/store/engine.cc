@@ -173,6 +173,7 @@ class EngineImpl : public Engine, public ReplicaStore {
               state_.epoch(), state_.Totals().files, recovered.replayed_records,
               recovered.damaged_records, recovered.lost_files,
               absl::FormatDuration(clock_->Monotonic() - start));
+    state_.CountIn(options_.quotas);
     StartThreads();
     return absl::OkStatus();
   }
@@ -204,6 +205,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     request.origin_node = put.origin_node;
     request.attributes = std::move(put.attributes);
     request.expire_unix_seconds = put.expire_unix_seconds;
+    request.owner = std::move(put.owner);
     request.crc32c = put.crc32c;
     request.content = std::move(put.content);
     request.done = std::move(done);
@@ -269,6 +271,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     request.origin_node = copy.origin_node;
     request.attributes = std::move(copy.attributes);
     request.expire_unix_seconds = copy.expire_unix_seconds;
+    request.owner = std::move(copy.owner);
     Submit(std::move(request), std::move(done));
   }
 
@@ -353,6 +356,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     status.free_bytes = health.free_bytes;
     status.reserve_bytes = health.reserve_bytes;
     status.files = totals.files;
+    status.file_bytes = totals.file_bytes;
     status.live_bytes = totals.shared_live_bytes + totals.dedicated_bytes;
     status.undelete_bytes = totals.undelete_bytes;
     status.dead_bytes = totals.shared_dead_bytes;
@@ -398,6 +402,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     merger_->Stop();
     background_->Stop();
     committer_->Stop();
+    state_.CountOut();
     const absl::Status closed = CleanEnd();
     if (!closed.ok()) {
       CAIRN_LOG(kWarning, "store",
@@ -461,6 +466,7 @@ class EngineImpl : public Engine, public ReplicaStore {
       change.file.undelete_until_unix_seconds =
           entry.undelete_until_unix_seconds();
       change.file.attributes = entry.attributes();
+      change.file.owner = entry.owner();
       changes.push_back(std::move(change));
     }
     return changes;
@@ -680,6 +686,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     numbers.io_queue_entries = static_cast<int64_t>(io_.queued());
     const StateTotals totals = state_.Totals();
     numbers.files = totals.files;
+    numbers.file_bytes = totals.file_bytes;
     numbers.tombstones = totals.tombstones;
     numbers.live_bytes = totals.shared_live_bytes + totals.dedicated_bytes;
     numbers.undelete_bytes = totals.undelete_bytes;
@@ -758,9 +765,26 @@ class EngineImpl : public Engine, public ReplicaStore {
     const auto set_aside = index_->ListSetAside();
     CAIRN_RETURN_IF_ERROR(
         WithRebuildHint(set_aside.status(), options_.directory));
+    auto owners = index_->ListOwners();
+    CAIRN_RETURN_IF_ERROR(WithRebuildHint(owners.status(), options_.directory));
     state_.Load(*checkpoint, *segments, *doomed, *logs);
     state_.LoadSetAside(*set_aside);
     state_.LoadSharedContents(*shared);
+    state_.LoadOwners(*std::move(owners));
+    return checkpoint->has_file_bytes()
+               ? absl::OkStatus()
+               : WithRebuildHint(CountFiles(), options_.directory);
+  }
+
+  // Counts what the tables have, once: the index is of a version that did not.
+  absl::Status CountFiles() {
+    UseTotals use;
+    CAIRN_RETURN_IF_ERROR(index_->ForEachFile(
+        [&use](absl::string_view /*name*/, const FileRecord& record) {
+          if (!record.deleted) use.Add(record.owner, {1, record.size_bytes});
+          return true;
+        }));
+    state_.SetUse(std::move(use));
     return absl::OkStatus();
   }
 

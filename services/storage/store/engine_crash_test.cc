@@ -91,6 +91,8 @@ void LiveRandomly(uint64_t seed) {
   const EngineNumbers after = driver.engine()->Numbers();
   EXPECT_EQ(before.live_bytes, after.live_bytes);
   EXPECT_EQ(before.undelete_bytes, after.undelete_bytes);
+  EXPECT_EQ(before.files, after.files);
+  EXPECT_EQ(before.file_bytes, after.file_bytes);
   driver.End(Ending::kCleanStop);
 }
 

@@ -55,6 +55,7 @@ struct EngineNumbers {
   int64_t queue_bytes = 0;
   int64_t io_queue_entries = 0;
   int64_t files = 0;
+  int64_t file_bytes = 0;  // Of these; what several share counts for each.
   int64_t tombstones = 0;
   int64_t live_bytes = 0;
   int64_t undelete_bytes = 0;  // Of `live_bytes`: kept of deleted files.

@@ -116,6 +116,7 @@ class Model {
     Open();
     ASSERT_THAT(path_->Compact(/*dead_share_min=*/2, nullptr), IsOk());
     EXPECT_EQ(path_->Status().files, before.files);
+    EXPECT_EQ(path_->Status().file_bytes, before.file_bytes);
     EXPECT_EQ(path_->Numbers().tombstones, numbers.tombstones);
     EXPECT_EQ(path_->Status().live_bytes, before.live_bytes);
     EXPECT_EQ(path_->Status().undelete_bytes, before.undelete_bytes);

@@ -122,6 +122,7 @@ void ExpectCountsAreRight(Member* member) {
   member->Rebuild();
   const StorePathStatus after = member->path()->Status();
   EXPECT_EQ(after.files, before.files);
+  EXPECT_EQ(after.file_bytes, before.file_bytes);
   EXPECT_EQ(after.live_bytes, before.live_bytes);
   EXPECT_EQ(after.undelete_bytes, before.undelete_bytes);
 }

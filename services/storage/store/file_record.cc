@@ -203,6 +203,7 @@ void FileRecord::GiveUpContent(int64_t undelete_until) {
   extents.clear();
   attributes.clear();
   expire_unix_seconds = 0;
+  owner.clear();
 }
 
 const Extent* FileRecord::OwnSegment() const {
@@ -235,6 +236,7 @@ void FileRecord::FillFileInfo(absl::string_view name, FileInfo* info) const {
   info->sealed_as = sealed_as;
   info->undelete_until_unix_seconds = undelete_until_unix_seconds;
   info->copied_from = copied_from;
+  info->owner = owner;
 }
 
 absl::StatusOr<FileRecord> FileRecordFromChange(
@@ -264,6 +266,7 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
   record.copied_from = change.copied_from();
   if (header.type != RecordType::kDelete) {
     record.attributes = change.attributes();
+    record.owner = change.owner();
     CAIRN_ASSIGN_OR_RETURN(record.expire_unix_seconds,
                            DecodeSeconds(change.expire_unix_seconds()));
   }
@@ -349,6 +352,7 @@ void FillPieces(const FileRecord& record, disk::v1::FileChange* change) {
   change->set_sealed_from(record.sealed_from);
   change->set_undelete_until_unix_seconds(record.undelete_until_unix_seconds);
   change->set_copied_from(record.copied_from);
+  change->set_owner(record.owner);
   if (!(record.grown_since == record.version)) {
     change->set_grown_since_clock(record.grown_since.clock);
     change->set_grown_since_node(record.grown_since.node);
@@ -392,6 +396,7 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
   entry->set_sealed_as(record.sealed_as);
   entry->set_undelete_until_unix_seconds(record.undelete_until_unix_seconds);
   entry->set_copied_from(record.copied_from);
+  entry->set_owner(record.owner);
   for (const uint64_t segment : record.shadowed_segments) {
     entry->add_shadowed_segments(segment);
   }
@@ -435,6 +440,7 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   record.sealed_from = entry.sealed_from();
   record.sealed_as = entry.sealed_as();
   record.copied_from = entry.copied_from();
+  record.owner = entry.owner();
   record.record_content_bytes = entry.record_content_bytes();
   CAIRN_ASSIGN_OR_RETURN(record.undelete_until_unix_seconds,
                          DecodeSeconds(entry.undelete_until_unix_seconds()));

@@ -97,6 +97,9 @@ struct FileRecord {
   // As FileInfo::copied_from.
   std::string copied_from;
 
+  // As FileInfo::owner. A tombstone has none unless it keeps the content.
+  std::string owner;
+
   // The content is at other members: no extents.
   bool content_missing = false;
 

@@ -40,6 +40,7 @@ constexpr char kDoomedPrefix = 'd';
 constexpr char kSharedContentPrefix = 'r';
 constexpr absl::string_view kMissingPrefix = "missing/";
 constexpr absl::string_view kAsidePrefix = "aside/";
+constexpr absl::string_view kOwnerPrefix = "owner/";
 
 // What of the delta a part of a scan looks at.
 constexpr size_t kScannedDeltaMax = 1024;
@@ -329,6 +330,18 @@ void IndexBatch::PutSharedContent(uint64_t number,
 void IndexBatch::DeleteSharedContent(uint64_t number) {
   small_.push_back({IndexFamily::kSegments,
                     SegmentKey(kSharedContentPrefix, number), absl::nullopt});
+}
+
+void IndexBatch::PutOwner(absl::string_view owner, const FileUse& use) {
+  absl::optional<std::string> value;
+  if (!use.empty()) {
+    disk::v1::OwnerEntry entry;
+    entry.set_files(use.files);
+    entry.set_bytes(use.bytes);
+    value = entry.SerializeAsString();
+  }
+  small_.push_back({IndexFamily::kDefault, absl::StrCat(kOwnerPrefix, owner),
+                    std::move(value)});
 }
 
 absl::StatusOr<std::unique_ptr<Index>> Index::Open(const IndexOptions& options,
@@ -658,6 +671,25 @@ absl::StatusOr<Index::SetAsideEntries> Index::ListSetAside() {
   }
   CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list what was set aside"));
   return entries;
+}
+
+absl::StatusOr<UseByOwner> Index::ListOwners() {
+  UseByOwner owners;
+  std::unique_ptr<rocksdb::Iterator> it(
+      db_->NewIterator(rocksdb::ReadOptions(), family(IndexFamily::kDefault)));
+  for (it->Seek(ToSlice(kOwnerPrefix));
+       it->Valid() && absl::StartsWith(FromSlice(it->key()), kOwnerPrefix);
+       it->Next()) {
+    disk::v1::OwnerEntry entry;
+    if (!entry.ParseFromArray(it->value().data(),
+                              static_cast<int>(it->value().size()))) {
+      return Damaged("index: what an owner has: not parseable");
+    }
+    owners.emplace(FromSlice(it->key()).substr(kOwnerPrefix.size()),
+                   FileUse{entry.files(), entry.bytes()});
+  }
+  CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list owners"));
+  return owners;
 }
 
 absl::StatusOr<bool> Index::GetState(disk::v1::IndexState* state) {

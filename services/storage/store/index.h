@@ -39,6 +39,7 @@
 #include "rocksdb/db.h"
 #include "rocksdb/write_batch.h"
 #include "services/storage/core/file_scan.h"
+#include "services/storage/core/file_use.h"
 #include "services/storage/store/engine_metrics.h"
 #include "services/storage/store/file_record.h"
 #include "services/storage/store/index_delta.h"
@@ -109,6 +110,9 @@ class IndexBatch {
   void PutSharedContent(uint64_t number,
                         const disk::v1::SharedContentEntry& entry);
   void DeleteSharedContent(uint64_t number);
+
+  // What the path has of a client's files; deletes the entry if it is none.
+  void PutOwner(absl::string_view owner, const FileUse& use);
 
   void Clear();
 
@@ -194,6 +198,7 @@ class Index {
       std::vector<std::pair<uint64_t, disk::v1::SharedContentEntry>>;
   absl::StatusOr<SharedContents> ListSharedContents();
   absl::StatusOr<std::vector<LogHead>> ListOrigins();
+  absl::StatusOr<UseByOwner> ListOwners();
   using SetAsideEntries =
       std::vector<std::pair<std::string, disk::v1::SetAsideEntry>>;
   absl::StatusOr<SetAsideEntries> ListSetAside();

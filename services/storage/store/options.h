@@ -13,6 +13,8 @@
 namespace cairn {
 namespace storage {
 
+class Quotas;
+
 struct StorePathOptions {
   // Absolute. Created if it is missing; its parent must exist.
   std::string directory;
@@ -99,6 +101,10 @@ struct StorePathOptions {
   absl::Duration upload_lifetime = absl::Hours(24);
   int64_t uploads_open_max = 1000;
   int64_t upload_bytes_open_max = int64_t{1} << 40;
+
+  // What the node's quotas are, and what its paths count in; may be null.
+  // Borrowed for the path's life.
+  Quotas* quotas = nullptr;
 
   // Names the time since the machine was started: unsynced writes survive as
   // long as it stays the same. Empty: the system's.

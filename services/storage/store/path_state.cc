@@ -1,6 +1,7 @@
 #include "services/storage/store/path_state.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace cairn {
 namespace storage {
@@ -23,7 +24,7 @@ void PathState::Load(
   own.synced = own.applied;
   version_clock_ = state.version_clock();
   newest_create_ = state.newest_create_unix_seconds();
-  files_ = state.files();
+  use_.all = FileUse{state.files(), state.file_bytes()};
   tombstones_ = state.tombstones();
   dedicated_segments_ = state.dedicated_segments();
   dedicated_bytes_ = state.dedicated_bytes();
@@ -53,8 +54,33 @@ void PathState::LoadSharedContents(
   }
 }
 
-disk::v1::IndexState PathState::Save(
-    std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>* changed) {
+void PathState::LoadOwners(UseByOwner owners) {
+  MutexLock lock(&mu_);
+  use_.owners = std::move(owners);
+}
+
+void PathState::SetUse(UseTotals use) {
+  MutexLock lock(&mu_);
+  for (const auto& [owner, before] : use_.owners) changed_owners_.insert(owner);
+  for (const auto& [owner, after] : use.owners) changed_owners_.insert(owner);
+  use_ = std::move(use);
+}
+
+void PathState::CountIn(Quotas* quotas) {
+  quotas_ = quotas;
+  if (quotas_ == nullptr) return;
+  MutexLock lock(&mu_);
+  quotas_->CountIn(use_);
+}
+
+void PathState::CountOut() {
+  if (quotas_ == nullptr) return;
+  MutexLock lock(&mu_);
+  quotas_->CountOut(use_);
+  quotas_ = nullptr;
+}
+
+disk::v1::IndexState PathState::Save(Changed* changed) {
   disk::v1::IndexState state;
   MutexLock lock(&mu_);
   state.set_format_version(1);
@@ -66,7 +92,8 @@ disk::v1::IndexState PathState::Save(
   state.set_last_sequence(logs_[log_origin_].applied);
   state.set_version_clock(version_clock_);
   state.set_newest_create_unix_seconds(newest_create_);
-  state.set_files(files_);
+  state.set_files(use_.all.files);
+  state.set_file_bytes(use_.all.bytes);
   state.set_tombstones(tombstones_);
   state.set_dedicated_segments(dedicated_segments_);
   state.set_dedicated_bytes(dedicated_bytes_);
@@ -78,13 +105,20 @@ disk::v1::IndexState PathState::Save(
     entry.set_end_offset(it->second.end_offset);
     entry.set_live_bytes(it->second.live_bytes);
     entry.set_sealed(it->second.sealed);
-    changed->emplace_back(number, entry);
+    changed->segments.emplace_back(number, entry);
   }
   changed_.clear();
+  for (const std::string& owner : changed_owners_) {
+    changed->owners.emplace(owner, use_.OfOwner(owner));
+  }
+  changed_owners_.clear();
   return state;
 }
 
 void PathState::Apply(const StateChange& change) {
+  if (quotas_ != nullptr && (!change.use.empty() || !change.taken.empty())) {
+    quotas_->Settle(change.use, change.taken);
+  }
   MutexLock lock(&mu_);
   logs_[log_origin_].applied = change.last_sequence;
   for (const auto& [origin, sequence] : change.applied) {
@@ -103,7 +137,10 @@ void PathState::Apply(const StateChange& change) {
   for (const std::string& name : change.set_aside_over) set_aside_.erase(name);
   version_clock_ = std::max(version_clock_, change.version_clock);
   newest_create_ = std::max(newest_create_, change.newest_create_unix_seconds);
-  files_ += change.files;
+  use_.Add(change.use, 1);
+  for (const auto& [owner, use] : change.use.owners) {
+    changed_owners_.insert(owner);
+  }
   tombstones_ += change.tombstones;
   dedicated_segments_ += change.dedicated_segments;
   dedicated_bytes_ += change.dedicated_bytes;
@@ -353,7 +390,8 @@ bool PathState::IsUnsynced(uint64_t number) const {
 StateTotals PathState::Totals() const {
   StateTotals totals;
   MutexLock lock(&mu_);
-  totals.files = files_;
+  totals.files = use_.all.files;
+  totals.file_bytes = use_.all.bytes;
   totals.tombstones = tombstones_;
   totals.dedicated_segments = dedicated_segments_;
   totals.dedicated_bytes = dedicated_bytes_;

@@ -19,6 +19,8 @@
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
 #include "lib/io/file_system.h"
+#include "services/storage/core/file_use.h"
+#include "services/storage/core/quotas.h"
 #include "services/storage/store/log_head.h"
 #include "services/storage/store/segment_format.h"
 
@@ -35,7 +37,8 @@ struct StateChange {
   std::vector<std::string> set_aside_over;
   uint64_t version_clock = 0;
   int64_t newest_create_unix_seconds = 0;
-  int64_t files = 0;
+  UseTotals use;    // Of files.
+  UseTotals taken;  // Of the quotas, for what is in `use`.
   int64_t tombstones = 0;
   int64_t dedicated_segments = 0;
   int64_t dedicated_bytes = 0;
@@ -59,6 +62,7 @@ struct SharedSegment {
 
 struct StateTotals {
   int64_t files = 0;
+  int64_t file_bytes = 0;
   int64_t tombstones = 0;
   int64_t dedicated_segments = 0;
   int64_t dedicated_bytes = 0;
@@ -95,10 +99,25 @@ class PathState {
       const std::vector<std::pair<uint64_t, disk::v1::SharedContentEntry>>&
           shared);
 
+  // The same, of what owners have.
+  void LoadOwners(UseByOwner owners);
+
+  // In place of what Load() and LoadOwners() were told: what was counted.
+  void SetUse(UseTotals use);
+
   // For a checkpoint: everything but the journal position and the boot id, and
-  // the shared segments that changed since the last call.
-  disk::v1::IndexState Save(
-      std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>>* changed);
+  // the shared segments and the owners that changed since the last call.
+  struct Changed {
+    std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>> segments;
+    UseByOwner owners;
+  };
+  disk::v1::IndexState Save(Changed* changed);
+
+  // From now on `quotas` (borrowed, may be null) counts the path's files, until
+  // CountOut(). Nobody changes the path meanwhile.
+  void CountIn(Quotas* quotas);
+  void CountOut();
+  Quotas* quotas() const { return quotas_; }
 
   void Apply(const StateChange& change);
 
@@ -186,6 +205,8 @@ class PathState {
   StateTotals Totals() const;
 
  private:
+  Quotas* quotas_ = nullptr;  // Set while nobody else uses the path.
+
   mutable Mutex mu_;
   Uuid incarnation_ ABSL_GUARDED_BY(mu_);
   uint32_t epoch_ ABSL_GUARDED_BY(mu_) = 0;
@@ -198,7 +219,8 @@ class PathState {
       ABSL_GUARDED_BY(mu_);
   uint64_t version_clock_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t newest_create_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t files_ ABSL_GUARDED_BY(mu_) = 0;
+  UseTotals use_ ABSL_GUARDED_BY(mu_);
+  std::set<std::string> changed_owners_ ABSL_GUARDED_BY(mu_);
   int64_t tombstones_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t dedicated_segments_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t dedicated_bytes_ ABSL_GUARDED_BY(mu_) = 0;

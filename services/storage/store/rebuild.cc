@@ -274,8 +274,8 @@ class Rebuild {
 
   absl::Status SaveState() {
     CAIRN_ASSIGN_OR_RETURN(const std::string boot_id, BootId(options_, fs_));
-    std::vector<std::pair<uint64_t, disk::v1::SegmentEntry>> segments;
-    disk::v1::IndexState state = state_.Save(&segments);
+    PathState::Changed changed;
+    disk::v1::IndexState state = state_.Save(&changed);
     state.set_boot_id(boot_id);
     state.set_clean_end(true);
     // What was found came before the log: nobody can learn of it from there, so
@@ -287,9 +287,10 @@ class Rebuild {
     IndexBatch batch;
     batch.PutState(state);
     batch.PutOrigin(own);
-    for (const auto& [number, entry] : segments) {
+    for (const auto& [number, entry] : changed.segments) {
       batch.PutSegment(number, entry);
     }
+    for (const auto& [owner, use] : changed.owners) batch.PutOwner(owner, use);
     index_->Write(&batch);
     return Flush();
   }

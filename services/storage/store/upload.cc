@@ -186,6 +186,7 @@ void SegmentUpload::Finish(FinishRequest finish, CommitDone done) {
   request.origin_node = finish.origin_node;
   request.attributes = std::move(finish.attributes);
   request.expire_unix_seconds = finish.expire_unix_seconds;
+  request.owner = std::move(finish.owner);
   Submit(std::move(request), CommitRequest::Kind::kPut,
          CommitRequest::Kind::kFinish, std::move(done));
 }

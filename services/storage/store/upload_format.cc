@@ -69,6 +69,7 @@ bool TakeBegin(const disk::v1::UploadBegin& begin, UploadJournal* journal) {
   }
   journal->spec.extension = begin.extension();
   journal->spec.derived_name = begin.derived_name();
+  journal->spec.owner = begin.owner();
   if (begin.has_crc32c()) journal->spec.crc32c = begin.crc32c();
   journal->create_unix_ms = begin.unix_ms();
   journal->newest_unix_ms = begin.unix_ms();

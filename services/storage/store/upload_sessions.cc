@@ -352,6 +352,7 @@ class SegmentUploadSessions::Complete : public CompleteUpload {
     request.origin_node = finish.origin_node;
     request.attributes = std::move(finish.attributes);
     request.expire_unix_seconds = finish.expire_unix_seconds;
+    request.owner = std::move(finish.owner);
     request.size_bytes = size_bytes();
     request.crc32c = crc32c();
     // As everywhere: what fits into one block needs no segment of its own.
@@ -627,6 +628,7 @@ absl::Status SegmentUploadSessions::MakeFiles(Session* session) {
     }
     begin->set_extension(session->spec.extension);
     begin->set_derived_name(session->spec.derived_name);
+    begin->set_owner(session->spec.owner);
     if (session->spec.crc32c.has_value()) {
       begin->set_crc32c(*session->spec.crc32c);
     }

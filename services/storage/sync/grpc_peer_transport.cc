@@ -352,6 +352,7 @@ std::shared_ptr<PeerStream> GrpcPeerTransport::StartFetch(
           FileInfo info = FromProto(*parsed.info);
           info.life = parsed.life;
           info.sealed_from = std::move(parsed.sealed_from);
+          info.owner = parsed.owner.substr(0, kOwnerBytesMax);
           if (parsed.content_missing) listener->OnContentMissing();
           listener->OnInfo(info);
           return absl::OkStatus();

@@ -28,6 +28,7 @@ constexpr uint32_t kUndeleteUntilField = 42;
 constexpr uint32_t kSealedAsField = 50;
 constexpr uint32_t kSealedFromField = 51;
 constexpr uint32_t kCopiedFromField = 72;
+constexpr uint32_t kOwnerField = 80;
 
 // Well above the limit of this version, and below what a record can hold.
 constexpr size_t kAttributesTakenMax = 512 << 10;
@@ -76,6 +77,9 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
     }
     fields.BytesIfSet(kSealedFromField, change.file.sealed_from);
     fields.BytesIfSet(kCopiedFromField, change.file.copied_from);
+    if (change.kind == ChangeKind::kPut) {
+      fields.BytesIfSet(kOwnerField, change.file.owner);
+    }
   }
   fields.VarintIfSet(13, snapshot_log);
   fields.VarintIfSet(20, change.superseded_by);
@@ -240,6 +244,9 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
       case kCopiedFromField:
         change->file.copied_from = std::string(reader->ReadBytes(&scratch));
         break;
+      case kOwnerField:
+        change->file.owner = std::string(reader->ReadBytes(&scratch));
+        break;
       default:
         reader->Skip();
     }
@@ -250,6 +257,7 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
     return Malformed("attributes");
   }
   if (change->file.name.empty()) return Malformed("name");
+  if (change->file.owner.size() > kOwnerBytesMax) return Malformed("owner");
   if (change->file.size_bytes < 0) return Malformed("size_bytes");
   if (change->file.expire_unix_seconds < 0 ||
       change->file.expire_unix_seconds > kExpireUnixSecondsMax) {

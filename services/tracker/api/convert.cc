@@ -121,6 +121,7 @@ void SetReport(const NodeStatus& from, v1::NodeReport* to) {
     path_report->set_free_bytes(path.space.free_bytes);
     path_report->set_reserve_bytes(path.space.reserve_bytes);
     path_report->set_files(path.space.files);
+    path_report->set_file_bytes(path.file_bytes);
     path_report->set_incarnation(path.incarnation);
     path_report->set_syncing(path.space.syncing);
     path_report->set_behind_changes(path.behind_changes);
@@ -168,6 +169,7 @@ NodeStatus StatusFromProto(const v1::NodeReport& report) {
     StorePathStatus path;
     path.space = model.store_paths[i];
     path.incarnation = said.incarnation();
+    path.file_bytes = std::max<int64_t>(said.file_bytes(), 0);
     path.behind_changes = said.behind_changes();
     path.missing_contents = said.missing_contents();
     path.changes_only_here = said.changes_only_here();

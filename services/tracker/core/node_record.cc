@@ -134,7 +134,8 @@ bool Same(const NodeStatus& a, const NodeStatus& b) {
     if (left.free_bytes != right.free_bytes || left.files != right.files) {
       return false;
     }
-    if (a.store_paths[i].behind_changes != b.store_paths[i].behind_changes ||
+    if (a.store_paths[i].file_bytes != b.store_paths[i].file_bytes ||
+        a.store_paths[i].behind_changes != b.store_paths[i].behind_changes ||
         a.store_paths[i].missing_contents !=
             b.store_paths[i].missing_contents ||
         a.store_paths[i].changes_only_here !=

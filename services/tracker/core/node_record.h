@@ -36,6 +36,7 @@ struct NodeIdentity {
 struct StorePathStatus {
   StorePathModel space;
   std::string incarnation;
+  int64_t file_bytes = 0;
   uint64_t behind_changes = 0;
   uint64_t missing_contents = 0;
   uint64_t changes_only_here = 0;

@@ -55,6 +55,7 @@ disk::SavedNode ToSaved(const NodeRecord& node) {
     saved_path->set_free_bytes(path.space.free_bytes);
     saved_path->set_reserve_bytes(path.space.reserve_bytes);
     saved_path->set_files(path.space.files);
+    saved_path->set_file_bytes(path.file_bytes);
     saved_path->set_incarnation(path.incarnation);
     saved_path->set_syncing(path.space.syncing);
     saved_path->set_changes_only_here(path.changes_only_here);
@@ -88,6 +89,7 @@ NodeRecord FromSaved(const disk::SavedNode& saved) {
     path.space.free_bytes = saved_path.free_bytes();
     path.space.reserve_bytes = saved_path.reserve_bytes();
     path.space.files = saved_path.files();
+    path.file_bytes = saved_path.file_bytes();
     path.incarnation = saved_path.incarnation();
     path.space.syncing = saved_path.syncing();
     path.changes_only_here = saved_path.changes_only_here();

@@ -52,6 +52,7 @@ class FakeUpload : public Upload {
     info.create_unix_seconds = request.create_unix_seconds;
     info.origin_node = request.origin_node;
     info.attributes = request.attributes;
+    info.owner = request.owner;
     info.expire_unix_seconds = request.expire_unix_seconds;
     path_->Store(request.request_id, info, std::move(content_),
                  request.durability, std::move(done));
@@ -177,6 +178,7 @@ void FakeStorePath::Put(PutRequest request, CommitDone done) {
   info.create_unix_seconds = request.create_unix_seconds;
   info.origin_node = request.origin_node;
   info.attributes = request.attributes;
+  info.owner = request.owner;
   info.expire_unix_seconds = request.expire_unix_seconds;
   Store(request.request_id, info, std::string(request.content),
         request.durability, std::move(done));
@@ -377,6 +379,7 @@ absl::StatusOr<Committed> FakeStorePath::CopyLocked(
   file.info.create_unix_seconds = request.create_unix_seconds;
   file.info.origin_node = request.origin_node;
   file.info.attributes = request.attributes;
+  file.info.owner = request.owner;
   file.info.expire_unix_seconds = request.expire_unix_seconds;
   file.info.version.clock = ++sequence_;
   file.info.copied_from = request.from;

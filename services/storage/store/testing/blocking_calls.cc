@@ -71,6 +71,7 @@ absl::StatusOr<Committed> PutOfAnySize(StorePath* path, PutRequest put,
   finish.origin_node = put.origin_node;
   finish.attributes = std::move(put.attributes);
   finish.expire_unix_seconds = put.expire_unix_seconds;
+  finish.owner = std::move(put.owner);
   finish.durability = put.durability;
   return AwaitCommitted([&](CommitDone done) {
     upload->Finish(std::move(finish), std::move(done));
