@@ -140,6 +140,16 @@ class FakeQueries : public NodeQueries {
       const tracker::v1::SetGroupRequest&, absl::Duration) override {
     return absl::UnimplementedError("");
   }
+  absl::StatusOr<tracker::v1::Account> SetClient(
+      const std::string&, const std::string&,
+      const tracker::v1::SetClientRequest&, absl::Duration) override {
+    return absl::UnimplementedError("");
+  }
+  absl::StatusOr<storage::v1::ListClientsResponse> ListClients(
+      const std::string&, const storage::v1::ListClientsRequest&,
+      absl::Duration) override {
+    return absl::UnimplementedError("");
+  }
 
  private:
   storage::v1::Job Add(FakeMember* member, storage::v1::Job job) {

@@ -69,6 +69,7 @@ class Commands {
   void AddCluster();
   void AddNode();
   void AddGroup();
+  void AddClient();
   void AddBench();
   void AddOthers();
 
@@ -79,6 +80,7 @@ class Commands {
   static void AddFileIds(CLI::App* command, std::vector<std::string>* ids);
   static void AddCatalogFlags(CLI::App* command, CatalogFlags* flags);
   static void AddDecision(CLI::App* command, DecisionFlags* flags);
+  static void AddQuota(CLI::App* command, QuotaFlags* flags);
 
   ExitCode RunCompletion(Session* session);
 
@@ -117,6 +119,9 @@ class Commands {
   NodeRemoveFlags node_remove_;
   NodeRestoreFlags node_restore_;
   GroupSetFlags group_set_;
+  QuotaFlags group_quota_;
+  QuotaFlags client_quota_;
+  ClientListFlags client_list_;
   BenchFlags bench_;
   std::string shell_;
 };
@@ -144,6 +149,7 @@ Commands::Commands(CLI::App* app) : app_(app) {
   AddNode();
   AddCompact();
   AddGroup();
+  AddClient();
   AddBench();
   AddOthers();
 }
@@ -764,6 +770,46 @@ void Commands::AddGroup() {
                   "1000, or own: what the policy says.")
       ->required();
   AddDecision(set, &group_set_.decision);
+
+  CLI::App* const quota =
+      AddTo(group, "quota", "Decide how much a group may hold.",
+            [this](Session* session) {
+              return RunGroupQuota(group_quota_, session);
+            });
+  quota->add_option("GROUP", group_quota_.subject, "Its name.")->required();
+  AddQuota(quota, &group_quota_);
+}
+
+void Commands::AddQuota(CLI::App* command, QuotaFlags* flags) {
+  command->add_option("--files", flags->files,
+                      "Files that there may be, or none: as many as fit.");
+  command->add_option("--bytes", flags->bytes,
+                      "Bytes that they may have, as 500GiB, or none: as many "
+                      "as fit.");
+  AddDecision(command, &flags->decision);
+}
+
+void Commands::AddClient() {
+  CLI::App* const client = AddFamily(
+      "client",
+      "What clients may store, by the common name of their certificate.");
+  CLI::App* const list =
+      AddTo(client, "list",
+            "List the clients with what they have in each group, and may have.",
+            [this](Session* session) {
+              return RunClientList(client_list_, session);
+            });
+  list->add_option("--group", client_list_.group, "Only this group's.");
+  CLI::App* const quota =
+      AddTo(client, "quota", "Decide how much each group may hold of a client.",
+            [this](Session* session) {
+              return RunClientQuota(client_quota_, session);
+            });
+  quota
+      ->add_option("IDENTITY", client_quota_.subject,
+                   "The common name of its certificate.")
+      ->required();
+  AddQuota(quota, &client_quota_);
 }
 
 void Commands::AddBench() {

@@ -41,6 +41,7 @@ tracker::v1::Node NodeFromState(const std::string& address,
     report->set_free_bytes(path.free_bytes());
     report->set_reserve_bytes(path.reserve_bytes());
     report->set_files(path.files());
+    report->set_file_bytes(path.file_bytes());
     report->set_incarnation(path.incarnation());
     report->set_syncing(path.replication().syncing());
   }
@@ -202,6 +203,7 @@ NodeSums SumsOf(const tracker::v1::Node& node) {
     sums.free_bytes +=
         std::max<int64_t>(0, path.free_bytes() - path.reserve_bytes());
     sums.files += path.files();
+    sums.file_bytes += path.file_bytes();
     sums.writable_paths += path.writable() ? 1 : 0;
     sums.readable_paths += path.readable() ? 1 : 0;
   }

@@ -59,6 +59,7 @@ struct NodeSums {
   int64_t total_bytes = 0;
   int64_t free_bytes = 0;  // Above the reserves.
   int64_t files = 0;
+  int64_t file_bytes = 0;
   int writable_paths = 0;
   int readable_paths = 0;
 };

@@ -283,6 +283,20 @@ struct GroupSetFlags {
 };
 ExitCode RunGroupSet(const GroupSetFlags& flags, Session* session);
 
+struct QuotaFlags {
+  std::string subject;  // The group, or the client's identity.
+  std::string files;    // A number, or `none`; empty: as it is.
+  std::string bytes;    // A size, or `none`; empty: as it is.
+  DecisionFlags decision;
+};
+ExitCode RunGroupQuota(const QuotaFlags& flags, Session* session);
+ExitCode RunClientQuota(const QuotaFlags& flags, Session* session);
+
+struct ClientListFlags {
+  std::string group;  // Empty: all.
+};
+ExitCode RunClientList(const ClientListFlags& flags, Session* session);
+
 struct BenchFlags {
   std::vector<std::string>
       operations;             // Phases: put, get, stat, delete, mixed.

@@ -1,5 +1,5 @@
-// cairn node set, remove, restore; cairn group set: what operators
-// decide. Each is first told by the tracker what it leads to.
+// cairn node set, remove, restore; cairn group set, quota; cairn client quota:
+// what operators decide. Each is first told by the tracker what it leads to.
 
 #include <google/protobuf/util/json_util.h>
 
@@ -19,6 +19,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/confirm.h"
 #include "clients/cli/grpcurl.h"
+#include "clients/cli/quota_text.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
@@ -273,6 +274,47 @@ ExitCode DecideAboutNode(const std::string& node, const char* name,
           confirm);
 }
 
+// Fills in what is named, of a request that has a quota.
+template <typename Request>
+absl::Status ParseQuota(const QuotaFlags& flags, Request* request) {
+  if (flags.files.empty() && flags.bytes.empty()) {
+    return UsageError("nothing is to be set: add --files or --bytes");
+  }
+  if (!flags.files.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(const uint64_t files, ParseQuotaFiles(flags.files));
+    request->set_quota_files(files);
+  }
+  if (!flags.bytes.empty()) {
+    CAIRN_ASSIGN_OR_RETURN(const uint64_t bytes, ParseQuotaBytes(flags.bytes));
+    request->set_quota_bytes(bytes);
+  }
+  request->set_reason(flags.decision.reason);
+  return absl::OkStatus();
+}
+
+// Prints the call or makes it.
+template <typename Request, typename Method>
+ExitCode DecideQuota(const QuotaFlags& flags, const char* name, Request request,
+                     Method method, Session* session) {
+  const absl::Status parsed = ParseQuota(flags, &request);
+  if (!parsed.ok()) return session->Fail(parsed);
+  if (session->flags().print_grpcurl) {
+    request.set_dry_run(flags.decision.dry_run);
+    PrintGrpcurl(name, request, flags.decision, session);
+    return kExitOk;
+  }
+  return DecisionRun(flags.decision, session)
+      .Run(
+          [&](const std::string& tracker, const std::string& secret,
+              bool dry_run) {
+            request.set_dry_run(dry_run);
+            return (session->environment().queries->*method)(
+                tracker, secret, request, QueryTimeout(*session));
+          },
+          // What is there stays, and it is undone as quickly.
+          [](const Account& /*account*/) { return false; });
+}
+
 }  // namespace
 
 ExitCode RunNodeSet(const NodeSetFlags& flags, Session* session) {
@@ -305,6 +347,20 @@ ExitCode RunNodeRestore(const NodeRestoreFlags& flags, Session* session) {
   return DecideAboutNode(flags.node, "RestoreNode", request,
                          &NodeQueries::RestoreNode, flags.decision, session,
                          [](const Account& /*account*/) { return false; });
+}
+
+ExitCode RunGroupQuota(const QuotaFlags& flags, Session* session) {
+  tracker::v1::SetGroupRequest request;
+  request.set_group(flags.subject);
+  return DecideQuota(flags, "SetGroup", request, &NodeQueries::SetGroup,
+                     session);
+}
+
+ExitCode RunClientQuota(const QuotaFlags& flags, Session* session) {
+  tracker::v1::SetClientRequest request;
+  request.set_identity(flags.subject);
+  return DecideQuota(flags, "SetClient", request, &NodeQueries::SetClient,
+                     session);
 }
 
 ExitCode RunGroupSet(const GroupSetFlags& flags, Session* session) {

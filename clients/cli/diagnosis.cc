@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "clients/cli/cluster_nodes.h"
 #include "clients/cli/format.h"
+#include "clients/cli/quota_text.h"
 
 namespace cairn {
 namespace cli {
@@ -36,6 +37,7 @@ std::string PathStateName(storage::v1::StorePathState state) {
 // One group, summed up while its members are looked at.
 struct GroupSums {
   int64_t files = 0;
+  int64_t file_bytes = 0;
   int64_t free_bytes = std::numeric_limits<int64_t>::max();
   int64_t total_bytes = std::numeric_limits<int64_t>::max();
   bool writable = false;
@@ -55,6 +57,7 @@ class Diagnostician {
     JudgeTrackers();
     for (const tracker::v1::Node& node : observations_.nodes) JudgeNode(node);
     JudgeGroups();
+    JudgeQuotas();
     for (const tracker::v1::Decision& decision :
          observations_.decisions.decisions()) {
       TellDecision(decision);
@@ -94,6 +97,7 @@ class Diagnostician {
                 const storage::v1::GetStateResponse& state);
   void JudgeCopies(const std::string& name, const GroupSums& group);
   void JudgeGroups();
+  void JudgeQuotas();
   void TellDecision(const tracker::v1::Decision& decision);
   std::string NameOfSubject(const std::string& uuid) const;
   std::string NameOfNumber(uint64_t number) const;
@@ -153,13 +157,16 @@ void Diagnostician::JudgeNode(const tracker::v1::Node& node) {
   if (state != observations_.states.end() && state->second.ok()) {
     // The node itself was asked just now; trackers hear of it once a second.
     sums.files = 0;
+    sums.file_bytes = 0;
     for (const storage::v1::StorePathStatus& path :
          state->second->store_paths()) {
       sums.files += path.files();
+      sums.file_bytes += path.file_bytes();
     }
   }
   const tracker::v1::NodeRole role = UseOf(node).role();
   group.files = std::max(group.files, sums.files);
+  group.file_bytes = std::max(group.file_bytes, sums.file_bytes);
   group.free_bytes = std::min(group.free_bytes, sums.free_bytes);
   group.total_bytes = std::min(group.total_bytes, sums.total_bytes);
   if (role != tracker::v1::NODE_ROLE_STANDBY) {
@@ -404,6 +411,7 @@ void Diagnostician::ListDisks(const tracker::v1::Node& node) {
                        ? "syncing"
                        : PathStateName(path.state());
       line.files = path.files();
+      line.file_bytes = path.file_bytes();
       line.free_bytes =
           std::max<int64_t>(0, path.free_bytes() - path.reserve_bytes());
       line.total_bytes = path.total_bytes();
@@ -416,6 +424,7 @@ void Diagnostician::ListDisks(const tracker::v1::Node& node) {
     line.store_path = path.index();
     line.state = "unknown";
     line.files = path.files();
+    line.file_bytes = path.file_bytes();
     line.free_bytes =
         std::max<int64_t>(0, path.free_bytes() - path.reserve_bytes());
     line.total_bytes = path.total_bytes();
@@ -512,6 +521,54 @@ void Diagnostician::JudgeGroups() {
     Add(any_readable ? Verdict::kReadOnly : Verdict::kDown,
         "no group takes uploads", "cairn groups");
   }
+}
+
+// What a group may hold and holds. Of clients, how many have a quota: there may
+// be many.
+void Diagnostician::JudgeQuotas() {
+  std::set<std::string> clients;
+  for (const tracker::v1::Decision& decision :
+       observations_.decisions.decisions()) {
+    const std::string& subject = decision.subject();
+    const uint64_t quota = decision.value();
+    const bool files =
+        decision.field() == tracker::v1::DECISION_FIELD_GROUP_QUOTA_FILES;
+    switch (decision.field()) {
+      case tracker::v1::DECISION_FIELD_CLIENT_QUOTA_FILES:
+      case tracker::v1::DECISION_FIELD_CLIENT_QUOTA_BYTES:
+        clients.insert(subject);
+        continue;
+      case tracker::v1::DECISION_FIELD_GROUP_QUOTA_FILES:
+      case tracker::v1::DECISION_FIELD_GROUP_QUOTA_BYTES:
+        break;
+      default:
+        continue;
+    }
+    const auto group = groups_.find(subject);
+    const int64_t held = group == groups_.end() ? 0
+                         : files                ? group->second.files
+                                                : group->second.file_bytes;
+    const std::string what =
+        absl::StrCat("group ", subject, " holds ",
+                     files ? absl::StrCat(FilesOfQuota(held, quota), " files")
+                           : BytesOfQuota(held, quota),
+                     " that it may");
+    const std::string flag = files ? "--files" : "--bytes";
+    if (static_cast<uint64_t>(held) >= quota) {
+      Add(Verdict::kDegraded, absl::StrCat(what, ": it takes no more"),
+          absl::StrCat("cairn group quota ", subject, " ", flag,
+                       " MORE  # or delete some"));
+    } else {
+      Add(Verdict::kHealthy, what,
+          absl::StrCat("cairn group quota ", subject, " ", flag,
+                       " none  # takes that back"));
+    }
+  }
+  if (clients.empty()) return;
+  Add(Verdict::kHealthy,
+      absl::StrCat(Count(static_cast<int64_t>(clients.size()), "client"),
+                   clients.size() == 1 ? " has" : " have", " a quota"),
+      "cairn client list");
 }
 
 // Somebody's wish: said, but nothing to mend.

@@ -66,6 +66,7 @@ struct DiskLine {
   std::string directory;  // Empty if the node does not answer.
   std::string state;      // "active", "syncing", "full", "read_only" …
   int64_t files = 0;
+  int64_t file_bytes = 0;
   int64_t free_bytes = 0;  // Above the reserve.
   int64_t total_bytes = 0;
   int64_t undelete_bytes = 0;  // Kept of deleted files.

@@ -77,6 +77,9 @@ std::string NextStep(const absl::Status& status) {
     case ErrorReason::kDiskFull:
       return "Free some room, lower the reserve or add a node; `cairn groups` "
              "says how much is free.";
+    case ErrorReason::kQuotaExceeded:
+      return "Delete some files, or ask an operator for more: `cairn groups` "
+             "and `cairn client list` say what is held and what may be.";
     case ErrorReason::kTooManyUploads:
       return "Uploads that nobody finishes expire after a day; or name another "
              "group (--group).";

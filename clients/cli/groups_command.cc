@@ -8,6 +8,7 @@
 #include "clients/cli/commands.h"
 #include "clients/cli/format.h"
 #include "clients/cli/grpcurl.h"
+#include "clients/cli/quota_text.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "nlohmann/json.hpp"
@@ -33,6 +34,13 @@ absl::StatusOr<tracker::v1::ListGroupsResponse> FindGroups(Session* session) {
     group->set_free_bytes(sums.free_bytes);
     group->set_files(sums.files);
     group->set_writable(sums.writable_paths > 0);
+    group->set_file_bytes(sums.file_bytes);
+    CAIRN_ASSIGN_OR_RETURN(
+        const storage::v1::GetStateResponse state,
+        session->environment().queries->GetState(session->flags().storage,
+                                                 QueryTimeout(*session)));
+    group->set_quota_files(state.quota().quota_files());
+    group->set_quota_bytes(state.quota().quota_bytes());
     return groups;
   }
   std::vector<std::string> errors;
@@ -60,8 +68,8 @@ ExitCode RunGroups(Session* session) {
   }
   const auto groups = FindGroups(session);
   if (!groups.ok()) return session->Fail(groups.status());
-  Table table("lrrrrl");
-  table.AddRow({"GROUP", "NODES", "FILES", "FREE", "SIZE", "UPLOADS"});
+  Table table("lrrrrrl");
+  table.AddRow({"GROUP", "NODES", "FILES", "BYTES", "FREE", "SIZE", "UPLOADS"});
   for (const tracker::v1::Group& group : groups->groups()) {
     if (session->json()) {
       Json json;
@@ -69,6 +77,9 @@ ExitCode RunGroups(Session* session) {
       json["nodes"] = group.nodes();
       json["active_nodes"] = group.active_nodes();
       json["files"] = group.files();
+      json["file_bytes"] = group.file_bytes();
+      json["quota_files"] = QuotaJson(group.quota_files());
+      json["quota_bytes"] = QuotaJson(group.quota_bytes());
       json["free_bytes"] = group.free_bytes();
       json["total_bytes"] = group.total_bytes();
       json["writable"] = group.writable();
@@ -77,8 +88,10 @@ ExitCode RunGroups(Session* session) {
     }
     table.AddRow(
         {group.name(), absl::StrCat(group.active_nodes(), "/", group.nodes()),
-         absl::StrCat(group.files()), FormatBytes(group.free_bytes()),
-         FormatBytes(group.total_bytes()), group.writable() ? "yes" : "no"});
+         FilesOfQuota(group.files(), group.quota_files()),
+         BytesOfQuota(group.file_bytes(), group.quota_bytes()),
+         FormatBytes(group.free_bytes()), FormatBytes(group.total_bytes()),
+         group.writable() ? "yes" : "no"});
   }
   if (!session->json()) session->Write(table.ToString());
   return kExitOk;

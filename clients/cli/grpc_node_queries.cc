@@ -125,6 +125,21 @@ class GrpcNodeQueries : public NodeQueries {
                   response);
   }
 
+  absl::StatusOr<storage::v1::ListClientsResponse> ListClients(
+      const std::string& address,
+      const storage::v1::ListClientsRequest& request,
+      absl::Duration timeout) override {
+    grpc::ClientContext context;
+    rpc::SetTimeout(&context, timeout);
+    storage::v1::ListClientsResponse response;
+    CAIRN_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel,
+                           ChannelTo(address));
+    return Result(address,
+                  storage::v1::NodeService::NewStub(channel)->ListClients(
+                      &context, request, &response),
+                  response);
+  }
+
   absl::StatusOr<tracker::v1::ListNodesResponse> ListNodes(
       const std::string& address, const std::string& group,
       absl::Duration timeout) override {
@@ -193,6 +208,13 @@ class GrpcNodeQueries : public NodeQueries {
       const tracker::v1::SetGroupRequest& request,
       absl::Duration timeout) override {
     return Decide(address, secret, "SetGroup", &AdminStub::SetGroup, request,
+                  timeout);
+  }
+  absl::StatusOr<tracker::v1::Account> SetClient(
+      const std::string& address, const std::string& secret,
+      const tracker::v1::SetClientRequest& request,
+      absl::Duration timeout) override {
+    return Decide(address, secret, "SetClient", &AdminStub::SetClient, request,
                   timeout);
   }
 

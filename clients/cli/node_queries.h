@@ -50,6 +50,11 @@ class NodeQueries {
   virtual absl::StatusOr<storage::v1::ListJobsResponse> ListJobs(
       const std::string& address, absl::Duration timeout) = 0;
 
+  virtual absl::StatusOr<storage::v1::ListClientsResponse> ListClients(
+      const std::string& address,
+      const storage::v1::ListClientsRequest& request,
+      absl::Duration timeout) = 0;
+
   // Of a tracker. `group` may be empty, for all.
   virtual absl::StatusOr<tracker::v1::ListNodesResponse> ListNodes(
       const std::string& address, const std::string& group,
@@ -76,6 +81,9 @@ class NodeQueries {
   virtual absl::StatusOr<tracker::v1::Account> SetGroup(
       const std::string& address, const std::string& secret,
       const tracker::v1::SetGroupRequest& request, absl::Duration timeout) = 0;
+  virtual absl::StatusOr<tracker::v1::Account> SetClient(
+      const std::string& address, const std::string& secret,
+      const tracker::v1::SetClientRequest& request, absl::Duration timeout) = 0;
 };
 
 // By gRPC; keeps its connections.

@@ -243,6 +243,86 @@ TEST_F(OperatorTest, AGroupsWeightIsDecided) {
   EXPECT_THAT(Run({"group", "list"}).out, HasSubstr("group1"));
 }
 
+TEST_F(OperatorTest, QuotasAreDecidedToldAndTakenBack) {
+  const CliResult dry =
+      Run({"group", "quota", "group1", "--files", "100", "--dry-run"});
+  EXPECT_EQ(dry.exit, 0) << dry.err;
+  EXPECT_THAT(dry.out, HasSubstr("Group group1 may hold 100 files."));
+  EXPECT_THAT(dry.err, HasSubstr("dry run"));
+  const auto group = [this] {
+    const CliResult list = Run({"groups", "--json"});
+    EXPECT_EQ(list.exit, 0) << list.err;
+    return Json::parse(list.out);
+  };
+  EXPECT_TRUE(group()["quota_files"].is_null());
+
+  const CliResult set =
+      Run({"group", "quota", "group1", "--files", "100", "--bytes", "2TiB",
+           "--reason", "they share the disks", "--json"});
+  EXPECT_EQ(set.exit, 0) << set.err;
+  const Json account = Json::parse(set.out);
+  EXPECT_EQ(account["applied"], true);
+  ASSERT_THAT(account["decisions"], SizeIs(2));
+  EXPECT_EQ(account["decisions"][0]["field"], "group_quota_files");
+  EXPECT_EQ(account["decisions"][1]["value"], uint64_t{2} << 40);
+  EXPECT_EQ(account["decisions"][1]["reason"], "they share the disks");
+  EXPECT_EQ(group()["quota_files"], 100);
+  EXPECT_EQ(group()["quota_bytes"], uint64_t{2} << 40);
+  EXPECT_EQ(group()["file_bytes"], 0);
+  EXPECT_THAT(Run({"groups"}).out, HasSubstr("0 of 100"));
+  EXPECT_THAT(Run({"groups"}).out, HasSubstr("0 B of 2.0 TiB"));
+  EXPECT_THAT(Run({"status"}).out,
+              HasSubstr("group group1 holds 0 of 100 files that it may"));
+  EXPECT_THAT(Run({"status"}).out,
+              HasSubstr("cairn group quota group1 --bytes none"));
+
+  const CliResult client =
+      Run({"client", "quota", "alice", "--bytes", "500MiB"});
+  EXPECT_EQ(client.exit, 0) << client.err;
+  EXPECT_THAT(client.out, HasSubstr("The files of client alice may have, in "
+                                    "each group, 524288000 bytes."));
+  EXPECT_THAT(Run({"status"}).out, HasSubstr("1 client has a quota"));
+  EXPECT_EQ(Run({"client", "quota", "alice", "--bytes", "none"}).exit, 0);
+  EXPECT_THAT(Run({"status"}).out, Not(HasSubstr("has a quota")));
+  EXPECT_EQ(
+      Run({"group", "quota", "group1", "--files", "none", "--bytes", "none"})
+          .exit,
+      0);
+  EXPECT_TRUE(group()["quota_bytes"].is_null());
+
+  EXPECT_EQ(Run({"group", "quota", "group1"}).exit, 2);
+  EXPECT_EQ(Run({"group", "quota", "group1", "--files", "0"}).exit, 2);
+  EXPECT_EQ(Run({"group", "quota", "group1", "--files", "many"}).exit, 2);
+  EXPECT_EQ(Run({"group", "quota", "group1", "--bytes", "-1"}).exit, 2);
+  EXPECT_EQ(Run({"group", "quota", "group9", "--files", "1"}).exit, 3);
+  EXPECT_EQ(Run({"client", "quota", "--files", "1"}).exit, 2);
+  EXPECT_EQ(Run({"client"}).exit, 2);
+  const CliResult printed =
+      Run({"client", "quota", "alice", "--files", "3", "--print-grpcurl"});
+  EXPECT_EQ(printed.exit, 0) << printed.err;
+  EXPECT_THAT(printed.out,
+              HasSubstr("cairn.tracker.v1.AdminService/SetClient"));
+}
+
+TEST_F(OperatorTest, AGroupThatIsFullByItsQuotaNeedsAHand) {
+  v1::NodeReport report = tracker::Report();
+  report.mutable_store_paths(0)->set_files(7);
+  report.mutable_store_paths(0)->set_file_bytes(1000);
+  one_->SendReport(report);
+  tracker::Watcher watcher(server_->addresses().front());
+  ASSERT_TRUE(watcher.UntilNode(1, [](const v1::Node& seen) {
+    return seen.report().store_paths(0).file_bytes() == 1000;
+  }));
+  const CliResult set = Run({"group", "quota", "group1", "--files", "7"});
+  EXPECT_EQ(set.exit, 0) << set.err;
+  EXPECT_THAT(set.out, HasSubstr("It holds 7 files of 1000 bytes now."));
+  EXPECT_THAT(set.out, HasSubstr("uploads there are refused"));
+  const CliResult status = Run({"status"});
+  EXPECT_THAT(status.out, HasSubstr("group group1 holds 7 of 7 files that it "
+                                    "may: it takes no more"));
+  EXPECT_THAT(status.out, HasSubstr("cairn group quota group1 --files"));
+}
+
 TEST_F(OperatorTest, WatchingEndsWithTheUser) {
   cli_.interrupt()->Raise();
   const CliResult watch = Run({"status", "--watch"});

@@ -199,6 +199,7 @@ Json ToJson(const Diagnosis& diagnosis) {
     one["directory"] = disk.directory;
     one["state"] = disk.state;
     one["files"] = disk.files;
+    one["file_bytes"] = disk.file_bytes;
     one["free_bytes"] = disk.free_bytes;
     one["total_bytes"] = disk.total_bytes;
     one["undelete_bytes"] = disk.undelete_bytes;

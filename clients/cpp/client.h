@@ -100,7 +100,8 @@ struct ClientOptions {
 //   NOT_FOUND           FILE_NOT_FOUND, FILE_DELETED, FILE_EXPIRED;
 //                       UNKNOWN_GROUP.
 //   RESOURCE_EXHAUSTED  DISK_FULL, NO_WRITABLE_NODE: every place that may take
-//                       the file is full. OVERLOADED: too much at once.
+//                       the file is full. QUOTA_EXCEEDED: the same, by what
+//                       operators let it hold. OVERLOADED: too much at once.
 //   UNAVAILABLE         no node that could do it answers, after all attempts.
 //   DEADLINE_EXCEEDED   `timeout` passed. A change may have happened: repeat it
 //                       with the same request_id to know.

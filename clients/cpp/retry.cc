@@ -78,6 +78,7 @@ RetryAdvice AdviceFor(const absl::Status& failure, Intent intent) {
         case ErrorReason::kOverloaded:
           return Patient();
         case ErrorReason::kTooManyUploads:
+        case ErrorReason::kQuotaExceeded:  // Of its group; others have theirs.
         case ErrorReason::kDiskFull:
           // A deletion needs room for its tombstone, at this member.
           return intent == Intent::kCreate ? OnlyElsewhere() : Final();

@@ -70,6 +70,13 @@ TEST(AdviceTest, AFullDiskSendsUploadsElsewhereAndStopsDeletions) {
   EXPECT_FALSE(AdviceFor(full, Intent::kChange).repeat);
 }
 
+TEST(AdviceTest, AFullQuotaSendsUploadsToOtherGroups) {
+  const absl::Status full =
+      Error(Code::kResourceExhausted, ErrorReason::kQuotaExceeded);
+  EXPECT_TRUE(AdviceFor(full, Intent::kCreate).only_elsewhere);
+  EXPECT_FALSE(AdviceFor(full, Intent::kChange).repeat);
+}
+
 TEST(AdviceTest, DamageOnTheWayIsTriedOnceMore) {
   const RetryAdvice sent =
       AdviceFor(Error(Code::kInvalidArgument, ErrorReason::kChecksumMismatch),

@@ -52,6 +52,7 @@ void ExpectEverything(const std::string& address, const Oracle& oracle) {
     files = stub.Files();
   } while ((!files.ok() || *files != oracle.live()) && absl::Now() < deadline);
   ASSERT_THAT(files, IsOkAndHolds(oracle.live()));
+  int64_t bytes = 0;
   for (const ExpectedFile& file : oracle.Files()) {
     SCOPED_TRACE(file.file_id);
     if (file.deletion == ExpectedFile::Deletion::kDeleted) {
@@ -69,7 +70,12 @@ void ExpectEverything(const std::string& address, const Oracle& oracle) {
              absl::Now() < deadline);
     ASSERT_THAT(content, IsOk());
     EXPECT_TRUE(*content == file.Content());
+    bytes += static_cast<int64_t>(content->size());
   }
+  // Also of files whose bytes no version before has counted.
+  const auto state = stub.State();
+  ASSERT_THAT(state, IsOk());
+  EXPECT_EQ(state->store_paths(0).file_bytes(), bytes);
 }
 
 void ExpectNothingMissing(const std::string& address) {

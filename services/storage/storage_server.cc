@@ -42,6 +42,7 @@
 #include "services/storage/storage_metrics.h"
 #include "services/storage/store/engine.h"
 #include "services/storage/sync/grpc_peer_transport.h"
+#include "services/storage/sync/quota_decisions.h"
 #include "services/storage/sync/replication.h"
 
 namespace cairn {
@@ -283,6 +284,7 @@ class Server : public StorageServer {
     node_options.version = kVersion;
     node_options.start_time = clock_->Now();
     node_options.clock = clock_;
+    node_options.quotas = &quotas_;
     node_options.dead_share_min = config_.engine().compaction_dead_share();
     node_options.replication = [this](uint8_t path) {
       return replication_->at(path)->Progress();
@@ -432,6 +434,7 @@ class Server : public StorageServer {
         [this](const std::string& tracker,
                const tracker::v1::GroupPeers& peers) {
           if (peers.has_effective()) SetReserve(peers.effective());
+          quota_decisions_.Merge(peers, &quotas_);
           replication_->OnPeers(tracker, peers);
         },
         clock_);
@@ -557,6 +560,7 @@ class Server : public StorageServer {
   const FileIdCodec codec_;
   ByteBudget budget_;
   Quotas quotas_;
+  QuotaDecisions quota_decisions_;
   StorageNode node_;  // Its paths count in `quotas_`.
   std::unique_ptr<GrpcPeerTransport> transport_;
   std::unique_ptr<JobList> jobs_;

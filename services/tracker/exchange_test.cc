@@ -100,6 +100,58 @@ TEST_F(ExchangeTest, ADecisionAtOneIsSoonKnownAtTheOther) {
   EXPECT_EQ(ReasonOf(there.End()), ErrorReason::kNodeRemoved);
 }
 
+TEST_F(ExchangeTest, AQuotaThatIsDecidedAtOneIsToldToNodesOfTheOther) {
+  auto one = Start(NewDirectory(), {});
+  auto two = Start(NewDirectory(), {AddressOf(one)});
+  FakeNode node(AddressOf(two));
+  const v1::GroupPeers first = node.Attach(1);
+  EXPECT_EQ(first.quotas_size(), 0);
+  {
+    FakeNode known_there(AddressOf(one));
+    known_there.Attach(2);
+    v1::SetGroupRequest group;
+    group.set_group("group1");
+    group.set_quota_bytes(uint64_t{1} << 40);
+    group.set_reason("they share the disks");
+    const auto told = Operator(AddressOf(one)).SetGroup(group);
+    ASSERT_THAT(told, IsOk());
+    EXPECT_EQ(told->account().decisions_size(), 1);
+  }
+  v1::SetClientRequest client;
+  client.set_identity("alice");
+  client.set_quota_files(5);
+  ASSERT_THAT(Operator(AddressOf(one)).SetClient(client), IsOk());
+  v1::GroupPeers heard;
+  while (heard.quotas_size() < 2) {
+    const v1::AttachResponse message = node.Read();
+    ASSERT_TRUE(message.has_peers());
+    heard = message.peers();
+  }
+  EXPECT_EQ(heard.quotas(0).field(), v1::DECISION_FIELD_GROUP_QUOTA_BYTES);
+  EXPECT_EQ(heard.quotas(0).subject(), "group1");
+  EXPECT_EQ(heard.quotas(0).value(), uint64_t{1} << 40);
+  EXPECT_EQ(heard.quotas(0).reason(), "");
+  EXPECT_EQ(heard.quotas(1).field(), v1::DECISION_FIELD_CLIENT_QUOTA_FILES);
+  EXPECT_EQ(heard.quotas(1).subject(), "alice");
+  EXPECT_EQ(heard.quotas(1).value(), 5u);
+  const auto list = Operator(AddressOf(two)).List();
+  ASSERT_THAT(list, IsOk());
+  ASSERT_EQ(list->decisions_size(), 2);
+  EXPECT_EQ(list->decisions(0).reason(), "they share the disks");
+
+  // Taken back at the other one, the stream is told.
+  v1::SetGroupRequest back;
+  back.set_group("group1");
+  back.set_quota_bytes(0);
+  ASSERT_THAT(Operator(AddressOf(two)).SetGroup(back), IsOk());
+  while (heard.quotas(0).has_value()) {
+    const v1::AttachResponse message = node.Read();
+    ASSERT_TRUE(message.has_peers());
+    heard = message.peers();
+    ASSERT_EQ(heard.quotas_size(), 2);
+  }
+}
+
 TEST_F(ExchangeTest, ANodeThatReachesOneTrackerIsKnownToAll) {
   auto one = Start(NewDirectory(), {});
   auto two = Start(NewDirectory(), {AddressOf(one)});

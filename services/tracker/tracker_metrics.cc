@@ -17,7 +17,7 @@ constexpr char kNodesHelp[] =
 constexpr const char* kMethods[kTrackerMethods] = {
     "WatchCluster", "PlaceUpload",  "Locate",        "ListGroups",
     "ListNodes",    "GetChallenge", "ListDecisions", "SetNode",
-    "RemoveNode",   "RestoreNode",  "SetGroup"};
+    "RemoveNode",   "RestoreNode",  "SetGroup",      "SetClient"};
 
 Gauge* Nodes(MetricsRegistry* registry, absl::string_view state) {
   return registry->AddGauge(kNodes, kNodesHelp,

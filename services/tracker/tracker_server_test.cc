@@ -520,6 +520,46 @@ TEST_F(TrackerServerTest, ADryRunTellsAndDecidesNothing) {
   }));
 }
 
+TEST_F(TrackerServerTest, AGroupIsListedWithItsQuotaAndWhatItHolds) {
+  FakeNode node(address_);
+  node.Attach(1);
+  v1::NodeReport report = Report();
+  report.mutable_store_paths(0)->set_files(3);
+  report.mutable_store_paths(0)->set_file_bytes(300);
+  report.set_priority(1);
+  node.SendReport(report);
+  Watcher watcher(address_);
+  ASSERT_TRUE(watcher.UntilNode(1, [](const v1::Node& seen) {
+    return seen.report().priority() == 1 &&
+           seen.report().store_paths(0).file_bytes() == 300;
+  }));
+  v1::SetGroupRequest request;
+  request.set_group("group1");
+  request.set_quota_files(3);
+  request.set_quota_bytes(uint64_t{1} << 40);
+  const auto told = Operator(address_).SetGroup(request);
+  ASSERT_THAT(told, IsOk());
+  EXPECT_THAT(told->account().ShortDebugString(),
+              HasSubstr("It holds 3 files of 300 bytes now."));
+  const auto groups =
+      Call(&v1::TrackerService::Stub::ListGroups, v1::ListGroupsRequest());
+  ASSERT_THAT(groups, IsOk());
+  ASSERT_EQ(groups->groups_size(), 1);
+  EXPECT_EQ(groups->groups(0).file_bytes(), 300);
+  EXPECT_EQ(groups->groups(0).quota_files(), 3u);
+  EXPECT_EQ(groups->groups(0).quota_bytes(), uint64_t{1} << 40);
+
+  v1::SetClientRequest client;
+  client.set_identity("alice");
+  EXPECT_THAT(Operator(address_).SetClient(client),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  client.set_quota_files(1);
+  ASSERT_THAT(Operator(address_).SetClient(client), IsOk());
+  client.set_identity("");
+  EXPECT_THAT(Operator(address_).SetClient(client),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(TrackerServerTest, WhoDoesNotKnowTheSecretDecidesNothing) {
   FakeNode node(address_);
   node.Attach(1);

@@ -42,6 +42,8 @@
 #include "services/storage/api/call_context.h"
 #include "services/storage/api/replica_gate.h"
 #include "services/storage/core/byte_budget.h"
+#include "services/storage/core/file_use.h"
+#include "services/storage/core/quotas.h"
 #include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
 #include "services/storage/core/store_path.h"
@@ -140,6 +142,7 @@ class FileServiceTest : public ::testing::Test {
     context.node = node_.get();
     context.budget = budget_.get();
     context.replicas = alone_.get();
+    context.quotas = &quotas_;
     context.clock = Clock::Real();
     context.metrics = &metrics_;
     service_ = std::make_unique<FileServiceImpl>(
@@ -302,6 +305,7 @@ class FileServiceTest : public ::testing::Test {
   const FileIdCodec codec_{"a secret for tests alone"};
   MetricsRegistry registry_;
   ApiMetrics metrics_{&registry_};
+  Quotas quotas_{"group1"};
   std::unique_ptr<ByteBudget> budget_;
   std::vector<FakeStorePath*> fakes_;
   std::unique_ptr<StorageNode> node_;
@@ -1032,6 +1036,33 @@ TEST_F(FileServiceTest, ARetryThatIsFoundLateWaitsForTheOtherMembers) {
   ASSERT_THAT(response, IsOk());
   EXPECT_TRUE(response->replayed());
   EXPECT_EQ(fakes_[0]->files(), 1);
+}
+
+TEST_F(FileServiceTest, ALargeFileThatDoesNotFitTheQuotaIsRefusedEarly) {
+  Start();
+  v1::UploadSpec spec = Spec(3 * kMiB);
+  const std::string content = SomeContent(3 * kMiB);
+  const auto stored = Upload(spec, content);
+  ASSERT_THAT(stored, IsOk());
+  UseTotals held;
+  held.Add("", {1, 3 * kMiB});
+  quotas_.CountIn(held);
+  quotas_.SetLimits({{/*files=*/0, /*bytes=*/5 * kMiB}, {}});
+
+  // Nothing of the body is sent.
+  Uploader uploader(stub_.get());
+  uploader.SendSpec(Spec(3 * kMiB));
+  const auto refused = uploader.Finish();
+  EXPECT_REASON(refused, kResourceExhausted, kQuotaExceeded);
+  EXPECT_EQ(MetadataOf(refused.status())["quota"], "group");
+  EXPECT_EQ(MetadataOf(refused.status())["limit_bytes"],
+            absl::StrCat(5 * kMiB));
+
+  // What was stored before is told, and what fits is taken.
+  const auto again = Upload(spec, content);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->info().file_id(), stored->info().file_id());
+  EXPECT_THAT(Upload(Spec(2 * kMiB), SomeContent(2 * kMiB)), IsOk());
 }
 
 TEST_F(FileServiceTest, WhatTheDiskRefusesIsToldWithItsReason) {

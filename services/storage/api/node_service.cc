@@ -59,6 +59,15 @@ void ToProto(const StorePathStatus& status, v1::StorePathStatus* out) {
   out->set_damaged_records(status.damaged_records);
 }
 
+constexpr uint32_t kClientsPerAnswerMax = 1000;
+
+void ToProto(const FileUse& use, const Quota& quota, v1::QuotaUse* out) {
+  out->set_files(use.files);
+  out->set_bytes(use.bytes);
+  out->set_quota_files(quota.files);
+  out->set_quota_bytes(quota.bytes);
+}
+
 v1::JobKind ToProto(JobKind kind) {
   switch (kind) {
     case JobKind::kCompaction:
@@ -333,6 +342,25 @@ grpc::ServerUnaryReactor* NodeServiceImpl::ListJobs(
   return reactor;
 }
 
+grpc::ServerUnaryReactor* NodeServiceImpl::ListClients(
+    grpc::CallbackServerContext* context, const v1::ListClientsRequest* request,
+    v1::ListClientsResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  const uint32_t limit = request->limit() == 0
+                             ? kClientsPerAnswerMax
+                             : std::min(request->limit(), kClientsPerAnswerMax);
+  if (options_.quotas != nullptr) {
+    for (const Quotas::ClientUse& client :
+         options_.quotas->ListClients(request->after(), limit)) {
+      v1::ClientQuota* const out = response->add_clients();
+      out->set_identity(client.client);
+      ToProto(client.use, client.quota, out->mutable_use());
+    }
+  }
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
 void NodeServiceImpl::FillState(v1::GetStateResponse* response) const {
   const NodeIdentity& identity = node_->identity();
   response->set_name(identity.name);
@@ -344,6 +372,10 @@ void NodeServiceImpl::FillState(v1::GetStateResponse* response) const {
   SetTimestamp(options_.start_time, response->mutable_start_time());
   if (options_.clock != nullptr) {
     SetTimestamp(options_.clock->Now(), response->mutable_current_time());
+  }
+  if (options_.quotas != nullptr) {
+    ToProto(options_.quotas->Use(), options_.quotas->Limit(),
+            response->mutable_quota());
   }
   const ProcessStats process = ReadProcessStats();
   const int64_t cpu_seconds = absl::ToInt64Seconds(process.cpu_time);

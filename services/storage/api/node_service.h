@@ -18,6 +18,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/executor.h"
 #include "services/storage/core/job_list.h"
+#include "services/storage/core/quotas.h"
 #include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
 #include "services/storage/core/upkeep.h"
@@ -31,6 +32,9 @@ struct NodeServiceOptions {
 
   // Borrowed. Null: nothing is said of the time now.
   Clock* clock = nullptr;
+
+  // Borrowed. Null: nothing is said of quotas.
+  const Quotas* quotas = nullptr;
 
   // For a CompactRequest that says nothing.
   double dead_share_min = 0.5;
@@ -68,6 +72,10 @@ class NodeServiceImpl : public v1::NodeService::CallbackService {
   grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context,
                                      const v1::ListJobsRequest* request,
                                      v1::ListJobsResponse* response) override;
+  grpc::ServerUnaryReactor* ListClients(
+      grpc::CallbackServerContext* context,
+      const v1::ListClientsRequest* request,
+      v1::ListClientsResponse* response) override;
 
  private:
   void FillState(v1::GetStateResponse* response) const;

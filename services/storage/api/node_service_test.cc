@@ -15,7 +15,9 @@
 #include "lib/rpc/grpc_status.h"
 #include "lib/testing/fake_clock.h"
 #include "lib/testing/status_matchers.h"
+#include "services/storage/core/file_use.h"
 #include "services/storage/core/job_list.h"
+#include "services/storage/core/quotas.h"
 #include "services/storage/core/storage_node.h"
 #include "services/storage/core/testing/fake_store_path.h"
 #include "services/storage/core/upkeep.h"
@@ -58,6 +60,7 @@ class NodeServiceTest : public ::testing::Test {
     NodeServiceOptions options;
     options.version = "1.2.3";
     options.start_time = clock_.Now();
+    options.quotas = &quotas_;
     UpkeepOptions upkeep;
     upkeep.jobs = jobs_.get();
     upkeep_ = std::make_unique<Upkeep>(upkeep, 0, nullptr, &clock_, [] {});
@@ -124,6 +127,7 @@ class NodeServiceTest : public ::testing::Test {
   }
 
   FakeClock clock_;
+  Quotas quotas_{"group1"};
   FileIdCodec codec_{"secret"};
   std::unique_ptr<StorageNode> node_;
   FakeStorePath* fake_ = nullptr;
@@ -152,6 +156,45 @@ TEST_F(NodeServiceTest, StateTellsWhatTheNodeIsAndHowItsPathsAre) {
   EXPECT_EQ(state->store_paths(1).directory(), "/disk1");
   EXPECT_EQ(state->store_paths(1).state(), v1::STORE_PATH_STATE_OFFLINE);
   EXPECT_THAT(state->store_paths(1).detail(), HasSubstr("no disk there"));
+}
+
+TEST_F(NodeServiceTest, TellsWhatTheGroupAndItsClientsHoldAndMay) {
+  UseTotals held;
+  held.Add("", {1, 100});
+  held.Add("alice", {2, 20});
+  held.Add("carol", {3, 30});
+  quotas_.CountIn(held);
+  quotas_.SetLimits({{10, 1000}, {{"alice", {5, 0}}, {"bob", {0, 7}}}});
+  const auto state = GetState();
+  ASSERT_THAT(state, IsOk());
+  EXPECT_EQ(state->quota().files(), 6);
+  EXPECT_EQ(state->quota().bytes(), 150);
+  EXPECT_EQ(state->quota().quota_files(), 10u);
+  EXPECT_EQ(state->quota().quota_bytes(), 1000u);
+
+  const auto list = [this](const std::string& after, uint32_t limit) {
+    grpc::ClientContext context;
+    v1::ListClientsRequest request;
+    request.set_after(after);
+    request.set_limit(limit);
+    v1::ListClientsResponse response;
+    EXPECT_TRUE(stub_->ListClients(&context, request, &response).ok());
+    return response;
+  };
+  const v1::ListClientsResponse all = list("", 0);
+  ASSERT_EQ(all.clients_size(), 3);
+  EXPECT_EQ(all.clients(0).identity(), "alice");
+  EXPECT_EQ(all.clients(0).use().files(), 2);
+  EXPECT_EQ(all.clients(0).use().bytes(), 20);
+  EXPECT_EQ(all.clients(0).use().quota_files(), 5u);
+  EXPECT_EQ(all.clients(1).identity(), "bob");
+  EXPECT_EQ(all.clients(1).use().files(), 0);
+  EXPECT_EQ(all.clients(1).use().quota_bytes(), 7u);
+  EXPECT_EQ(all.clients(2).use().quota_bytes(), 0u);
+  EXPECT_EQ(list("", 2).clients_size(), 2);
+  ASSERT_EQ(list("bob", 2).clients_size(), 1);
+  EXPECT_EQ(list("bob", 2).clients(0).identity(), "carol");
+  EXPECT_EQ(list("carol", 0).clients_size(), 0);
 }
 
 TEST_F(NodeServiceTest, CompactionIsAJobThatCanBeWatched) {

@@ -36,6 +36,8 @@
 #include "services/storage/api/call_context.h"
 #include "services/storage/api/replica_gate.h"
 #include "services/storage/core/byte_budget.h"
+#include "services/storage/core/file_use.h"
+#include "services/storage/core/quotas.h"
 #include "services/storage/core/storage_node.h"
 #include "services/storage/core/store_path.h"
 #include "services/storage/core/upload_sessions.h"
@@ -98,6 +100,7 @@ class Part {
 class UploadServiceTest : public ::testing::Test {
  protected:
   UploadServiceTest() : fs_(1), options_(TestPathOptions("/disk/path")) {
+    options_.quotas = &quotas_;
     CAIRN_CHECK_OK(fs_.CreateDirectory("/disk"));
     CAIRN_CHECK_OK(fs_.SyncDirectory("/"));
     Start();
@@ -123,6 +126,7 @@ class UploadServiceTest : public ::testing::Test {
     context.node = node_.get();
     context.budget = &budget_;
     context.replicas = &alone_;
+    context.quotas = &quotas_;
     context.clock = Clock::Real();
     context.metrics = &metrics_;
     service_ = std::make_unique<UploadServiceImpl>(context);
@@ -233,6 +237,7 @@ class UploadServiceTest : public ::testing::Test {
   StorePathOptions options_;
   const FileIdCodec codec_{"secret"};
   ByteBudget budget_{64 << 20};
+  Quotas quotas_{"group1"};
   ReplicaGate alone_{7};
   MetricsRegistry registry_;
   ApiMetrics metrics_{&registry_};
@@ -497,6 +502,40 @@ TEST_F(UploadServiceTest, SaysWhenThereAreTooMany) {
   EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kTooManyUploads);
   ASSERT_THAT(Abort(id), IsOk());
   EXPECT_THAT(Create(v1::CreateUploadRequest()), IsOk());
+}
+
+TEST_F(UploadServiceTest, AQuotaIsLookedAtWhenItBeginsAndWhenItEnds) {
+  quotas_.SetLimits({{/*files=*/1, /*bytes=*/1000}, {}});
+  v1::CreateUploadRequest request;
+  request.set_size_bytes(1001);
+  const auto refused = Create(request);
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kQuotaExceeded);
+  EXPECT_EQ(MetadataOf(refused.status())["limit_bytes"], "1000");
+
+  const std::string fits = Begin(1000);
+  ASSERT_THAT(Send(fits, 0, TestContent(1, 1000)), IsOk());
+  const std::string unknown = Begin(absl::nullopt);
+  ASSERT_THAT(Send(unknown, 0, TestContent(2, 1001)), IsOk());
+  auto finish = Finish(unknown);
+  EXPECT_THAT(finish, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ReasonOf(finish.status()), ErrorReason::kQuotaExceeded);
+  const auto finished = Finish(fits);
+  ASSERT_THAT(finished, IsOk());
+  // A repeated call is told of the file that fills the group.
+  const auto again = Finish(fits);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->info().file_id(), finished->info().file_id());
+  EXPECT_EQ(ReasonOf(Create(v1::CreateUploadRequest()).status()),
+            ErrorReason::kQuotaExceeded);
+
+  // The other one waits for room.
+  Restart();
+  EXPECT_EQ(quotas_.Use(), (FileUse{1, 1000}));
+  EXPECT_EQ(ReasonOf(Finish(unknown).status()), ErrorReason::kQuotaExceeded);
+  quotas_.SetLimits({{/*files=*/2, /*bytes=*/0}, {}});
+  EXPECT_THAT(Finish(unknown), IsOk());
+  EXPECT_EQ(quotas_.Use(), (FileUse{2, 2001}));
 }
 
 TEST_F(UploadServiceTest, AFileHasItsAttributesFromTheBeginning) {

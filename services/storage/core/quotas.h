@@ -7,7 +7,8 @@
 //
 // All members of a group hold the same files, so what the paths of this node
 // hold is what the group holds, as far as this member has heard. Only changes
-// that callers ask for are looked at, never those of other members.
+// that callers ask for are looked at, never those of other members. See
+// docs/decisions/0021-quotas.md.
 
 #ifndef CAIRN_SERVICES_STORAGE_CORE_QUOTAS_H_
 #define CAIRN_SERVICES_STORAGE_CORE_QUOTAS_H_

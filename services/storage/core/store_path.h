@@ -53,7 +53,8 @@ struct Committed {
 // not block. Errors of every change:
 //
 //   FAILED_PRECONDITION  STORE_PATH_READ_ONLY. Nothing was changed.
-//   RESOURCE_EXHAUSTED   DISK_FULL or OVERLOADED. Nothing was changed.
+//   RESOURCE_EXHAUSTED   DISK_FULL or OVERLOADED; QUOTA_EXCEEDED if it adds
+//                        files or bytes. Nothing was changed.
 //   ALREADY_EXISTS       REQUEST_ID_REUSED: the id did something else before.
 //                        Nothing was changed.
 //   UNAVAILABLE          SHUTTING_DOWN. Nothing was changed.

@@ -1,26 +1,10 @@
 #include "services/storage/sync/removed_members.h"
 
-#include <tuple>
-
 #include "absl/strings/str_cat.h"
 #include "lib/base/error_reason.h"
 
 namespace cairn {
 namespace storage {
-namespace {
-
-// As trackers compare them (services/tracker/core/decisions.h).
-bool Later(const tracker::v1::Decision& a, const tracker::v1::Decision& b) {
-  const auto rank = [](const tracker::v1::Decision& decision) {
-    const tracker::v1::DecisionTime& time = decision.time();
-    return std::make_tuple(time.unix_ms(), time.logical(),
-                           std::cref(time.tracker_instance()),
-                           decision.has_value());
-  };
-  return rank(b) < rank(a);
-}
-
-}  // namespace
 
 void RemovedMembers::Merge(const tracker::v1::GroupPeers& peers) {
   MutexLock lock(&mu_);
@@ -34,11 +18,9 @@ void RemovedMembers::MergeHeirs(const tracker::v1::GroupPeers& peers) {
 
 void RemovedMembers::MergeInto(const tracker::v1::GroupPeers& peers,
                                tracker::v1::DecisionField field,
-                               Latest* latest) {
+                               LatestDecisions* latest) {
   for (const tracker::v1::Decision& decision : peers.removals()) {
-    if (decision.field() != field) continue;
-    const auto [known, is_new] = latest->emplace(decision.subject(), decision);
-    if (!is_new && Later(decision, known->second)) known->second = decision;
+    if (decision.field() == field) MergeLatest(decision, latest);
   }
 }
 

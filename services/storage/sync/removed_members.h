@@ -1,9 +1,7 @@
 // Which nodes operators have removed from this node's group, as its trackers
 // say, and who changes the appenders of these.
 //
-// Every tracker sends the registers that it has (GroupPeers.removals); the
-// latest of all counts, so that a tracker which was away, or is gone for good,
-// cannot bring a node back with what it said before. A node of which no tracker
+// From GroupPeers.removals; see latest_decisions.h. A node of which no tracker
 // has said that it was removed is a member: one that is new need not wait until
 // this node has heard of it.
 
@@ -11,9 +9,6 @@
 #define CAIRN_SERVICES_STORAGE_SYNC_REMOVED_MEMBERS_H_
 
 #include <cstdint>
-#include <functional>
-#include <map>
-#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -21,6 +16,7 @@
 #include "cairn/tracker/v1/decision.pb.h"
 #include "cairn/tracker/v1/membership_service.pb.h"
 #include "lib/base/mutex.h"
+#include "services/storage/sync/latest_decisions.h"
 
 namespace cairn {
 namespace storage {
@@ -51,14 +47,12 @@ class RemovedMembers {
  private:
   mutable Mutex mu_;
 
-  using Latest = std::map<std::string, tracker::v1::Decision, std::less<>>;
-
   static void MergeInto(const tracker::v1::GroupPeers& peers,
-                        tracker::v1::DecisionField field, Latest* latest);
+                        tracker::v1::DecisionField field,
+                        LatestDecisions* latest);
 
-  // Those that were taken back too. As many as the trackers keep.
-  Latest removed_ ABSL_GUARDED_BY(mu_);  // By UUID.
-  Latest heirs_ ABSL_GUARDED_BY(mu_);    // By number, in decimal.
+  LatestDecisions removed_ ABSL_GUARDED_BY(mu_);  // By UUID.
+  LatestDecisions heirs_ ABSL_GUARDED_BY(mu_);    // By number, in decimal.
 };
 
 }  // namespace storage

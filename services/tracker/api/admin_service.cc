@@ -73,6 +73,17 @@ SetGroupWish WishOf(const v1::SetGroupRequest& request) {
   wish.group = request.group();
   if (request.has_weight()) wish.weight = request.weight();
   wish.clear_weight = request.clear_weight();
+  if (request.has_quota_files()) wish.quota_files = request.quota_files();
+  if (request.has_quota_bytes()) wish.quota_bytes = request.quota_bytes();
+  wish.reason = request.reason();
+  return wish;
+}
+
+SetClientWish WishOf(const v1::SetClientRequest& request) {
+  SetClientWish wish;
+  wish.identity = request.identity();
+  if (request.has_quota_files()) wish.quota_files = request.quota_files();
+  if (request.has_quota_bytes()) wish.quota_bytes = request.quota_bytes();
   wish.reason = request.reason();
   return wish;
 }
@@ -203,6 +214,18 @@ grpc::ServerUnaryReactor* AdminServiceImpl::SetGroup(
       request->SerializeAsString(), request->dry_run(),
       [wish = WishOf(*request)](const OperatorView& view) {
         return PlanSetGroup(view, wish);
+      },
+      response->mutable_account());
+}
+
+grpc::ServerUnaryReactor* AdminServiceImpl::SetClient(
+    grpc::CallbackServerContext* context, const v1::SetClientRequest* request,
+    v1::SetClientResponse* response) {
+  return Decide(
+      context, TrackerMethod::kSetClient, "SetClient",
+      request->SerializeAsString(), request->dry_run(),
+      [wish = WishOf(*request)](const OperatorView& view) {
+        return PlanSetClient(view, wish);
       },
       response->mutable_account());
 }

@@ -66,6 +66,9 @@ class AdminServiceImpl : public v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* SetGroup(grpc::CallbackServerContext* context,
                                      const v1::SetGroupRequest* request,
                                      v1::SetGroupResponse* response) override;
+  grpc::ServerUnaryReactor* SetClient(grpc::CallbackServerContext* context,
+                                      const v1::SetClientRequest* request,
+                                      v1::SetClientResponse* response) override;
 
  private:
   // Checks the proof and has it decided; `account` is filled before the answer.

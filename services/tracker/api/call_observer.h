@@ -21,9 +21,10 @@ enum class TrackerMethod {
   kSetNode,
   kRemoveNode,
   kRestoreNode,
-  kSetGroup
+  kSetGroup,
+  kSetClient
 };
-inline constexpr size_t kTrackerMethods = 11;
+inline constexpr size_t kTrackerMethods = 12;
 
 // Called on gRPC threads and those of PeerLinks; must not block.
 class CallObserver {

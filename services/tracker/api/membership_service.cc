@@ -173,6 +173,10 @@ class MembershipServiceImpl::Stream
            service_->membership_->RemovalsIn(identity_.group)) {
         *peers->add_removals() = ToProto(removal);
       }
+      for (Decision& quota : service_->membership_->QuotasIn(identity_.group)) {
+        quota.reason.clear();  // For operators; there may be many.
+        *peers->add_quotas() = ToProto(quota);
+      }
       const absl::optional<NodeRecord> self =
           service_->membership_->FindNode(identity_.node_uuid);
       CAIRN_CHECK(self.has_value());  // Nodes are never forgotten.

@@ -1,6 +1,8 @@
 #include "services/tracker/api/tracker_service.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <map>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -266,6 +268,16 @@ grpc::ServerUnaryReactor* TrackerServiceImpl::ListGroups(
     grpc::CallbackServerContext* context, const v1::ListGroupsRequest* request,
     v1::ListGroupsResponse* response) {
   const auto model = membership_->Model();
+  // Of the member that has the most.
+  std::map<std::string, int64_t> file_bytes;
+  for (const NodeRecord& node : membership_->Snapshot().nodes) {
+    int64_t bytes = 0;
+    for (const StorePathStatus& path : node.status.store_paths) {
+      bytes += path.file_bytes;
+    }
+    int64_t& most = file_bytes[node.identity.group];
+    most = std::max(most, bytes);
+  }
   for (const GroupModel& group : model->groups()) {
     v1::Group* out = response->add_groups();
     out->set_name(group.name);
@@ -275,6 +287,12 @@ grpc::ServerUnaryReactor* TrackerServiceImpl::ListGroups(
     out->set_free_bytes(group.free_bytes);
     out->set_files(group.files);
     out->set_writable(GroupTakesUploads(*model, group));
+    out->set_file_bytes(file_bytes[group.name]);
+    const auto quota = [&](DecisionField field) {
+      return membership_->DecidedValue(field, group.name).value_or(0);
+    };
+    out->set_quota_files(quota(DecisionField::kGroupQuotaFiles));
+    out->set_quota_bytes(quota(DecisionField::kGroupQuotaBytes));
   }
   return Finish(context, TrackerMethod::kListGroups, absl::OkStatus());
 }

@@ -26,8 +26,8 @@ absl::Status Invalid(absl::string_view field, absl::string_view why) {
       absl::StrCat(field, ": ", why), {{"field", std::string(field)}});
 }
 
-absl::Status CheckRange(absl::string_view field, uint32_t value, uint32_t min,
-                        uint32_t max) {
+absl::Status CheckRange(absl::string_view field, uint64_t value, uint64_t min,
+                        uint64_t max) {
   if (value >= min && value <= max) return absl::OkStatus();
   return Invalid(field,
                  absl::StrCat(value, " is not between ", min, " and ", max));
@@ -50,7 +50,7 @@ absl::Status ValidateNodeNumber(absl::string_view field,
   return absl::OkStatus();
 }
 
-absl::Status ValidateValue(DecisionField field, uint32_t value) {
+absl::Status ValidateValue(DecisionField field, uint64_t value) {
   switch (field) {
     case DecisionField::kNodeRole:
       // A newer version may know more of them.
@@ -58,7 +58,8 @@ absl::Status ValidateValue(DecisionField field, uint32_t value) {
     case DecisionField::kNodeWeight:
       return CheckRange("weight", value, 1, kWeightMax);
     case DecisionField::kNodePriority:
-      return absl::OkStatus();
+      return CheckRange("priority", value, 0,
+                        std::numeric_limits<uint32_t>::max());
     case DecisionField::kNodeRemoved:
       return CheckRange("removed", value, 1, 1);
     case DecisionField::kGroupWeight:
@@ -69,6 +70,12 @@ absl::Status ValidateValue(DecisionField field, uint32_t value) {
       return CheckRange("reserve_percent", value, 0, kReservePercentMax);
     case DecisionField::kNodeHeir:
       return CheckRange("heir", value, 1, std::numeric_limits<uint32_t>::max());
+    case DecisionField::kGroupQuotaFiles:
+    case DecisionField::kClientQuotaFiles:
+      return CheckRange("quota_files", value, 1, kQuotaMax);
+    case DecisionField::kGroupQuotaBytes:
+    case DecisionField::kClientQuotaBytes:
+      return CheckRange("quota_bytes", value, 1, kQuotaMax);
   }
   return Invalid("field", "is not known");
 }
@@ -85,6 +92,11 @@ absl::Status CheckPrintable(absl::string_view field, absl::string_view text,
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status ValidateClient(absl::string_view identity) {
+  if (identity.empty()) return Invalid("identity", "is empty");
+  return CheckPrintable("identity", identity, kClientIdentityMax);
 }
 
 // FNV-1a over the fields, each with its length, and a last mix, since the
@@ -170,7 +182,7 @@ static_assert(static_cast<int>(NodeRole::kStandby) == 3);
 
 uint32_t RoleNumber(NodeRole role) { return static_cast<uint32_t>(role) + 1; }
 
-NodeRole RoleOfNumber(uint32_t number) {
+NodeRole RoleOfNumber(uint64_t number) {
   if (number < 1 || number > RoleNumber(NodeRole::kStandby)) {
     return NodeRole::kReadOnly;
   }
@@ -192,7 +204,13 @@ absl::Status ValidateDecision(const Decision& decision) {
       CAIRN_RETURN_IF_ERROR(ValidateUuid("node_uuid", decision.key.subject));
       break;
     case DecisionField::kGroupWeight:
+    case DecisionField::kGroupQuotaFiles:
+    case DecisionField::kGroupQuotaBytes:
       CAIRN_RETURN_IF_ERROR(ValidateGroupName(decision.key.subject));
+      break;
+    case DecisionField::kClientQuotaFiles:
+    case DecisionField::kClientQuotaBytes:
+      CAIRN_RETURN_IF_ERROR(ValidateClient(decision.key.subject));
       break;
     case DecisionField::kNodeHeir:
       CAIRN_RETURN_IF_ERROR(
@@ -252,7 +270,7 @@ const Decision* Decisions::Find(DecisionField field,
   return found == decisions_.end() ? nullptr : &found->second;
 }
 
-absl::optional<uint32_t> Decisions::Value(DecisionField field,
+absl::optional<uint64_t> Decisions::Value(DecisionField field,
                                           absl::string_view subject) const {
   const Decision* const decision = Find(field, subject);
   return decision == nullptr ? absl::nullopt : decision->value;

@@ -38,9 +38,16 @@ enum class DecisionField : uint32_t {
   kNodeZone = 6,      // 1; `text` is the zone.
   kNodeReserve = 7,   // Percent, 0..kReservePercentMax
   kNodeHeir = 8,      // Number of another node.
+
+  // What may be held, 1..kQuotaMax: by a group; of a client, by each group.
+  kGroupQuotaFiles = 60,
+  kGroupQuotaBytes = 61,
+  kClientQuotaFiles = 62,
+  kClientQuotaBytes = 63,
 };
 
-// Of a node by its UUID, or by its number (kNodeHeir), of a group by its name.
+// Of a node by its UUID, or by its number (kNodeHeir), of a group by its name,
+// of a client by its identity.
 struct DecisionKey {
   DecisionField field = DecisionField::kNodeRole;
   std::string subject;
@@ -68,7 +75,7 @@ struct Decision {
 
   // Unset: a decision was taken back, and the node's own configuration (the
   // policy's, for a group) counts.
-  absl::optional<uint32_t> value;
+  absl::optional<uint64_t> value;
 
   // Of kNodeZone, while `value` is set: 1 to kDecisionTextMax bytes. Else
   // empty.
@@ -91,6 +98,12 @@ inline constexpr size_t kDecisionReasonMax = 200;
 // Longest text in bytes.
 inline constexpr size_t kDecisionTextMax = 64;
 
+// The most files or bytes that a quota can be.
+inline constexpr uint64_t kQuotaMax = (uint64_t{1} << 63) - 1;
+
+// Longest identity of a client in bytes; as X.509 has it of a common name.
+inline constexpr size_t kClientIdentityMax = 64;
+
 // The most of a disk that can be kept from uploads.
 inline constexpr uint32_t kReservePercentMax = 90;
 
@@ -98,7 +111,7 @@ inline constexpr uint32_t kReservePercentMax = 90;
 // cairn.tracker.v1.NodeRole. A number that this version does not know is
 // kReadOnly, the careful choice.
 uint32_t RoleNumber(NodeRole role);
-NodeRole RoleOfNumber(uint32_t number);
+NodeRole RoleOfNumber(uint64_t number);
 
 // The subject of decisions about a node that are told by its number.
 std::string SubjectOf(uint32_t node_number);
@@ -124,7 +137,7 @@ class Decisions {
   const Decision* Find(DecisionField field, absl::string_view subject) const;
 
   // The value that is in force; nullopt if there is none.
-  absl::optional<uint32_t> Value(DecisionField field,
+  absl::optional<uint64_t> Value(DecisionField field,
                                  absl::string_view subject) const;
 
   // By key, with those that were taken back.

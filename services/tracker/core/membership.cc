@@ -77,7 +77,8 @@ bool Membership::ApplyDecisionsToPolicy() {
   for (const auto& [key, decision] : decisions_.all()) {
     if (key.field == DecisionField::kGroupWeight &&
         decision.value.has_value()) {
-      policy.group_weights[key.subject] = *decision.value;
+      policy.group_weights[key.subject] =
+          static_cast<uint32_t>(*decision.value);
     }
   }
   const bool changed = policy.group_weights != policy_.group_weights;
@@ -390,6 +391,9 @@ size_t Membership::MergeDecisions(absl::Span<const Decision> decisions,
     MutexLock lock(&mu_);
     std::set<std::string> nodes;
     bool groups = false;
+    // Whose members are to hear of a quota.
+    std::set<std::string> quota_groups;
+    bool client_quotas = false;
     for (const Decision& decision : decisions) {
       const bool is_new =
           decisions_.Find(decision.key.field, decision.key.subject) == nullptr;
@@ -400,17 +404,30 @@ size_t Membership::MergeDecisions(absl::Span<const Decision> decisions,
       }
       if (!decisions_.Merge(decision)) continue;
       if (!saved) unsaved_decisions_.insert(decision.key);
-      if (decision.key.field == DecisionField::kGroupWeight) {
-        groups = true;
-      } else {
-        nodes.insert(decision.key.subject);
+      switch (decision.key.field) {
+        case DecisionField::kGroupWeight:
+          groups = true;
+          break;
+        case DecisionField::kGroupQuotaFiles:
+        case DecisionField::kGroupQuotaBytes:
+          quota_groups.insert(decision.key.subject);
+          break;
+        case DecisionField::kClientQuotaFiles:
+        case DecisionField::kClientQuotaBytes:
+          client_quotas = true;
+          break;
+        default:
+          nodes.insert(decision.key.subject);
       }
     }
     std::vector<const Member*> moved;
-    for (const std::string& uuid : nodes) {
-      const auto found = members_.find(uuid);
-      if (found == members_.end()) continue;
-      if (ApplyDecisions(&found->second)) moved.push_back(&found->second);
+    for (auto& [uuid, member] : members_) {
+      const bool hears =
+          !member.node.removed &&
+          (client_quotas || quota_groups.count(member.node.identity.group) > 0);
+      if ((nodes.count(uuid) > 0 && ApplyDecisions(&member)) || hears) {
+        moved.push_back(&member);
+      }
     }
     const bool with_policy = groups && ApplyDecisionsToPolicy();
     if (!moved.empty() || with_policy) {
@@ -529,6 +546,30 @@ std::vector<Decision> Membership::RemovalsIn(absl::string_view group) {
     removals.push_back(it->second);
   }
   return removals;
+}
+
+absl::optional<uint64_t> Membership::DecidedValue(DecisionField field,
+                                                  absl::string_view subject) {
+  MutexLock lock(&mu_);
+  return decisions_.Value(field, subject);
+}
+
+std::vector<Decision> Membership::QuotasIn(absl::string_view group) {
+  MutexLock lock(&mu_);
+  std::vector<Decision> quotas;
+  for (const DecisionField field :
+       {DecisionField::kGroupQuotaFiles, DecisionField::kGroupQuotaBytes}) {
+    const Decision* const decision = decisions_.Find(field, group);
+    if (decision != nullptr) quotas.push_back(*decision);
+  }
+  for (auto it =
+           decisions_.all().lower_bound({DecisionField::kClientQuotaFiles, ""});
+       it != decisions_.all().end() &&
+       it->first.field <= DecisionField::kClientQuotaBytes;
+       ++it) {
+    quotas.push_back(it->second);
+  }
+  return quotas;
 }
 
 std::vector<NodeRecord> Membership::TakeUnsaved() {

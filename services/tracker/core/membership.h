@@ -224,6 +224,15 @@ class Membership {
   std::vector<Decision> RemovalsIn(absl::string_view group)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What is in force; nullopt if nothing is.
+  absl::optional<uint64_t> DecidedValue(DecisionField field,
+                                        absl::string_view subject)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Every decision about what a group, and each group of each client, may hold.
+  std::vector<Decision> QuotasIn(absl::string_view group)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // Nodes that became known or changed (free space apart) since the last call,
   // to be saved. If saving fails, give them back with KeepUnsaved().
   std::vector<NodeRecord> TakeUnsaved() ABSL_LOCKS_EXCLUDED(mu_);

@@ -28,6 +28,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 constexpr char kCluster[] = "11111111-2222-4333-8444-555555555555";
 
@@ -347,7 +348,7 @@ class DecidedTest : public MembershipTest {
  protected:
   // As an operator at this tracker, or, with a time, at another one.
   size_t Decide(DecisionField field, const std::string& subject,
-                absl::optional<uint32_t> value,
+                absl::optional<uint64_t> value,
                 absl::optional<DecisionTime> time = {}) {
     Decision decision;
     decision.key = {field, subject};
@@ -676,6 +677,51 @@ TEST_F(DecidedTest, MembersAreToldWhoWasRemovedAndWhoWasLetBack) {
   decide(1, absl::nullopt);
   ASSERT_THAT(subjects("g1"), ElementsAre(UuidOf(1), UuidOf(3)));
   EXPECT_EQ(membership_.RemovalsIn("g1")[0].value, absl::nullopt);
+}
+
+TEST_F(DecidedTest, MembersHearOfTheQuotasOfTheirGroupAndOfAllClients) {
+  Attach(1);
+  Attach(2);
+  Decide(DecisionField::kNodeRemoved, UuidOf(2), 1);
+  uint64_t before = membership_.revision();
+  const auto told_since = [this](uint64_t revision) {
+    std::vector<std::string> uuids;
+    const auto changes = membership_.ChangesSince(revision, 10);
+    EXPECT_TRUE(changes.has_value());
+    for (const auto& change : *changes) {
+      EXPECT_FALSE(change->space_only);
+      EXPECT_THAT(change->removed, IsEmpty());
+      for (const NodeRecord& node : change->changed) {
+        uuids.push_back(node.identity.node_uuid);
+      }
+    }
+    return uuids;
+  };
+  const std::string group = Identity(1).group;
+  EXPECT_EQ(Decide(DecisionField::kGroupQuotaFiles, group, 100), 0u);
+  EXPECT_THAT(told_since(before), ElementsAre(UuidOf(1)));
+  before = membership_.revision();
+  EXPECT_EQ(Decide(DecisionField::kGroupQuotaBytes, "elsewhere", 7), 0u);
+  EXPECT_THAT(told_since(before), IsEmpty());
+  EXPECT_EQ(
+      Decide(DecisionField::kClientQuotaBytes, "alice", uint64_t{1} << 40), 0u);
+  EXPECT_THAT(told_since(before), ElementsAre(UuidOf(1)));
+
+  EXPECT_EQ(membership_.DecidedValue(DecisionField::kGroupQuotaFiles, group),
+            uint64_t{100});
+  std::vector<Decision> quotas = membership_.QuotasIn(group);
+  ASSERT_THAT(quotas, SizeIs(2));
+  EXPECT_EQ(quotas[0].key.subject, group);
+  EXPECT_EQ(quotas[1].key.subject, "alice");
+  EXPECT_EQ(quotas[1].value, uint64_t{1} << 40);
+  // What is taken back is told, too: others may know of it.
+  Decide(DecisionField::kGroupQuotaFiles, group, absl::nullopt);
+  quotas = membership_.QuotasIn(group);
+  ASSERT_THAT(quotas, SizeIs(2));
+  EXPECT_EQ(quotas[0].value, absl::nullopt);
+  // Not what no operator may decide.
+  EXPECT_EQ(Decide(DecisionField::kGroupQuotaFiles, group, 0), 1u);
+  EXPECT_EQ(Decide(DecisionField::kClientQuotaFiles, "", 1), 1u);
 }
 
 }  // namespace

@@ -77,8 +77,12 @@ bool SameUse(const StorePathStatus& a, const StorePathStatus& b) {
 
 NodeUse EffectiveUse(const Decisions& decisions, const NodeIdentity& identity,
                      const NodeStatus& status) {
-  const auto value = [&](DecisionField field) {
-    return decisions.Value(field, identity.node_uuid);
+  // All that is said of a node is in this range.
+  const auto value = [&](DecisionField field) -> absl::optional<uint32_t> {
+    const absl::optional<uint64_t> decided =
+        decisions.Value(field, identity.node_uuid);
+    if (!decided.has_value()) return absl::nullopt;
+    return static_cast<uint32_t>(*decided);
   };
   NodeUse use = {status.role, status.weight, status.priority, identity.zone,
                  value(DecisionField::kNodeReserve)};

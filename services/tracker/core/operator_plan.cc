@@ -1,6 +1,7 @@
 #include "services/tracker/core/operator_plan.h"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -153,7 +154,7 @@ class Planner {
 
   // Decides, unless that is in force. Returns whether it was not.
   absl::StatusOr<bool> Decide(DecisionField field, absl::string_view subject,
-                              absl::optional<uint32_t> value,
+                              absl::optional<uint64_t> value,
                               const std::string& text = "") {
     Decision decision;
     decision.key = {field, std::string(subject)};
@@ -299,13 +300,14 @@ absl::Status DecideHeir(const OperatorView& view, const NodeRecord& node,
   CAIRN_RETURN_IF_ERROR(
       planner->Decide(DecisionField::kNodeHeir, SubjectOf(from), to).status());
   for (const auto& [key, decision] : view.decisions.all()) {
-    if (key.field != DecisionField::kNodeHeir || decision.value != from) {
+    if (key.field != DecisionField::kNodeHeir ||
+        decision.value != uint64_t{from}) {
       continue;
     }
     // The heir's own, if it was removed once and is back.
-    const absl::optional<uint32_t> next = key.subject == SubjectOf(to)
+    const absl::optional<uint64_t> next = key.subject == SubjectOf(to)
                                               ? absl::nullopt
-                                              : absl::optional<uint32_t>(to);
+                                              : absl::optional<uint64_t>(to);
     CAIRN_RETURN_IF_ERROR(
         planner->Decide(DecisionField::kNodeHeir, key.subject, next).status());
   }
@@ -313,6 +315,97 @@ absl::Status DecideHeir(const OperatorView& view, const NodeRecord& node,
       "Appenders that it changes are changed at ", NameOf(*heir),
       " from now on, as soon as that has all that the other members have."));
   return absl::OkStatus();
+}
+
+absl::optional<uint64_t> ToValue(const absl::optional<uint32_t>& number) {
+  if (!number.has_value()) return absl::nullopt;
+  return uint64_t{*number};
+}
+
+// Files and bytes of the member of the group that has the most.
+struct Held {
+  int64_t files = 0;
+  int64_t bytes = 0;
+};
+
+Held HeldBy(const OperatorView& view, absl::string_view group) {
+  Held held;
+  for (const NodeRecord& node : view.nodes) {
+    if (node.removed || node.identity.group != group) continue;
+    int64_t bytes = 0;
+    for (const StorePathStatus& path : node.status.store_paths) {
+      bytes += path.file_bytes;
+    }
+    held.files = std::max(held.files, FilesOf(node));
+    held.bytes = std::max(held.bytes, bytes);
+  }
+  return held;
+}
+
+// Decides one of the two halves of a quota, and says that `who` may hold so
+// much. 0 takes it back.
+absl::Status DecideQuota(DecisionField field, const std::string& subject,
+                         const absl::optional<uint64_t>& wanted,
+                         absl::string_view unit, absl::string_view who,
+                         Planner* planner) {
+  if (!wanted.has_value()) return absl::OkStatus();
+  const absl::optional<uint64_t> value = *wanted == 0 ? absl::nullopt : wanted;
+  CAIRN_ASSIGN_OR_RETURN(const bool news,
+                         planner->Decide(field, subject, value));
+  if (!news) return absl::OkStatus();
+  planner->Say(value.has_value()
+                   ? absl::StrCat(who, " ", *value, " ", unit,
+                                  *value == 1 ? "" : "s", ".")
+                   : absl::StrCat(who, " as many ", unit, "s as fit."));
+  return absl::OkStatus();
+}
+
+void SayWhatIsHeld(const OperatorView& view, const SetGroupWish& wish,
+                   Planner* planner) {
+  const Held held = HeldBy(view, wish.group);
+  planner->Say(absl::StrCat("It holds ", Count(held.files, "file"), " of ",
+                            Count(held.bytes, "byte"), " now."));
+  const auto reached = [](const absl::optional<uint64_t>& quota, int64_t now) {
+    return quota.value_or(0) != 0 && static_cast<uint64_t>(now) >= *quota;
+  };
+  if (reached(wish.quota_files, held.files) ||
+      reached(wish.quota_bytes, held.bytes)) {
+    planner->Say(
+        "That is as much as it may, or more: uploads there are refused until "
+        "some are deleted. What is there stays.");
+  }
+}
+
+// `group` may be empty: any.
+void SayWhoIsAway(const OperatorView& view, absl::string_view group,
+                  Planner* planner) {
+  int64_t away = 0;
+  for (const NodeRecord& node : view.nodes) {
+    if (node.removed || node.state == NodeState::kActive) continue;
+    away += group.empty() || node.identity.group == group ? 1 : 0;
+  }
+  if (away == 0) return;
+  planner->Say(absl::StrCat(
+      Count(away, "node"), away == 1 ? " is" : " are",
+      " not there, and hear of it when they attach to a tracker."));
+}
+
+absl::Status CheckClients(const Decisions& decisions,
+                          absl::string_view identity) {
+  std::set<absl::string_view> clients;
+  for (const auto& [key, decision] : decisions.all()) {
+    if (key.field == DecisionField::kClientQuotaFiles ||
+        key.field == DecisionField::kClientQuotaBytes) {
+      clients.insert(key.subject);
+    }
+  }
+  if (clients.size() < kClientsMax || clients.count(identity) > 0) {
+    return absl::OkStatus();
+  }
+  return ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                         ErrorReason::kOverloaded,
+                         absl::StrCat("there are decisions about ", kClientsMax,
+                                      " clients, and there can be no more"));
 }
 
 }  // namespace
@@ -341,7 +434,7 @@ absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
   Planner planner(view, node->identity.group, wish.reason);
   const std::string name = NameOf(*node);
   if (wish.role.has_value() || wish.clear_role) {
-    absl::optional<uint32_t> value;
+    absl::optional<uint64_t> value;
     if (wish.role.has_value()) value = RoleNumber(*wish.role);
     CAIRN_ASSIGN_OR_RETURN(
         const bool news,
@@ -361,8 +454,9 @@ absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
                                  const absl::optional<uint32_t>& wanted,
                                  bool clear, uint32_t own) -> absl::Status {
     if (!wanted.has_value() && !clear) return absl::OkStatus();
-    CAIRN_ASSIGN_OR_RETURN(const bool news,
-                           planner.Decide(field, wish.node_uuid, wanted));
+    CAIRN_ASSIGN_OR_RETURN(
+        const bool news,
+        planner.Decide(field, wish.node_uuid, ToValue(wanted)));
     if (!news) return absl::OkStatus();
     planner.Say(absl::StrCat(
         name, " has ", what, " ", wanted.value_or(own),
@@ -378,7 +472,7 @@ absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
                                       wish.priority, wish.clear_priority,
                                       node->status.priority));
   if (wish.zone.has_value() || wish.clear_zone) {
-    absl::optional<uint32_t> value;
+    absl::optional<uint64_t> value;
     if (wish.zone.has_value()) value = 1;
     CAIRN_ASSIGN_OR_RETURN(
         const bool news,
@@ -388,8 +482,9 @@ absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
   }
   if (wish.reserve_percent.has_value() || wish.clear_reserve) {
     CAIRN_ASSIGN_OR_RETURN(
-        const bool news, planner.Decide(DecisionField::kNodeReserve,
-                                        wish.node_uuid, wish.reserve_percent));
+        const bool news,
+        planner.Decide(DecisionField::kNodeReserve, wish.node_uuid,
+                       ToValue(wish.reserve_percent)));
     if (news) {
       planner.Say(absl::StrCat(
           "Uploads leave ",
@@ -560,7 +655,9 @@ absl::StatusOr<OperatorPlan> PlanSetGroup(const OperatorView& view,
                                           const SetGroupWish& wish) {
   CAIRN_RETURN_IF_ERROR(
       NotBoth("weight", wish.weight.has_value(), wish.clear_weight));
-  if (!wish.weight.has_value() && !wish.clear_weight) {
+  const bool sets_weight = wish.weight.has_value() || wish.clear_weight;
+  if (!sets_weight && !wish.quota_files.has_value() &&
+      !wish.quota_bytes.has_value()) {
     return Invalid("weight", "neither it nor anything else is named");
   }
   const auto of_group = [&](const NodeRecord& node) {
@@ -579,9 +676,12 @@ absl::StatusOr<OperatorPlan> PlanSetGroup(const OperatorView& view,
                            ? kDefaultWeight
                            : configured->second;
   Planner planner(view, wish.group, wish.reason);
-  CAIRN_ASSIGN_OR_RETURN(
-      const bool news,
-      planner.Decide(DecisionField::kGroupWeight, wish.group, wish.weight));
+  bool news = false;
+  if (sets_weight) {
+    CAIRN_ASSIGN_OR_RETURN(
+        news, planner.Decide(DecisionField::kGroupWeight, wish.group,
+                             ToValue(wish.weight)));
+  }
   if (news) {
     const uint32_t weight = wish.weight.value_or(own);
     planner.Say(absl::StrCat(
@@ -597,6 +697,39 @@ absl::StatusOr<OperatorPlan> PlanSetGroup(const OperatorView& view,
       planner.Say("Uploads that name no group do not go there.");
     }
   }
+  CAIRN_RETURN_IF_ERROR(DecideQuota(
+      DecisionField::kGroupQuotaFiles, wish.group, wish.quota_files, "file",
+      absl::StrCat("Group ", wish.group, " may hold"), &planner));
+  CAIRN_RETURN_IF_ERROR(DecideQuota(
+      DecisionField::kGroupQuotaBytes, wish.group, wish.quota_bytes, "byte",
+      absl::StrCat("The files of group ", wish.group, " may have"), &planner));
+  if (wish.quota_files.has_value() || wish.quota_bytes.has_value()) {
+    SayWhatIsHeld(view, wish, &planner);
+    SayWhoIsAway(view, wish.group, &planner);
+  }
+  return planner.Finish();
+}
+
+absl::StatusOr<OperatorPlan> PlanSetClient(const OperatorView& view,
+                                           const SetClientWish& wish) {
+  if (!wish.quota_files.has_value() && !wish.quota_bytes.has_value()) {
+    return Invalid("quota_files", "neither it nor anything else is named");
+  }
+  CAIRN_RETURN_IF_ERROR(CheckClients(view.decisions, wish.identity));
+  Planner planner(view, "", wish.reason);
+  CAIRN_RETURN_IF_ERROR(DecideQuota(
+      DecisionField::kClientQuotaFiles, wish.identity, wish.quota_files, "file",
+      absl::StrCat("Each group may hold, of client ", wish.identity, ","),
+      &planner));
+  CAIRN_RETURN_IF_ERROR(DecideQuota(
+      DecisionField::kClientQuotaBytes, wish.identity, wish.quota_bytes, "byte",
+      absl::StrCat("The files of client ", wish.identity,
+                   " may have, in each group,"),
+      &planner));
+  planner.Say(
+      "A client is known by the common name of its certificate; who shows none "
+      "has no quota but the group's.");
+  SayWhoIsAway(view, "", &planner);
   return planner.Finish();
 }
 

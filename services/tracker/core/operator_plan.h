@@ -47,12 +47,26 @@ struct SetNodeWish {
   std::string reason;
 };
 
+// Of a quota 0 is none: as much as fits.
 struct SetGroupWish {
   std::string group;
   absl::optional<uint32_t> weight;
   bool clear_weight = false;
+  absl::optional<uint64_t> quota_files;
+  absl::optional<uint64_t> quota_bytes;
   std::string reason;
 };
+
+struct SetClientWish {
+  std::string identity;
+  absl::optional<uint64_t> quota_files;
+  absl::optional<uint64_t> quota_bytes;
+  std::string reason;
+};
+
+// Clients that can have decisions. Members of every group are told of all of
+// them at once.
+inline constexpr size_t kClientsMax = 10000;
 
 // All of them:
 //   INVALID_ARGUMENT  INVALID_FIELD; the message says what is allowed.
@@ -73,6 +87,10 @@ absl::StatusOr<OperatorPlan> PlanRestoreNode(const OperatorView& view,
 
 absl::StatusOr<OperatorPlan> PlanSetGroup(const OperatorView& view,
                                           const SetGroupWish& wish);
+
+//   RESOURCE_EXHAUSTED  OVERLOADED: there are decisions about kClientsMax.
+absl::StatusOr<OperatorPlan> PlanSetClient(const OperatorView& view,
+                                           const SetClientWish& wish);
 
 }  // namespace tracker
 }  // namespace cairn

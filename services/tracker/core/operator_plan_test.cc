@@ -406,6 +406,119 @@ TEST_F(OperatorPlanTest, AGroupsWeightIsDecidedAndTakenBack) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_F(OperatorPlanTest, AGroupsQuotaIsDecidedToldAndTakenBack) {
+  AddNode(1, "g1", 10);
+  AddNode(2, "g1", 12);
+  AddNode(3, "g2", 90);
+  view_.nodes[0].status.store_paths[0].file_bytes = 700;
+  view_.nodes[1].status.store_paths[0].file_bytes = 500;
+  SetGroupWish wish;
+  wish.group = "g1";
+  wish.quota_files = 100;
+  wish.quota_bytes = uint64_t{5} << 40;  // More than 32 bits.
+  auto plan = PlanSetGroup(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  ASSERT_THAT(plan->decisions, SizeIs(2));
+  EXPECT_EQ(plan->decisions[0].key.field, DecisionField::kGroupQuotaFiles);
+  EXPECT_EQ(plan->decisions[0].key.subject, "g1");
+  EXPECT_EQ(plan->decisions[0].value, uint64_t{100});
+  EXPECT_EQ(plan->decisions[1].value, uint64_t{5} << 40);
+  EXPECT_EQ(plan->members, 2u);
+  EXPECT_EQ(plan->writable_members, 2u);
+  EXPECT_THAT(TextOf(*plan), HasSubstr("Group g1 may hold 100 files."));
+  EXPECT_THAT(TextOf(*plan),
+              HasSubstr("The files of group g1 may have 5497558138880 bytes."));
+  // Of each, what the member says that has the most.
+  EXPECT_THAT(TextOf(*plan), HasSubstr("It holds 12 files of 700 bytes now."));
+  EXPECT_THAT(TextOf(*plan), Not(HasSubstr("are refused")));
+  EXPECT_THAT(TextOf(*plan), Not(HasSubstr("not there")));
+  Apply(*plan);
+  plan = PlanSetGroup(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(plan->decisions, IsEmpty());
+  EXPECT_THAT(TextOf(*plan), HasSubstr("in force already"));
+
+  // Only what is named changes.
+  wish.quota_bytes.reset();
+  wish.quota_files = 12;
+  view_.nodes[1].state = NodeState::kOffline;
+  plan = PlanSetGroup(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  EXPECT_THAT(plan->decisions, SizeIs(1));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("uploads there are refused"));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("1 node is not there"));
+
+  wish.quota_files = 0;
+  plan = PlanSetGroup(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  ASSERT_THAT(plan->decisions, SizeIs(1));
+  EXPECT_EQ(plan->decisions[0].value, absl::nullopt);
+  EXPECT_THAT(TextOf(*plan),
+              HasSubstr("Group g1 may hold as many files as fit."));
+
+  wish.quota_files = kQuotaMax + 1;
+  EXPECT_EQ(ReasonOf(PlanSetGroup(view_, wish).status()),
+            ErrorReason::kInvalidField);
+  wish.quota_files = 1;
+  wish.group = "g9";
+  EXPECT_EQ(ReasonOf(PlanSetGroup(view_, wish).status()),
+            ErrorReason::kUnknownGroup);
+}
+
+TEST_F(OperatorPlanTest, AClientsQuotaIsDecidedBeforeItComes) {
+  AddNode(1, "g1", 10);
+  SetClientWish wish;
+  wish.identity = "alice";
+  wish.quota_files = 5;
+  wish.quota_bytes = 1;
+  auto plan = PlanSetClient(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  ASSERT_THAT(plan->decisions, SizeIs(2));
+  EXPECT_EQ(plan->decisions[0].key.field, DecisionField::kClientQuotaFiles);
+  EXPECT_EQ(plan->decisions[0].key.subject, "alice");
+  EXPECT_THAT(TextOf(*plan),
+              HasSubstr("Each group may hold, of client alice, 5 files."));
+  EXPECT_THAT(TextOf(*plan), HasSubstr("in each group, 1 byte."));
+  EXPECT_EQ(plan->group, "");
+  Apply(*plan);
+  wish.quota_files = 0;
+  wish.quota_bytes.reset();
+  plan = PlanSetClient(view_, wish);
+  ASSERT_THAT(plan, IsOk());
+  ASSERT_THAT(plan->decisions, SizeIs(1));
+  EXPECT_EQ(plan->decisions[0].value, absl::nullopt);
+
+  wish.quota_files.reset();
+  EXPECT_EQ(ReasonOf(PlanSetClient(view_, wish).status()),
+            ErrorReason::kInvalidField);
+  wish.quota_files = 1;
+  const std::string too_long(kClientIdentityMax + 1, 'a');
+  for (const std::string& identity :
+       {std::string(), std::string("a\nb"), too_long}) {
+    wish.identity = identity;
+    EXPECT_EQ(ReasonOf(PlanSetClient(view_, wish).status()),
+              ErrorReason::kInvalidField);
+  }
+}
+
+TEST_F(OperatorPlanTest, ThereAreOnlySoManyClientsWithAQuota) {
+  SetClientWish wish;
+  wish.quota_files = 5;
+  for (size_t i = 0; i < kClientsMax; ++i) {
+    Decision decision;
+    decision.key = {DecisionField::kClientQuotaFiles, absl::StrCat("c", i)};
+    decision.value = 5;
+    decision.time = view_.decisions.NextTime(absl::UnixEpoch(), kTracker);
+    view_.decisions.Merge(decision);
+  }
+  wish.identity = "one more";
+  const auto refused = PlanSetClient(view_, wish);
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kResourceExhausted));
+  wish.identity = "c7";
+  wish.quota_files = 6;
+  EXPECT_THAT(PlanSetClient(view_, wish), IsOk());
+}
+
 }  // namespace
 }  // namespace tracker
 }  // namespace cairn

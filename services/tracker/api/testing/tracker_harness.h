@@ -278,6 +278,10 @@ class Operator {
       const v1::SetGroupRequest& request) {
     return Call("SetGroup", &v1::AdminService::Stub::SetGroup, request);
   }
+  absl::StatusOr<v1::SetClientResponse> SetClient(
+      const v1::SetClientRequest& request) {
+    return Call("SetClient", &v1::AdminService::Stub::SetClient, request);
+  }
 
   absl::StatusOr<v1::ListDecisionsResponse> List(bool with_taken_back = false) {
     grpc::ClientContext context;
