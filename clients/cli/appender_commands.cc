@@ -189,6 +189,11 @@ absl::StatusOr<client::PutResult> Create(const PutFlags& flags,
   if (!flags.derived_from.empty() || !flags.prefix.empty()) {
     return Usage("--appender does not go with --derived-from");
   }
+  if (flags.dedup || flags.no_dedup) {
+    return Usage(
+        "--appender does not go with --dedup: the content of an appender "
+        "changes");
+  }
   if (session->flags().print_grpcurl) {
     return Usage("--print-grpcurl is not made for --appender");
   }

@@ -299,6 +299,14 @@ void Commands::AddPut() {
   put->add_option("--prefix", put_.prefix,
                   "What --derived-from puts into the ID: 1 to 32 letters, "
                   "digits, - and _.");
+  CLI::Option* const dedup = put->add_flag(
+      "--dedup", put_.dedup,
+      "Share the content of a file that has the same; each of them is deleted "
+      "on its own.");
+  put->add_flag("--no-dedup", put_.no_dedup,
+                "Store the content also where the cluster shares contents by "
+                "itself.")
+      ->excludes(dedup);
 }
 
 void Commands::AddUpdates() {

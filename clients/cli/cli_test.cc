@@ -214,6 +214,41 @@ TEST_F(CliTest, CpPrintsTheIdOfAFileWithTheSameContent) {
   EXPECT_EQ(Run({"get", copy, "-o", "-"}).out, "a picture");
 }
 
+TEST_F(CliTest, PutDedupSaysThatTheContentIsShared) {
+  cli_.WriteFile("one", "the same content");
+  cli_.WriteFile("two", "the same content");
+  const std::string id = Id(Run({"put", cli_.Path("one"), "--dedup"}));
+  const Json stat = Json::parse(Run({"stat", id, "--json"}).out);
+  const std::string sha256 = stat["sha256"];
+  EXPECT_THAT(sha256, SizeIs(64));
+  EXPECT_THAT(Run({"stat", id}).out, HasSubstr(sha256));
+
+  const CliResult shared = Run({"put", cli_.Path("two"), "--dedup"});
+  EXPECT_NE(Id(shared), id);
+  EXPECT_THAT(shared.err, HasSubstr("is shared"));
+  const CliResult json = Run({"put", cli_.Path("two"), "--dedup", "--json"});
+  ASSERT_EQ(json.exit, 0) << json.err;
+  EXPECT_EQ(Json::parse(json.OutLines()[0])["shared"], true);
+  EXPECT_EQ(Json::parse(json.OutLines()[0])["sha256"], sha256);
+  EXPECT_THAT(Run({"put", cli_.Path("one"), cli_.Path("two"), "--dedup"}).err,
+              HasSubstr("2 contents there already, and shared"));
+
+  // Who does not ask gets a content of its own, and no hash.
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{}, std::vector<std::string>{"--no-dedup"}}) {
+    std::vector<std::string> arguments = {"put", cli_.Path("two"), "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const CliResult plain = Run(arguments);
+    ASSERT_EQ(plain.exit, 0) << plain.err;
+    EXPECT_EQ(Json::parse(plain.OutLines()[0])["shared"], false);
+    EXPECT_FALSE(Json::parse(plain.OutLines()[0]).contains("sha256"));
+  }
+  EXPECT_THAT(Run({"put", cli_.Path("one"), "--dedup", "--print-grpcurl"}).out,
+              HasSubstr("\"dedup\":true"));
+  EXPECT_EQ(Run({"put", cli_.Path("one"), "--dedup", "--no-dedup"}).exit, 2);
+  EXPECT_EQ(Run({"put", cli_.Path("one"), "--dedup", "--appender"}).exit, 2);
+}
+
 TEST_F(CliTest, AttributesGoInWithAFileAndAreShown) {
   cli_.WriteFile("photo.JPG", "x");
   const std::string id =

@@ -39,6 +39,10 @@ struct PutFlags {
   // ID of a master and what is put behind it: with one file only.
   std::string derived_from;
   std::string prefix;
+
+  // Neither: as the cluster is configured.
+  bool dedup = false;
+  bool no_dedup = false;
 };
 ExitCode RunPut(const PutFlags& flags, Session* session);
 

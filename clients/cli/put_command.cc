@@ -51,6 +51,7 @@ absl::StatusOr<client::PutOptions> OptionsOf(const PutFlags& flags,
   CAIRN_ASSIGN_OR_RETURN(options.attributes, ParseAttributes(flags.attributes));
   options.derived_from = flags.derived_from;
   options.prefix = flags.prefix;
+  if (flags.dedup || flags.no_dedup) options.dedup = flags.dedup;
   CAIRN_ASSIGN_OR_RETURN(options.lifetime,
                          LifetimeOf(flags.expire_in, flags.expire_at));
   return options;
@@ -85,6 +86,7 @@ class PutRun {
   bool from_stdin_ = false;
   ExitCode exit_ = kExitOk;
   int64_t stored_files_ = 0;
+  int64_t shared_files_ = 0;
   bool can_resume_ = false;  // Something was begun and is not stored.
   int64_t stored_bytes_ = 0;
   std::unique_ptr<ManifestWriter> manifest_;
@@ -296,6 +298,7 @@ void PutRun::Report(const std::string& path, int64_t counted_bytes,
   progress_->AddBytes(info.size_bytes - counted_bytes);
   progress_->AddFile();
   ++stored_files_;
+  if (result->shared) ++shared_files_;
   stored_bytes_ += info.size_bytes;
   if (manifest_ != nullptr) {
     manifest_->Add({info.file_id, info.size_bytes, info.crc32c, path});
@@ -303,6 +306,7 @@ void PutRun::Report(const std::string& path, int64_t counted_bytes,
   if (session_->environment().out_is_terminal) progress_->Hide();
   if (session_->json()) {
     AddFileInfo(info, &json);
+    json["shared"] = result->shared;
     AddReached(*result, &json);
     session_->PrintJson(json);
   } else if (from_stdin_ || (files_.size() == 1 && !flags_.recursive)) {
@@ -333,7 +337,12 @@ void PutRun::Summarize() {
         " stored"));
     return;
   }
-  if (from_stdin_ || (files_.size() == 1 && !flags_.recursive)) return;
+  if (from_stdin_ || (files_.size() == 1 && !flags_.recursive)) {
+    if (shared_files_ > 0) {
+      session_->Say("cairn: the content is there already, and is shared");
+    }
+    return;
+  }
   const absl::Duration elapsed = progress_->elapsed();
   session_->Say(absl::StrCat(
       "stored ", Count(stored_files_, "file"), ", ", FormatBytes(stored_bytes_),
@@ -348,7 +357,10 @@ void PutRun::Summarize() {
                 Count(static_cast<int64_t>(files_.size()) - stored_files_,
                       "file"),
                 " not stored")
-          : ""));
+          : "",
+      shared_files_ > 0 ? absl::StrCat("; ", Count(shared_files_, "content"),
+                                       " there already, and shared")
+                        : ""));
 }
 
 }  // namespace

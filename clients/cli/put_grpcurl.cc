@@ -80,6 +80,7 @@ absl::StatusOr<std::string> GrpcurlForPut(const PutFlags& flags,
     spec["derived"]["masterId"] = flags.derived_from;
     spec["derived"]["prefix"] = flags.prefix;
   }
+  if (flags.dedup || flags.no_dedup) spec["dedup"] = flags.dedup;
   CAIRN_ASSIGN_OR_RETURN(Attributes attributes,
                          ParseAttributes(flags.attributes));
   if (flags.describe) DescribeFile(BaseName(path), extension, &attributes);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -23,6 +24,9 @@ void AddFileInfo(const client::FileInfo& info, Json* json) {
   (*json)["version"] = VersionText(info);
   (*json)["origin_node"] = info.origin_node;
   if (info.expire_time) (*json)["expire_time"] = FormatUtc(*info.expire_time);
+  if (!info.sha256.empty()) {
+    (*json)["sha256"] = absl::BytesToHexString(info.sha256);
+  }
 }
 
 std::string VersionText(const client::FileInfo& info) {

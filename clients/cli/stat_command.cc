@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "clients/cli/attribute_text.h"
 #include "clients/cli/commands.h"
@@ -54,6 +55,9 @@ void PrintInfo(const client::FileInfo& info, Session* session) {
   table.AddRow({"size", absl::StrCat(info.size_bytes, " (",
                                      FormatBytes(info.size_bytes), ")")});
   table.AddRow({"crc32c", FormatCrc(info.crc32c)});
+  if (!info.sha256.empty()) {
+    table.AddRow({"sha256", absl::BytesToHexString(info.sha256)});
+  }
   table.AddRow({"kind", KindName(info.kind)});
   table.AddRow({"created", FormatUtc(info.create_time)});
   if (info.expire_time) {

@@ -29,6 +29,10 @@ constexpr uint32_t kAttributesField = 30;
 // Of PutOperation: what it is derived from.
 constexpr uint32_t kDerivedField = 50;
 
+// Of PutOperation, and of PutOutcome.
+constexpr uint32_t kDedupField = 90;
+constexpr uint32_t kSharedField = 91;
+
 // AttributesMode.
 constexpr uint64_t kOverwrite = 1;
 constexpr uint64_t kMerge = 2;
@@ -88,6 +92,7 @@ size_t OperationSize(const SmallRequest& r) {
              (r.derived_from.empty()
                   ? 0
                   : BytesFieldSize(kDerivedField, DerivedSize(r))) +
+             (r.dedup ? VarintFieldSize(kDedupField, *r.dedup ? 1 : 0) : 0) +
              BytesFieldSize(kContentField, r.content_bytes());
     case SmallKind::kGet:
       return BytesFieldSize(1, r.file_id.size()) +
@@ -164,6 +169,7 @@ void AppendOperation(const SmallRequest& r, std::string* out) {
         AppendBytesField(1, r.derived_from, out);
         AppendBytesField(2, r.prefix, out);
       }
+      if (r.dedup) AppendVarintField(kDedupField, *r.dedup ? 1 : 0, out);
       AppendBytesHeader(kContentField, r.content_bytes(), out);
       break;
     case SmallKind::kGet:
@@ -275,6 +281,9 @@ bool ParseChange(absl::string_view bytes, bool has_info, SmallAnswer* answer) {
     } else if (tag == Tag(reached_field + 1, WireType::kVarint)) {
       if (!reader.ReadVarint(&value)) return false;
       answer->replayed = value != 0;
+    } else if (has_info && tag == Tag(kSharedField, WireType::kVarint)) {
+      if (!reader.ReadVarint(&value)) return false;
+      answer->shared = value != 0;
     } else if (!has_info && tag == Tag(kUndeleteUntilField, WireType::kBytes)) {
       if (!ReadTime(&reader, &answer->undelete_until)) return false;
     } else if (!reader.Skip(tag)) {

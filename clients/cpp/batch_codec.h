@@ -70,6 +70,7 @@ struct SmallRequest {
   absl::optional<uint32_t> store_path;
   std::string derived_from;  // With `prefix`; empty: it is no derived file.
   std::string prefix;
+  absl::optional<bool> dedup;
 
   // kPut, kAppend. The content is `borrowed` if that is set (it is copied into
   // the message), else `content` (large pieces are referenced).
@@ -108,6 +109,7 @@ struct SmallAnswer {
   FileInfo info;
   Reached reached;
   bool replayed = false;
+  bool shared = false;                        // kPut
   absl::optional<absl::Time> undelete_until;  // kDelete
 
   // kGet

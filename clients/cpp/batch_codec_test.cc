@@ -69,6 +69,7 @@ TEST(BatchMessageTest, APutIsWhatProtobufReads) {
     EXPECT_EQ(got.durability().replicas(), 2);
     EXPECT_EQ(got.durability().policy(), common::v1::REPLICA_POLICY_REQUIRED);
     EXPECT_EQ(got.crc32c(), 0xfffffff0);
+    EXPECT_FALSE(got.has_dedup());
     EXPECT_EQ(got.content(), content);
   }
 }
@@ -113,6 +114,7 @@ TEST(BatchMessageTest, ItemsOfAllKindsShareAMessage) {
   put.attributes = set.attributes;
   put.derived_from = "group1/M00/00/00/master.jpg";
   put.prefix = "_small";
+  put.dedup = true;
   put.lifetime = EncodeLifetime({.time_to_live = absl::Milliseconds(1500)});
   get.include_attributes = true;
   SmallRequest append;
@@ -152,6 +154,7 @@ TEST(BatchMessageTest, ItemsOfAllKindsShareAMessage) {
   EXPECT_EQ(request.items(0).put().attributes().attributes(0).key(), "k");
   EXPECT_EQ(request.items(0).put().derived().master_id(), put.derived_from);
   EXPECT_EQ(request.items(0).put().derived().prefix(), "_small");
+  EXPECT_TRUE(request.items(0).put().dedup());
   EXPECT_EQ(request.items(0).put().content(), std::string(30000, 'p'));
   EXPECT_EQ(request.items(0).put().lifetime().time_to_live().seconds(), 1);
   EXPECT_EQ(request.items(0).put().lifetime().time_to_live().nanos(),
@@ -197,6 +200,7 @@ pb::RunResponse AnswersOfAllKinds() {
   info.mutable_version()->set_clock(uint64_t{1} << 60);
   info.mutable_version()->set_node(9);
   info.set_origin_node(0xffffffff);
+  info.set_sha256(std::string(32, 'h'));
 
   pb::BatchAnswer* put = response.add_answers();
   put->set_item_id(1);
@@ -205,6 +209,7 @@ pb::RunResponse AnswersOfAllKinds() {
       common::v1::DURABILITY_LEVEL_SYNCED);
   put->mutable_put()->mutable_reached()->set_replicas(2);
   put->mutable_put()->set_replayed(true);
+  put->mutable_put()->set_shared(true);
   pb::BatchAnswer* get = response.add_answers();
   get->set_item_id(2);
   *get->mutable_get()->mutable_info() = info;
@@ -258,6 +263,8 @@ TEST(AnswerReaderTest, ReadsWhatProtobufWroteHoweverItIsCut) {
     EXPECT_EQ(answer.reached.level, DurabilityLevel::kSynced);
     EXPECT_EQ(answer.reached.replicas, 2);
     EXPECT_TRUE(answer.replayed);
+    EXPECT_TRUE(answer.shared);
+    EXPECT_EQ(answer.info.sha256, std::string(32, 'h'));
 
     ASSERT_EQ(reader.Next(&answer), AnswerReader::Result::kAnswer);
     EXPECT_EQ(answer.item_id, 2);
@@ -266,6 +273,7 @@ TEST(AnswerReaderTest, ReadsWhatProtobufWroteHoweverItIsCut) {
     EXPECT_EQ(answer.crc32c, 7);
     EXPECT_EQ(std::string(answer.content), std::string(5000, 'c'));
     EXPECT_FALSE(answer.replayed);
+    EXPECT_FALSE(answer.shared);
 
     ASSERT_EQ(reader.Next(&answer), AnswerReader::Result::kAnswer);
     EXPECT_EQ(answer.item_id, 3);

@@ -212,6 +212,7 @@ PutResult PutResultOf(SmallAnswer* answer) {
   result.level = answer->reached.level;
   result.replicas = answer->reached.replicas;
   result.replayed = answer->replayed;
+  result.shared = answer->shared;
   return result;
 }
 
@@ -576,6 +577,9 @@ class ClientImpl : public Client {
     if (!options.derived_from.empty()) {
       return Invalid("an appender cannot be derived from another file");
     }
+    if (options.dedup.value_or(false)) {
+      return Invalid("an appender cannot share its content, which changes");
+    }
     CAIRN_RETURN_IF_ERROR(CheckUpdateSize(content.size()));
     return transfers_.CreateAppender(
         content, options, options.timeout.value_or(options_.timeout));
@@ -705,6 +709,7 @@ class ClientImpl : public Client {
     request.store_path = options.store_path;
     request.derived_from = options.derived_from;
     request.prefix = options.prefix;
+    request.dedup = options.dedup;
     small_calls_.Start(std::move(request), options.group,
                        options.timeout.value_or(options_.timeout),
                        [done = std::move(done)](absl::Status status,

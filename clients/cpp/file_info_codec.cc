@@ -127,6 +127,10 @@ bool ParseFileInfo(absl::string_view bytes, FileInfo* info) {
           return false;
         }
         break;
+      case Tag(90, WireType::kBytes):
+        if (!reader.ReadBytes(&text)) return false;
+        info->sha256.assign(text.data(), text.size());
+        break;
       case Tag(30, WireType::kBytes): {
         if (!reader.ReadBytes(&text)) return false;
         absl::StatusOr<Attributes> attributes = DecodeAttributes(text);

@@ -461,6 +461,7 @@ class ResumableUploads::Run {
             EncodeLifetime(options_.put.lifetime))) {
       return Malformed();
     }
+    if (options_.put.dedup) request.set_dedup(*options_.put.dedup);
     const Durability& durability = options_.put.durability;
     request.mutable_durability()->set_level(
         static_cast<common::v1::DurabilityLevel>(durability.level));

@@ -81,6 +81,7 @@ absl::Cord EncodeUploadSpec(const std::string& request_id,
     AppendBytesField(2, options.prefix, &derived);
     AppendBytesField(50, derived, &spec);
   }
+  if (options.dedup) AppendVarintField(90, *options.dedup ? 1 : 0, &spec);
   std::string message;
   AppendBytesField(1, spec, &message);
   return absl::Cord(std::move(message));
@@ -125,6 +126,9 @@ bool ParseUploadResponse(const absl::Cord& message, PutResult* result) {
     } else if (tag == Tag(3, WireType::kVarint)) {
       if (!reader.ReadVarint(&value)) return false;
       result->replayed = value != 0;
+    } else if (tag == Tag(91, WireType::kVarint)) {
+      if (!reader.ReadVarint(&value)) return false;
+      result->shared = value != 0;
     } else if (!reader.Skip(tag)) {
       return false;
     }

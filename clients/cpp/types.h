@@ -70,6 +70,10 @@ struct FileInfo {
   // From when on it is not found, whole seconds; unset: it does not expire.
   absl::optional<absl::Time> expire_time = {};
 
+  // SHA-256 of the content, 32 bytes, of a file that was stored to share it
+  // (PutOptions::dedup). Empty: nobody has computed it.
+  std::string sha256 = {};
+
   // What users say of it, where that was asked for. What is allowed, and keys
   // that mean something: lib/attributes.
   Attributes attributes = {};
@@ -126,6 +130,11 @@ struct PutOptions {
   std::string derived_from = {};
   std::string prefix = {};
 
+  // Share the content with other files of the store path that have the same:
+  // PutResult::shared says whether there was one. The node decides, and leaves
+  // small contents alone. Unset: what the node's configuration says.
+  absl::optional<bool> dedup = {};
+
   Progress progress = {};  // For files and readers only. May be empty.
 };
 
@@ -134,6 +143,7 @@ struct PutResult {
   DurabilityLevel level = DurabilityLevel::kCached;  // That was reached.
   uint32_t replicas = 0;                             // That have it.
   bool replayed = false;  // An earlier Put() with the request_id stored it.
+  bool shared = false;    // Its content was there already; no byte was stored.
 };
 
 // A part of a file that the node has durably.
@@ -228,10 +238,8 @@ struct CopyOptions {
   Uuid request_id = {};  // As PutOptions::request_id.
 };
 
-// The new file, without attributes.
-struct CopyResult : PutResult {
-  bool shared = false;  // No byte was copied.
-};
+// The new file, without attributes. `shared`: no byte was copied.
+using CopyResult = PutResult;
 
 // For a change of an appender.
 struct UpdateOptions {

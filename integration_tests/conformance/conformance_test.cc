@@ -33,6 +33,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/uuid.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/checksum/sha256.h"
 #include "lib/file_id/file_id.h"
 #include "lib/testing/status_matchers.h"
 
@@ -864,6 +865,137 @@ TEST_P(ConformanceTest, ACopyIsAFileOfItsOwn) {
   }
   const auto appender = world_->client()->Copy(CreateAppender("an appender"));
   EXPECT_EQ(ReasonOf(appender.status()), ErrorReason::kWrongKind);
+}
+
+// ---- Contents that are stored once.
+
+// Bytes that no other test, and no round of this one, has stored.
+std::string NewContent(int64_t size) {
+  static uint64_t seed = 770'000;
+  return ContentOf(seed++, size);
+}
+
+TEST_P(ConformanceTest, AContentThatIsThereIsShared) {
+  // In a batch, in one piece, as a stream.
+  for (const int64_t size : {64 * kKiB, 700 * kKiB, 3 * kMiB + 5}) {
+    SCOPED_TRACE(size);
+    const std::string content = NewContent(size);
+    client::PutOptions options;
+    options.store_path = 0;
+    options.dedup = true;
+    options.durability = world_->Everywhere();
+    const auto first = world_->Next()->Put(content, options);
+    ASSERT_THAT(first, IsOk());
+    EXPECT_FALSE(first->shared);
+    EXPECT_EQ(first->info.sha256, Sha256(content));
+    expected_.File(first->info.file_id, content);
+
+    // At each member, which has only what it copied.
+    std::vector<std::string> ids = {first->info.file_id};
+    for (int member = 0; member < world_->members(); ++member) {
+      options.request_id = Uuid::Random();
+      const auto put = world_->At(member)->Put(content, options);
+      ASSERT_THAT(put, IsOk());
+      EXPECT_TRUE(put->shared);
+      EXPECT_FALSE(put->replayed);
+      EXPECT_NE(put->info.file_id, ids.back());
+      const auto again = world_->At(member)->Put(content, options);
+      ASSERT_THAT(again, IsOk());
+      EXPECT_TRUE(again->replayed);
+      EXPECT_TRUE(again->shared);
+      EXPECT_EQ(again->info.file_id, put->info.file_id);
+      EXPECT_EQ(again->info.sha256, put->info.sha256);
+      ids.push_back(put->info.file_id);
+      expected_.File(ids.back(), content);
+    }
+    for (int member = 0; member < world_->members(); ++member) {
+      for (const std::string& id : ids) {
+        const auto info = world_->At(member)->Stat(id);
+        ASSERT_THAT(info, IsOk());
+        EXPECT_EQ(info->sha256, Sha256(content));
+      }
+    }
+
+    // Each goes on its own; the first one is one of them.
+    client::DeleteOptions purge;
+    purge.purge = true;
+    ASSERT_THAT(world_->Next()->Delete(ids.front(), purge), IsOk());
+    expected_.Gone(ids.front(), ErrorReason::kFileDeleted);
+    ASSERT_THAT(world_->Next()->Delete(ids[1]), IsOk());
+    ASSERT_THAT(world_->Next()->Undelete(ids[1]), IsOk());
+    expected_.Changed(ids[1], content);
+    options.request_id = Uuid();
+    options.dedup = absl::nullopt;
+    const auto plain = world_->Next()->Put(content, options);
+    ASSERT_THAT(plain, IsOk());
+    EXPECT_FALSE(plain->shared);
+    EXPECT_EQ(plain->info.sha256, "");
+    expected_.File(plain->info.file_id, content);
+  }
+}
+
+TEST_P(ConformanceTest, AnUploadInPartsSharesAContentThatIsThere) {
+  const std::string content = NewContent(3 * kMiB + 77);
+  const std::string path = absl::StrCat(MakeTempFolder("shared"), "/file");
+  std::ofstream(path, std::ios::binary) << content;
+  client::ResumableOptions options;
+  options.part_bytes = kMiB;
+  options.streams = 2;
+  options.put.store_path = 0;
+  options.put.dedup = true;
+  options.put.durability = world_->Everywhere();
+  for (const bool shared : {false, true}) {
+    const auto put = world_->Next()->PutFileResumable(path, options);
+    ASSERT_THAT(put, IsOk());
+    EXPECT_EQ(put->shared, shared);
+    EXPECT_EQ(put->info.sha256, Sha256(content));
+    expected_.File(put->info.file_id, content);
+  }
+}
+
+TEST_P(ConformanceTest, SmallContentsAndAppendersAreNotShared) {
+  client::PutOptions options;
+  options.store_path = 0;
+  options.dedup = true;
+  for (const int64_t size : {int64_t{0}, int64_t{1}, 64 * kKiB - 1}) {
+    SCOPED_TRACE(size);
+    const std::string content = NewContent(size);
+    for (int i = 0; i < 2; ++i) {
+      const auto put = world_->client()->Put(content, options);
+      ASSERT_THAT(put, IsOk());
+      EXPECT_FALSE(put->shared);
+      EXPECT_EQ(put->info.sha256, "");
+      expected_.File(put->info.file_id, content);
+    }
+  }
+  EXPECT_THAT(world_->client()->CreateAppender("grows", options),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_P(ConformanceTest, TheSameContentAtOnceIsThereEachTime) {
+  const std::string content = NewContent(600 * kKiB);
+  client::PutOptions options;
+  options.store_path = 0;
+  options.dedup = true;
+  std::vector<std::string> ids(6);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    threads.emplace_back([&, i] {
+      const auto put = world_->At(static_cast<int>(i))->Put(content, options);
+      EXPECT_THAT(put, IsOk());
+      if (put.ok()) ids[i] = put->info.file_id;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (i % 2 == 0) {
+      ASSERT_THAT(world_->Next()->Delete(ids[i]), IsOk());
+      expected_.Gone(ids[i], ErrorReason::kFileDeleted);
+    } else {
+      expected_.File(ids[i], content);
+    }
+  }
 }
 
 TEST_P(ConformanceTest, DerivedFilesGoWithTheirMasterIfAsked) {

@@ -108,6 +108,7 @@ void WriteInfoFields(const BatchFileInfo& info, SmallMessage* inner) {
                      info.origin_node);
   WriteSeconds(info.expire_unix_seconds,
                common::FileInfo::kExpireTimeFieldNumber, inner);
+  inner->BytesIfSet(common::FileInfo::kSha256FieldNumber, info.sha256);
 }
 
 // Without its attributes.
@@ -143,7 +144,7 @@ void ReadSeconds(WireReader* reader, int64_t* seconds) {
   });
 }
 
-// `scratch`: of the ID and of the attributes.
+// `scratch`: of the ID, of the attributes and of the hash.
 void ReadInfo(WireReader* reader, std::string* scratch, BatchFileInfo* out) {
   ReadFields(reader, [&](uint32_t field) {
     switch (field) {
@@ -184,6 +185,9 @@ void ReadInfo(WireReader* reader, std::string* scratch, BatchFileInfo* out) {
         return true;
       case common::FileInfo::kAttributesFieldNumber:
         ReadRawMessage(reader, scratch + 1, &out->attributes);
+        return true;
+      case common::FileInfo::kSha256FieldNumber:
+        out->sha256 = reader->ReadBytes(scratch + 2);
         return true;
       default:
         return false;
@@ -302,6 +306,9 @@ void BatchRequestReader::ReadPut(BatchItem* item) {
       case pb::PutOperation::kDerivedFieldNumber:
         if (!item->derived.has_value()) item->derived.emplace();
         ReadRawMessage(&reader_, &scratch_[6], &*item->derived);
+        return true;
+      case pb::PutOperation::kDedupFieldNumber:
+        item->dedup = reader_.ReadVarint() != 0;
         return true;
       default:
         return false;
@@ -455,6 +462,10 @@ void BatchRequestWriter::Add(const BatchItem& in) {
         operation.Bytes(pb::PutOperation::kDerivedFieldNumber,
                         item.derived->substr(0, kBatchTextBytesMax));
       }
+      if (item.dedup.has_value()) {
+        operation.Varint(pb::PutOperation::kDedupFieldNumber,
+                         *item.dedup ? 1 : 0);
+      }
       if (!item.content.empty()) {
         content = item.content;
         content_header.Header(pb::PutOperation::kContentFieldNumber,
@@ -594,6 +605,9 @@ void BatchResponseReader::ReadPut(BatchAnswer* answer) {
       case pb::PutOutcome::kReplayedFieldNumber:
         answer->replayed = reader_.ReadVarint() != 0;
         return true;
+      case pb::PutOutcome::kSharedFieldNumber:
+        answer->shared = reader_.ReadVarint() != 0;
+        return true;
       default:
         return false;
     }
@@ -682,9 +696,10 @@ void BatchResponseWriter::AddError(uint64_t item_id,
 
 void BatchResponseWriter::AddPut(uint64_t item_id, const BatchFileInfo& info,
                                  uint32_t reached_level,
-                                 uint32_t reached_replicas, bool replayed) {
+                                 uint32_t reached_replicas, bool replayed,
+                                 bool shared) {
   AddChange(item_id, pb::BatchAnswer::kPutFieldNumber, info, reached_level,
-            reached_replicas, replayed);
+            reached_replicas, replayed, shared);
 }
 
 void BatchResponseWriter::AddSetAttributes(uint64_t item_id,
@@ -703,16 +718,19 @@ void BatchResponseWriter::AddAppend(uint64_t item_id, const BatchFileInfo& info,
             reached_replicas, replayed);
 }
 
-// PutOutcome, SetAttributesOutcome and AppendOutcome are laid out alike.
+// PutOutcome, SetAttributesOutcome and AppendOutcome are laid out alike, but
+// for `shared`, which only the first one has.
 void BatchResponseWriter::AddChange(uint64_t item_id, uint32_t field,
                                     const BatchFileInfo& info,
                                     uint32_t reached_level,
-                                    uint32_t reached_replicas, bool replayed) {
+                                    uint32_t reached_replicas, bool replayed,
+                                    bool shared) {
   SmallMessage outcome;
   WriteInfo(info, pb::PutOutcome::kInfoFieldNumber, &outcome);
   WriteReached(reached_level, reached_replicas,
                pb::PutOutcome::kReachedFieldNumber, &outcome);
   outcome.VarintIfSet(pb::PutOutcome::kReplayedFieldNumber, replayed ? 1 : 0);
+  outcome.VarintIfSet(pb::PutOutcome::kSharedFieldNumber, shared ? 1 : 0);
   Add(item_id, field, outcome.view(), absl::Cord());
 }
 

@@ -76,6 +76,7 @@ struct BatchItem {
   absl::string_view attributes;  // A message cairn.common.v1.Attributes.
   absl::string_view lifetime;    // A message cairn.common.v1.Lifetime.
   absl::optional<absl::string_view> derived;  // A message DerivedName.
+  absl::optional<bool> dedup;
 
   bool purge = false;  // Delete.
 
@@ -104,6 +105,7 @@ struct BatchFileInfo {
   uint32_t origin_node = 0;
   int64_t expire_unix_seconds = 0;  // 0: never.
   absl::string_view attributes;     // A message cairn.common.v1.Attributes.
+  absl::string_view sha256;         // 32 bytes; empty: not known.
 };
 
 // cairn.storage.v1.BatchAnswer. `operation` says which outcome it carries;
@@ -121,6 +123,8 @@ struct BatchAnswer {
   uint32_t reached_replicas = 0;
   bool replayed = false;
 
+  bool shared = false;  // Put.
+
   // Delete: until when it can be taken back; 0: not at all.
   int64_t undelete_until_unix_seconds = 0;
 
@@ -134,7 +138,7 @@ struct BatchAnswer {
 void AppendFileInfo(const BatchFileInfo& info, uint32_t field, WireWriter* out);
 
 // Reads the FileInfo that the reader stands before, into one that is empty. Has
-// the whole ID in `id_rest`. Views last as long as the reader and the two
+// the whole ID in `id_rest`. Views last as long as the reader and the three
 // strings at `scratch`.
 void ReadFileInfo(WireReader* reader, std::string* scratch, BatchFileInfo* out);
 
@@ -197,7 +201,7 @@ class BatchResponseReader {
   void ReadDelete(BatchAnswer* answer);
 
   WireReader reader_;
-  std::string scratch_[2];
+  std::string scratch_[3];
 };
 
 // Puts a RunResponse together.
@@ -205,7 +209,8 @@ class BatchResponseWriter {
  public:
   void AddError(uint64_t item_id, const absl::Status& error);
   void AddPut(uint64_t item_id, const BatchFileInfo& info,
-              uint32_t reached_level, uint32_t reached_replicas, bool replayed);
+              uint32_t reached_level, uint32_t reached_replicas, bool replayed,
+              bool shared);
   // The content's CRC-32C is `crc32c`.
   void AddGet(uint64_t item_id, const BatchFileInfo& info, int64_t offset,
               uint32_t crc32c, const absl::Cord& content);
@@ -232,7 +237,7 @@ class BatchResponseWriter {
   // One that says what is known of a file and what was reached.
   void AddChange(uint64_t item_id, uint32_t field, const BatchFileInfo& info,
                  uint32_t reached_level, uint32_t reached_replicas,
-                 bool replayed);
+                 bool replayed, bool shared = false);
 
   WireWriter out_;
 };

@@ -77,6 +77,7 @@ std::vector<BatchItem> SomeItems() {
   items[4].derived =
       "\x0a\x03"
       "ids\x12\x02_x";  // A DerivedName.
+  items[4].dedup = false;
   items[5].item_id = 6;
   items[5].operation = BatchOperation::kAppend;
   items[5].file_id = kId;
@@ -105,6 +106,7 @@ void ExpectSame(const BatchItem& a, const BatchItem& b) {
   EXPECT_EQ(a.attributes, b.attributes);
   EXPECT_EQ(a.lifetime, b.lifetime);
   EXPECT_EQ(a.derived, b.derived);
+  EXPECT_EQ(a.dedup, b.dedup);
   EXPECT_EQ(a.condition, b.condition);
   EXPECT_EQ(a.include_attributes, b.include_attributes);
 }
@@ -141,6 +143,9 @@ TEST(BatchWireTest, RequestsAreWhatGeneratedCodeReads) {
   EXPECT_FALSE(request.items(4).put().has_attributes());
   EXPECT_FALSE(request.items(4).put().has_lifetime());
   EXPECT_FALSE(request.items(0).put().has_derived());
+  EXPECT_FALSE(request.items(0).put().has_dedup());
+  EXPECT_TRUE(request.items(4).put().has_dedup());
+  EXPECT_FALSE(request.items(4).put().dedup());
   EXPECT_EQ(request.items(4).put().derived().master_id(), "ids");
   EXPECT_EQ(request.items(4).put().derived().prefix(), "_x");
   EXPECT_TRUE(request.items(1).get().include_attributes());
@@ -242,8 +247,10 @@ TEST(BatchWireTest, AnswersCarryAttributesOfAnyLength) {
   // A value of 1,000 bytes.
   attributes += std::string("\x0a\xee\x07\x0a\x01z\x12\xe8\x07", 9) +
                 std::string(1000, 'v');
+  const std::string sha256(32, 'h');
   BatchFileInfo info = SomeInfo();
   info.attributes = attributes;
+  info.sha256 = sha256;
   const absl::Cord content(std::string(20000, 'b'));
   BatchResponseWriter writer;
   writer.AddStat(1, info);
@@ -256,6 +263,7 @@ TEST(BatchWireTest, AnswersCarryAttributesOfAnyLength) {
   EXPECT_EQ(response.answers(0).stat().info().attributes().SerializeAsString(),
             attributes);
   EXPECT_EQ(response.answers(0).stat().info().origin_node(), 0xfffffff1u);
+  EXPECT_EQ(response.answers(0).stat().info().sha256(), sha256);
   EXPECT_EQ(response.answers(1).get().info().attributes().SerializeAsString(),
             attributes);
   EXPECT_EQ(response.answers(1).get().content(), std::string(content));
@@ -266,6 +274,7 @@ TEST(BatchWireTest, AnswersCarryAttributesOfAnyLength) {
     BatchAnswer answer;
     ASSERT_TRUE(reader.Next(&answer));
     EXPECT_EQ(answer.info.attributes, attributes);
+    EXPECT_EQ(answer.info.sha256, sha256);
     EXPECT_EQ(answer.info.id_rest, "group1/M00/3F/A2/name.jpg");
     ASSERT_TRUE(reader.Next(&answer));
     EXPECT_EQ(answer.info.attributes, attributes);
@@ -303,7 +312,7 @@ TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {
   writer.AddError(
       9, ErrorWithReason(absl::StatusCode::kNotFound, ErrorReason::kFileDeleted,
                          "the file was deleted"));
-  writer.AddPut(1, SomeInfo(), 2, 1, true);
+  writer.AddPut(1, SomeInfo(), 2, 1, true, true);
   writer.AddGet(2, SomeInfo(), 77, 0x12345678, content);
   writer.AddGet(6, SomeInfo(), 0, 0, absl::Cord());
   writer.AddStat(3, SomeInfo());
@@ -326,6 +335,7 @@ TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {
   EXPECT_EQ(info.version().node(), 0xfffffff0u);
   EXPECT_EQ(info.origin_node(), 0xfffffff1u);
   EXPECT_TRUE(response.answers(1).put().replayed());
+  EXPECT_TRUE(response.answers(1).put().shared());
   EXPECT_EQ(response.answers(1).put().reached().replicas(), 1u);
   EXPECT_EQ(response.answers(2).get().content(), std::string(content));
   EXPECT_EQ(response.answers(4).stat().info().file_id(), info.file_id());
@@ -343,6 +353,7 @@ TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {
     EXPECT_EQ(ReasonOf(answer.error), ErrorReason::kFileDeleted);
     ASSERT_TRUE(reader.Next(&answer));
     EXPECT_EQ(answer.item_id, 1u);
+    EXPECT_TRUE(answer.shared);
     EXPECT_EQ(answer.operation, BatchOperation::kPut);
     EXPECT_THAT(answer.error, IsOk());
     EXPECT_EQ(answer.info.id_rest, "group1/M00/3F/A2/name.jpg");

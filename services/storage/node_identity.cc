@@ -104,6 +104,7 @@ StorePathOptions OptionsOfPath(const config::storage::v1::StorageConfig& config,
   out.reserve_percent = path.reserve_percent();
   out.read_only = path.read_only();
   out.small_file_bytes_max = engine.small_file_bytes_max();
+  out.dedup_bytes_min = engine.dedup_min_bytes();
   out.segment_bytes = engine.segment_bytes();
   out.io_threads = engine.io_threads();
   out.queue_entries_max = static_cast<size_t>(engine.queue_entries_max());

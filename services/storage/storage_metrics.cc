@@ -54,6 +54,10 @@ constexpr CounterRow kCounters[] = {
      &EngineNumbers::checkpoints},
     {"cairn_storage_path_compacted_segments_total",
      "Segments that compaction emptied.", &EngineNumbers::compacted_segments},
+    {"cairn_storage_path_shared_bytes_total",
+     "Bytes of contents that copies and uploads share with a file that was "
+     "there, and that were not stored again.",
+     &EngineNumbers::shared_bytes},
     {"cairn_storage_path_compacted_bytes_total",
      "Bytes that compaction copied.", &EngineNumbers::compacted_bytes},
     {"cairn_storage_path_replayed_records_total",

@@ -263,6 +263,7 @@ class Server : public StorageServer {
     context.budget = &budget_;
     context.replicas = &replica_gate_;
     context.quotas = &quotas_;
+    context.default_dedup = config_.default_dedup();
     context.clock = clock_;
     context.metrics = &api_metrics_;
     context.stopping = &stopping_;
@@ -277,9 +278,11 @@ class Server : public StorageServer {
                                  v1::UploadService::service_full_name()});
     upload_service_ = std::make_unique<UploadServiceImpl>(context);
     appender_service_ = std::make_unique<AppenderServiceImpl>(context);
+    BatchServiceOptions batch_options;
+    batch_options.default_dedup = config_.default_dedup();
     batch_service_ = std::make_unique<BatchServiceImpl>(
         &node_, &budget_, &replica_gate_, clock_, batch_executor_.get(),
-        &batch_metrics_, BatchServiceOptions());
+        &batch_metrics_, batch_options);
     NodeServiceOptions node_options;
     node_options.version = kVersion;
     node_options.start_time = clock_->Now();

@@ -20,6 +20,7 @@
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/checksum/sha256.h"
 #include "lib/file_id/file_id.h"
 #include "lib/rpc/grpc_status.h"
 
@@ -115,11 +116,20 @@ class FakeStorage::State {
     return absl::OkStatus();
   }
 
-  // A file of `spec`, which is an UploadSpec or a PutOperation.
+  // A file of `spec`, which is an UploadSpec or a PutOperation. `shared`: it
+  // asks for that, and there is one with the same content.
   template <typename Spec>
   absl::Status Store(absl::string_view content, const Spec& spec,
                      const std::string& request_id, common::FileInfo* info,
-                     bool* replayed) {
+                     bool* replayed, bool* shared) {
+    const std::string sha256 = spec.dedup() ? Sha256(content) : std::string();
+    *shared = false;
+    if (spec.dedup()) {
+      MutexLock lock(&mu);
+      for (const auto& [id, file] : files) {
+        *shared |= !file.deleted && file.info.sha256() == sha256;
+      }
+    }
     std::string derived_id;
     if (spec.has_derived()) {
       const absl::Status master =
@@ -145,6 +155,11 @@ class FakeStorage::State {
     }
     *info = Store(content, spec.extension(), request_id, replayed,
                   spec.attributes(), spec.lifetime(), derived_id);
+    if (!sha256.empty()) {
+      info->set_sha256(sha256);
+      MutexLock lock(&mu);
+      files[info->file_id()].info.set_sha256(sha256);
+    }
     return absl::OkStatus();
   }
 
@@ -581,9 +596,12 @@ class FakeStorage::Files : public pb::FileService::Service {
                              ErrorReason::kSizeMismatch, "another size");
     }
     bool replayed;
-    const absl::Status stored = state_->Store(
-        content, spec, spec.request_id(), response->mutable_info(), &replayed);
+    bool shared;
+    const absl::Status stored =
+        state_->Store(content, spec, spec.request_id(),
+                      response->mutable_info(), &replayed, &shared);
     if (!stored.ok()) return stored;
+    response->set_shared(shared);
     response->set_replayed(replayed);
     response->mutable_reached()->set_level(
         spec.durability().level() == common::DURABILITY_LEVEL_CACHED
@@ -753,10 +771,12 @@ class FakeStorage::Batches : public pb::BatchService::Service {
       return BadChecksum();
     }
     bool replayed;
+    bool shared;
     const absl::Status stored = state_->Store(
         put.content(), put, Uuid::FromBytes(put.request_id())->ToString(),
-        outcome->mutable_info(), &replayed);
+        outcome->mutable_info(), &replayed, &shared);
     if (!stored.ok()) return stored;
+    outcome->set_shared(shared);
     if (state_->UseCorruption(&state_->corrupt_put_answers)) {
       outcome->mutable_info()->set_crc32c(~put.crc32c());
     }

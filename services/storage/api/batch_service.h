@@ -29,6 +29,9 @@ struct BatchServiceOptions {
 
   // Bytes of answers that wait for a slow client before no more are made.
   int64_t answer_bytes_max = 8 << 20;
+
+  // As CallContext::default_dedup.
+  bool default_dedup = false;
 };
 
 // The streams that there are. Thread-safe.

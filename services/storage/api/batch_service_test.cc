@@ -22,6 +22,7 @@
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/checksum/sha256.h"
 #include "lib/file_id/file_id.h"
 #include "lib/rpc/grpc_status.h"
 #include "lib/testing/status_matchers.h"
@@ -249,6 +250,43 @@ TEST_F(BatchServiceTest, AFileExpiresAsItsPutSays) {
   v1::BatchItem item = PutItem(5, "x");
   item.mutable_put()->mutable_lifetime()->mutable_expire_time()->set_seconds(1);
   EXPECT_TRUE(RunOne(item).has_error());
+}
+
+TEST_F(BatchServiceTest, APutSharesItsContentIfItSaysSo) {
+  Start();
+  fakes_[0]->set_small_file_bytes_max(100 << 10);
+  for (const size_t size : {size_t{80 << 10}, size_t{300 << 10}}) {
+    const std::string content(size, 'd');
+    for (const bool shared : {false, true}) {
+      v1::BatchItem item = PutItem(5, content);
+      item.mutable_put()->set_dedup(true);
+      const v1::BatchAnswer put = RunOne(item);
+      ASSERT_TRUE(put.has_put()) << put.DebugString();
+      EXPECT_EQ(put.put().shared(), shared);
+      EXPECT_EQ(put.put().info().sha256(), Sha256(content));
+      const std::string id = put.put().info().file_id();
+      EXPECT_EQ(RunOne(StatItem(6, id)).stat().info().sha256(),
+                Sha256(content));
+      EXPECT_EQ(RunOne(GetItem(7, id)).get().info().sha256(), Sha256(content));
+    }
+    const v1::BatchAnswer plain = RunOne(PutItem(5, content));
+    ASSERT_TRUE(plain.has_put()) << plain.DebugString();
+    EXPECT_FALSE(plain.put().shared());
+    EXPECT_EQ(plain.put().info().sha256(), "");
+  }
+}
+
+TEST_F(BatchServiceTest, APutSharesItsContentIfTheNodeSaysSo) {
+  BatchServiceOptions options;
+  options.default_dedup = true;
+  Start(1, options);
+  const std::string content(80 << 10, 'd');
+  for (const bool shared : {false, true}) {
+    EXPECT_EQ(RunOne(PutItem(5, content)).put().shared(), shared);
+  }
+  v1::BatchItem item = PutItem(5, content);
+  item.mutable_put()->set_dedup(false);
+  EXPECT_FALSE(RunOne(item).put().shared());
 }
 
 TEST_F(BatchServiceTest, ADeletionSaysUntilWhenItCanBeTakenBack) {

@@ -543,6 +543,7 @@ void UploadWhole(std::shared_ptr<StorePath> path, PutRequest put,
   absl::StatusOr<std::unique_ptr<Upload>> upload =
       path->StartUpload(static_cast<int64_t>(put.content.size()));
   absl::Status written = upload.status();
+  if (written.ok() && put.dedup) (*upload)->Share();
   if (written.ok()) written = (*upload)->Write(put.content);
   if (!written.ok()) {
     done(written);
@@ -591,6 +592,7 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
       CAIRN_ASSIGN_OR_RETURN(put.expire_unix_seconds,
                              ParseLifetime(lifetime, context_.clock->Now()));
     }
+    put.dedup = request.dedup.value_or(context_.options.default_dedup);
     CAIRN_RETURN_IF_ERROR(CheckContent(request));
     absl::optional<uint32_t> store_path = request.store_path;
     if (request.derived.has_value()) {
@@ -912,7 +914,7 @@ void BatchStream::AnswerPut(const Item& item, uint8_t path_index,
                          committed->replayed);
     } else {
       answers_.AddPut(item.id, info, level, committed->replicas,
-                      committed->replayed);
+                      committed->replayed, committed->file.deduplicated);
     }
   }
   Observe(item, absl::OkStatus(), 0);

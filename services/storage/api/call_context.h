@@ -69,6 +69,9 @@ struct CallContext {
   // Asked before a body is received; null: there are none.
   const Quotas* quotas = nullptr;
 
+  // Uploads share their contents that do not say whether they do.
+  bool default_dedup = false;
+
   Clock* clock = nullptr;
   ApiMetrics* metrics = nullptr;
 

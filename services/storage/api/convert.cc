@@ -81,6 +81,7 @@ rpc::BatchFileInfo InfoOf(absl::string_view id_prefix, const FileInfo& file) {
   info.version_node = file.version.node;
   info.origin_node = file.origin_node;
   info.expire_unix_seconds = file.expire_unix_seconds;
+  info.sha256 = file.sha256;
   return info;
 }
 

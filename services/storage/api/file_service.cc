@@ -272,6 +272,7 @@ grpc::ServerUnaryReactor* FileServiceImpl::GetCapabilities(
   for (const std::string& service : services_) response->add_services(service);
   response->add_features("attributes");
   response->add_features("copies");
+  response->add_features("dedup");
   response->add_features("expiry");
   response->add_features("undelete");
   response->set_attributes_max(kAttributesMax);

@@ -33,6 +33,7 @@
 #include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/checksum/sha256.h"
 #include "lib/file_id/file_id.h"
 #include "lib/metrics/metrics.h"
 #include "lib/rpc/channel.h"
@@ -53,6 +54,7 @@ namespace cairn {
 namespace storage {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::Le;
 using ::testing::StartsWith;
 
@@ -143,6 +145,7 @@ class FileServiceTest : public ::testing::Test {
     context.budget = budget_.get();
     context.replicas = alone_.get();
     context.quotas = &quotas_;
+    context.default_dedup = default_dedup_;
     context.clock = Clock::Real();
     context.metrics = &metrics_;
     service_ = std::make_unique<FileServiceImpl>(
@@ -306,6 +309,7 @@ class FileServiceTest : public ::testing::Test {
   MetricsRegistry registry_;
   ApiMetrics metrics_{&registry_};
   Quotas quotas_{"group1"};
+  bool default_dedup_ = false;
   std::unique_ptr<ByteBudget> budget_;
   std::vector<FakeStorePath*> fakes_;
   std::unique_ptr<StorageNode> node_;
@@ -681,6 +685,47 @@ TEST_F(FileServiceTest, AttributesAreSetMergedAndRead) {
   EXPECT_REASON(call(request), kInvalidArgument, kInvalidFileId);
 }
 
+TEST_F(FileServiceTest, AnUploadSharesItsContentIfItOrTheNodeSaysSo) {
+  for (const bool by_default : {false, true}) {
+    default_dedup_ = by_default;
+    fakes_.clear();
+    if (by_default) {
+      stub_ = nullptr;
+      server_->Stop(absl::Minutes(1));
+      node_ = nullptr;
+    }
+    Start();
+    fakes_[0]->set_small_file_bytes_max(200 << 10);
+    // In one piece, and as it comes.
+    for (const size_t size : {size_t{100 << 10}, size_t{3 << 20}}) {
+      const std::string content = SomeContent(size);
+      for (const bool known : {true, false}) {
+        v1::UploadSpec spec = known ? Spec(static_cast<int64_t>(size)) : Spec();
+        if (!by_default) spec.set_dedup(true);
+        const auto put = Upload(spec, content);
+        ASSERT_THAT(put, IsOk());
+        EXPECT_EQ(put->shared(), !known);
+        EXPECT_EQ(put->info().sha256(), Sha256(content));
+        const auto again = Upload(spec, content);
+        ASSERT_THAT(again, IsOk());
+        EXPECT_TRUE(again->replayed());
+        EXPECT_EQ(again->shared(), !known);
+        const auto stat = Stat(put->info().file_id());
+        ASSERT_THAT(stat, IsOk());
+        EXPECT_EQ(stat->info().sha256(), Sha256(content));
+        EXPECT_EQ(Download(put->info().file_id())->info.sha256(),
+                  Sha256(content));
+      }
+      v1::UploadSpec plain = Spec();
+      if (by_default) plain.set_dedup(false);
+      const auto put = Upload(plain, content);
+      ASSERT_THAT(put, IsOk());
+      EXPECT_FALSE(put->shared());
+      EXPECT_EQ(put->info().sha256(), "");
+    }
+  }
+}
+
 TEST_F(FileServiceTest, AFileExpiresAsItsUploadSays) {
   Start();
   fakes_[0]->set_small_file_bytes_max(1000);
@@ -807,8 +852,8 @@ TEST_F(FileServiceTest, SaysWhatItCanDo) {
   EXPECT_EQ(can.version(), "1.2.3");
   ASSERT_EQ(can.services_size(), 1);
   EXPECT_EQ(can.services(0), "cairn.storage.v1.FileService");
-  ASSERT_GE(can.features_size(), 1);
-  EXPECT_EQ(can.features(0), "attributes");
+  EXPECT_THAT(can.features(), ElementsAre("attributes", "copies", "dedup",
+                                          "expiry", "undelete"));
   EXPECT_EQ(can.attributes_max(), 64u);
   EXPECT_EQ(can.attribute_key_bytes_max(), 64u);
   EXPECT_EQ(can.attribute_value_bytes_max(), 1024u);

@@ -60,6 +60,7 @@ void ToProto(const StorageNode& node, uint8_t path_index, const FileInfo& info,
   if (info.expire_unix_seconds != 0) {
     out->mutable_expire_time()->set_seconds(info.expire_unix_seconds);
   }
+  out->set_sha256(info.sha256);
 }
 
 absl::StatusOr<std::string> ParseAttributes(

@@ -156,6 +156,7 @@ absl::Status UploadCall::BeginUpload(const storage::v1::UploadSpec& spec) {
   CAIRN_ASSIGN_OR_RETURN(attributes_, ParseAttributes(spec.attributes()));
   CAIRN_ASSIGN_OR_RETURN(expire_unix_seconds_,
                          ParseLifetime(spec.lifetime(), context_.clock->Now()));
+  dedup_ = spec.has_dedup() ? spec.dedup() : context_.default_dedup;
   if (spec.has_size_bytes()) {
     if (spec.size_bytes() < 0) {
       return InvalidField("size_bytes", "must not be negative");
@@ -429,6 +430,7 @@ absl::Status UploadCall::BeginSegment() {
         context_.CheckNewFile(owner_, declared_bytes_.value_or(0)));
   }
   CAIRN_ASSIGN_OR_RETURN(segment_, placed_.path->StartUpload(declared_bytes_));
+  if (dedup_) segment_->Share();
   return absl::OkStatus();
 }
 
@@ -460,6 +462,7 @@ void UploadCall::CommitSmall() {
   request.attributes = std::move(attributes_);
   request.expire_unix_seconds = expire_unix_seconds_;
   request.owner = owner_;
+  request.dedup = dedup_;
   request.durability = wish_.level;
   placed_.path->Put(std::move(request), AnswerWhenDone());
 }
@@ -512,6 +515,7 @@ void UploadCall::Confirmed(const absl::StatusOr<Committed>& committed,
   }
   storage::v1::UploadResponse response;
   FillChanged(*context_.node, path_index, *committed, &response);
+  response.set_shared(committed->file.deduplicated);
   // `response_` lives until the call has ended.
   if (!ClaimEnd()) return;
   *response_ = rpc::ToByteBuffer(response);

@@ -135,6 +135,7 @@ class UploadCall : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   std::string attributes_;  // As they are stored.
   int64_t expire_unix_seconds_ = 0;
   std::string owner_;
+  bool dedup_ = false;
   std::string derived_name_;  // Empty unless it is of a derived file.
   ReplicaWish wish_;
   Replicator::AckInterest interest_;

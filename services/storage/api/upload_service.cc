@@ -47,6 +47,7 @@ struct Finishing {
   absl::optional<uint32_t> crc32c;
   std::string attributes;
   int64_t expire_unix_seconds = 0;
+  bool dedup = false;
   ReplicaWish wish;
   Replicator::AckInterest interest;
   v1::FinishUploadResponse* response = nullptr;
@@ -62,6 +63,7 @@ void Answer(const std::shared_ptr<Finishing>& call,
         if (confirmed.ok()) {
           FillChanged(*call->context.node, call->located.id.store_path,
                       *confirmed, call->response);
+          call->response->set_shared(confirmed->file.deduplicated);
         }
         (*call->end)(confirmed.status());
       });
@@ -102,6 +104,7 @@ absl::Status Commit(const std::shared_ptr<Finishing>& call) {
   request.attributes = std::move(call->attributes);
   request.expire_unix_seconds = call->expire_unix_seconds;
   request.owner = info.spec.owner;
+  request.dedup = call->dedup;
   request.durability = call->wish.level;
   call->complete->Commit(std::move(request),
                          [call](absl::StatusOr<Committed> committed) {
@@ -229,6 +232,8 @@ grpc::ServerUnaryReactor* UploadServiceImpl::FinishUpload(
     CAIRN_ASSIGN_OR_RETURN(
         call->expire_unix_seconds,
         ParseLifetime(request->lifetime(), context_.clock->Now()));
+    call->dedup =
+        request->has_dedup() ? request->dedup() : context_.default_dedup;
     CAIRN_ASSIGN_OR_RETURN(call->wish, ParseDurability(request->durability()));
     CAIRN_ASSIGN_OR_RETURN(
         call->interest,

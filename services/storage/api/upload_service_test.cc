@@ -25,6 +25,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/uuid.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/checksum/sha256.h"
 #include "lib/file_id/file_id.h"
 #include "lib/metrics/metrics.h"
 #include "lib/rpc/channel.h"
@@ -308,6 +309,28 @@ TEST_F(UploadServiceTest, TheFileHasWhatItsEndSays) {
       EXPECT_EQ(info->attributes, request.attributes().SerializeAsString());
       if (opened == 0) Restart();
     }
+  }
+}
+
+TEST_F(UploadServiceTest, AFinishSharesTheContentIfItSaysSo) {
+  const std::string content = TestContent(9, 2 * kBlockBytes + 5);
+  v1::FinishUploadRequest request;
+  request.set_dedup(true);
+  std::string id;
+  for (const bool shared : {false, true}) {
+    id = Begin(absl::nullopt);
+    ASSERT_THAT(Send(id, 0, content), IsOk());
+    const auto finished = Finish(id, "", absl::nullopt, request);
+    ASSERT_THAT(finished, IsOk());
+    EXPECT_EQ(finished->shared(), shared);
+    EXPECT_EQ(finished->info().sha256(), Sha256(content));
+  }
+  for (int opened = 0; opened < 2; ++opened) {
+    const auto again = Finish(id, "", absl::nullopt, request);
+    ASSERT_THAT(again, IsOk());
+    EXPECT_TRUE(again->replayed());
+    EXPECT_TRUE(again->shared());
+    if (opened == 0) Restart();
   }
 }
 

@@ -69,6 +69,8 @@ void CheckStorePaths(const StorageConfig& config, Complaints* complaints) {
 void CheckEngine(const EngineConfig& engine, Complaints* complaints) {
   complaints->CheckRange("engine.small_file_bytes_max",
                          engine.small_file_bytes_max(), 0, 16 * kMiB);
+  complaints->CheckRange("engine.dedup_min_bytes", engine.dedup_min_bytes(), 1,
+                         int64_t{1} << 40);
   complaints->CheckRange("engine.segment_bytes", engine.segment_bytes(), kMiB,
                          4096 * kMiB);
   complaints->CheckRange("engine.io_threads", engine.io_threads(), 1, 256);
@@ -162,6 +164,7 @@ StorageConfig WithDefaults(StorageConfig config) {
   if (!engine->has_small_file_bytes_max()) {
     engine->set_small_file_bytes_max(kMiB);
   }
+  if (engine->dedup_min_bytes() == 0) engine->set_dedup_min_bytes(64 << 10);
   if (engine->segment_bytes() == 0) engine->set_segment_bytes(256 * kMiB);
   if (engine->io_threads() == 0) engine->set_io_threads(4);
   if (engine->queue_entries_max() == 0) engine->set_queue_entries_max(16384);

@@ -82,6 +82,11 @@ struct FileInfo {
   // common name of its certificate. Empty if it had none.
   std::string owner;
 
+  // SHA-256 of the content, of a file that was uploaded to share it; empty:
+  // not known. While it was uploaded the content was there already, and shared.
+  std::string sha256;
+  bool deduplicated = false;
+
   // Since the file had this version it was only added to: what it was then, and
   // in each version since, is what it begins with. 0: not known.
   Version grown_since;

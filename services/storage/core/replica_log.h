@@ -122,7 +122,8 @@ struct ReplicatedChange {
     kSnapshot,
 
     // The content of a file that is known here without it, or a better copy of
-    // it.
+    // it. Without one: that of another file of the path with the same SHA-256,
+    // if there is one; else nothing is changed.
     kContent,
 
     // The file was deleted elsewhere and its tombstone is not kept there any

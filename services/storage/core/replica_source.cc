@@ -15,7 +15,8 @@ namespace {
 // readable elsewhere: it goes without, and whoever gets it fetches it.
 void AddContent(StorePath* path, const KnownFile& known,
                 const ChangeLimits& limits, ReplicatedChange* change) {
-  if (known.content_missing ||
+  // A content that files share may be at the other member already.
+  if (known.content_missing || !known.file.sha256.empty() ||
       known.file.size_bytes > limits.content_bytes_max) {
     return;
   }

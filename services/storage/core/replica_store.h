@@ -96,6 +96,14 @@ class ReplicaStore {
   //                        set aside: something is wrong with the path.
   virtual void Apply(ReplicatedChange change, CommitDone done) = 0;
 
+  // Gives `file`, whose content is missing, that of another file of the path
+  // that has the same, by FileInfo::sha256. False if none has, or it could not
+  // be done. Blocks.
+  virtual bool ShareContent(const KnownFile& file) {
+    static_cast<void>(file);
+    return false;
+  }
+
   // Says how far logs are applied, where no single change does: after a
   // snapshot was applied that began there, or for a log to be heard of. Never
   // moves a position back; `applied`, `cut` and `unsure` count. Blocks.

@@ -549,6 +549,15 @@ void Replicator::RunFetches(absl::Duration now) {
       }
       continue;
     }
+    if (!(*known)->file.sha256.empty()) {
+      if (path_->replica()->ShareContent(**known)) {
+        missing_->Remove(name, change);
+        fetches_.erase(name);
+        continue;
+      }
+      // Then it can be shared.
+      if (IsBeingFetched((*known)->file.sha256)) continue;
+    }
     const std::vector<Peer> peers = PeersFor((*known)->file.origin_node);
     if (peers.empty()) continue;
     if (fetching.fetch == nullptr ||
@@ -563,6 +572,15 @@ void Replicator::RunFetches(absl::Duration now) {
     ++fetching.attempts;
     ++running;
   }
+}
+
+bool Replicator::IsBeingFetched(const std::string& sha256) const {
+  for (const auto& [name, fetching] : fetches_) {
+    if (fetching.running && fetching.fetch->file().file.sha256 == sha256) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void Replicator::RunUpkeep(absl::Duration now) {

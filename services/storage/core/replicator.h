@@ -282,6 +282,7 @@ class Replicator : public LogObserver {
   void RunSnapshot(absl::Duration now);
   void ReapFetches(absl::Duration now);
   void RunFetches(absl::Duration now);
+  bool IsBeingFetched(const std::string& sha256) const;
   void RunUpkeep(absl::Duration now) ABSL_LOCKS_EXCLUDED(mu_);
   void SendAcks(absl::Duration now);
   void SyncNowAndThen(absl::Duration now);

@@ -90,6 +90,11 @@ struct PutRequest {
   std::string attributes;  // As FileInfo::attributes; within the limits.
   int64_t expire_unix_seconds = 0;  // As FileInfo::expire_unix_seconds.
   std::string owner;                // As FileInfo::owner.
+
+  // Share the content with files of the path that have the same, and let others
+  // share it: FileInfo::sha256 and `deduplicated` say so in the answer. What is
+  // smaller than the path's limit is stored as always.
+  bool dedup = false;
   Durability durability = Durability::kSynced;
 };
 
@@ -224,6 +229,9 @@ class Upload {
  public:
   virtual ~Upload() = default;
 
+  // Before the first Write(): as PutRequest::dedup.
+  virtual void Share() {}
+
   // Appends `data` (referenced until it returns). Blocks: call it on io().
   //   RESOURCE_EXHAUSTED   DISK_FULL. The upload is over; destroy it.
   //   ABORTED              WRITE_FAILED. The same.
@@ -242,6 +250,9 @@ class Upload {
     std::string attributes;           // As in PutRequest.
     int64_t expire_unix_seconds = 0;  // The same.
     std::string owner;                // The same.
+
+    // As PutRequest::dedup, of an upload in parts; any other has Share().
+    bool dedup = false;
     Durability durability = Durability::kSynced;
   };
 

@@ -75,6 +75,8 @@ void ChangeSet::Reset() {
   batch_.Clear();
   files_.clear();
   names_.clear();
+  contents_.clear();
+  contents_of_segments_.clear();
   last_known_.reset();
   change_ = StateChange();
   const LogHead own = state_->OwnLog();
@@ -101,6 +103,21 @@ absl::StatusOr<bool> ChangeSet::FindFile(absl::string_view name,
   last_known_->found = found == Lookup::kFound;
   if (last_known_->found) last_known_->record = *record;
   return last_known_->found;
+}
+
+absl::StatusOr<absl::optional<Extent>> ChangeSet::FindContent(
+    absl::string_view sha256, int64_t size_bytes) {
+  const std::string key = ContentKey(sha256, size_bytes);
+  auto it = contents_.find(key);
+  if (it == contents_.end()) {
+    disk::v1::ContentEntry entry;
+    CAIRN_ASSIGN_OR_RETURN(const bool found, index_->GetContent(key, &entry));
+    it = contents_.emplace(key, absl::nullopt).first;
+    if (found) it->second = entry;
+  }
+  if (!it->second.has_value()) return absl::optional<Extent>();
+  return absl::optional<Extent>(
+      DedicatedExtent(it->second->segment(), size_bytes, it->second->crc32c()));
 }
 
 uint64_t ChangeSet::AppliedOf(uint32_t log_origin) const {
@@ -142,6 +159,50 @@ void ChangeSet::DoomDedicated(uint64_t number, const JournalPosition& after) {
   doomed.set_after_offset(after.offset);
   batch_.PutDoomed(number, doomed);
   change_.doomed.emplace_back(number, doomed);
+  ForgetContentOf(number);
+}
+
+void ChangeSet::RememberContent(const Extent& content,
+                                const std::string& sha256) {
+  const std::string key = ContentKey(sha256, content.length);
+  disk::v1::ContentEntry entry;
+  entry.set_segment(content.segment);
+  entry.set_crc32c(content.crc32c);
+  batch_.PutContent(key, entry);
+  contents_[key] = entry;
+  disk::v1::SegmentContentEntry of_segment;
+  of_segment.set_sha256(sha256);
+  of_segment.set_size_bytes(static_cast<uint64_t>(content.length));
+  batch_.PutContentOfSegment(content.segment, of_segment);
+  contents_of_segments_[content.segment] = key;
+}
+
+absl::Status ChangeSet::LookUpContentOf(uint64_t number) {
+  if (contents_of_segments_.contains(number)) return absl::OkStatus();
+  disk::v1::SegmentContentEntry entry;
+  CAIRN_ASSIGN_OR_RETURN(const bool found,
+                         index_->GetContentOfSegment(number, &entry));
+  std::string key;
+  if (found) {
+    const auto size_bytes = static_cast<int64_t>(entry.size_bytes());
+    CAIRN_RETURN_IF_ERROR(FindContent(entry.sha256(), size_bytes).status());
+    key = ContentKey(entry.sha256(), size_bytes);
+  }
+  contents_of_segments_.emplace(number, std::move(key));
+  return absl::OkStatus();
+}
+
+void ChangeSet::ForgetContentOf(uint64_t number) {
+  const auto it = contents_of_segments_.find(number);
+  if (it == contents_of_segments_.end() || it->second.empty()) return;
+  batch_.DeleteContentOfSegment(number);
+  absl::optional<disk::v1::ContentEntry>& entry = contents_[it->second];
+  // Another segment may have the same content, and be the one that is found.
+  if (entry.has_value() && entry->segment() == number) {
+    batch_.DeleteContent(it->second);
+    entry.reset();
+  }
+  it->second.clear();
 }
 
 void ChangeSet::Count(const FileRecord& record, int sign) {
@@ -156,22 +217,25 @@ void ChangeSet::Count(const FileRecord& record, int sign) {
   if (record.keeps_content()) {
     change_.undelete_bytes += sign * record.size_bytes;
   }
+  const bool is_own = record.OwnSegment() != nullptr;
   for (const Extent& holder : record.Holders()) {
     if (holder.in_record()) {
       AddLive(holder.segment, sign * holder.record_bytes());
     } else {
-      CountName(holder, sign);
+      CountName(holder, sign, is_own ? record.sha256 : std::string());
     }
   }
 }
 
-void ChangeSet::CountName(const Extent& holder, int sign) {
+void ChangeSet::CountName(const Extent& holder, int sign,
+                          const std::string& sha256) {
   for (NameCount& count : names_) {
-    if (count.segment != holder.segment) continue;
+    if (count.content.segment != holder.segment) continue;
     count.names += sign;
+    if (count.sha256.empty()) count.sha256 = sha256;
     return;
   }
-  names_.push_back({holder.segment, holder.content_bytes, sign});
+  names_.push_back({holder, sign, sha256});
 }
 
 uint32_t ChangeSet::MoreNames(uint64_t number) const {
@@ -205,30 +269,35 @@ void ChangeSet::SettleNames(bool shares, const JournalPosition& at) {
       // Names come in any order; SetNames() has the last word.
       segments = count.names;
     } else {
-      const uint32_t before = MoreNames(count.segment);
+      const uint32_t before = MoreNames(count.content.segment);
       int64_t more = before + count.names;
       if (count.names > 0 ? !shares : more < 0) {
         segments = count.names > 0 ? 1 : -1;
         more -= segments;
       }
       const auto after = static_cast<uint32_t>(std::max<int64_t>(more, 0));
-      if (after != before) SetMoreNames(count.segment, after);
+      if (after != before) SetMoreNames(count.content.segment, after);
+      if (segments > 0 && !count.sha256.empty()) {
+        RememberContent(count.content, count.sha256);
+      }
     }
-    if (segments < 0) DoomDedicated(count.segment, at);
+    if (segments < 0) DoomDedicated(count.content.segment, at);
     change_.dedicated_segments += segments;
-    change_.dedicated_bytes += segments * count.content_bytes;
+    change_.dedicated_bytes += segments * count.content.content_bytes;
   }
   names_.clear();
 }
 
-void ChangeSet::SetNames(uint64_t number, int64_t content_bytes,
-                         uint32_t names) {
+void ChangeSet::SetNames(const Extent& content, uint32_t names,
+                         const std::string& sha256) {
+  const uint64_t number = content.segment;
   // By the deletion of a name that was not the last one.
   if (state_->IsDoomed(number)) ForgetDoomed(number);
+  if (!sha256.empty()) RememberContent(content, sha256);
   if (names < 2) return;
   const int64_t more = names - 1;
   change_.dedicated_segments -= more;
-  change_.dedicated_bytes -= more * content_bytes;
+  change_.dedicated_bytes -= more * content.content_bytes;
   SetMoreNames(number, names - 1);
 }
 
@@ -307,6 +376,8 @@ void ChangeSet::SetAside(const disk::v1::FileChange& change) {
   entry.set_expire_unix_seconds(change.expire_unix_seconds());
   entry.set_undelete_until_unix_seconds(change.undelete_until_unix_seconds());
   entry.set_owner(change.owner());
+  entry.set_sha256(change.sha256());
+  entry.set_deduplicated(change.deduplicated());
   batch_.PutSetAside(change.name(), entry);
   change_.set_aside.emplace_back(change.name(), entry);
 }
@@ -352,6 +423,15 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
       !known || Replaces(StandingOf(record), StandingOf(before)) ||
       (before.version == record.version && before.deleted == record.deleted &&
        before.record < record.record);
+  if (wins && known && !options_.rebuilding) {
+    // Before anything is changed: it may give up the segment.
+    const Extent* const own = before.OwnSegment();
+    const Extent* const stays = record.OwnSegment();
+    if (own != nullptr &&
+        (stays == nullptr || stays->segment != own->segment)) {
+      CAIRN_RETURN_IF_ERROR(LookUpContentOf(own->segment));
+    }
+  }
   if (wins) {
     // Records of the name may hold pieces of another file, whoever deleted it.
     if (known && before.deleted && record.deleted && record.sealed_as.empty()) {

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "cairn/disk/v1/index.pb.h"
 #include "cairn/disk/v1/segment.pb.h"
 #include "services/storage/core/file_use.h"
 #include "services/storage/store/file_record.h"
@@ -80,6 +81,11 @@ class ChangeSet {
   // if nothing is.
   absl::StatusOr<bool> FindFile(absl::string_view name, FileRecord* record);
 
+  // The dedicated segment that holds a content, with what was applied to this
+  // set: one that a name refers to. nullopt if none is known to.
+  absl::StatusOr<absl::optional<Extent>> FindContent(absl::string_view sha256,
+                                                     int64_t size_bytes);
+
   // How far a log is applied, with what was applied to this set.
   uint64_t AppliedOf(uint32_t log_origin) const;
 
@@ -121,8 +127,10 @@ class ChangeSet {
   void LoseContent(absl::string_view name, const FileRecord& record);
 
   // A rebuild has seen all files, and so many names refer to the dedicated
-  // segment.
-  void SetNames(uint64_t number, int64_t content_bytes, uint32_t names);
+  // segment of `content`. `sha256` is that of it, empty if it is not known. Of
+  // segments with one content the last one is found by it.
+  void SetNames(const Extent& content, uint32_t names,
+                const std::string& sha256);
 
   // Nothing refers to the shared segment any more.
   void DoomShared(uint64_t number, const JournalPosition& after);
@@ -148,11 +156,17 @@ class ChangeSet {
 
   // How many names more, or less, refer to a dedicated segment.
   struct NameCount {
-    uint64_t segment = 0;
-    int64_t content_bytes = 0;
+    Extent content;
     int64_t names = 0;
+    std::string sha256;  // Of the content, if a name says it.
   };
-  void CountName(const Extent& holder, int sign);
+  void CountName(const Extent& holder, int sign, const std::string& sha256);
+
+  // The index is to find the dedicated segment by its content, or not any more.
+  // What is to be forgotten was looked up before.
+  void RememberContent(const Extent& content, const std::string& sha256);
+  absl::Status LookUpContentOf(uint64_t number);
+  void ForgetContentOf(uint64_t number);
   uint32_t MoreNames(uint64_t number) const;
   void SetMoreNames(uint64_t number, uint32_t names);
 
@@ -187,6 +201,12 @@ class ChangeSet {
   absl::optional<Known> last_known_;
 
   std::vector<NameCount> names_;  // Of one record; a handful at most.
+
+  // What was looked up or changed, by ContentKey() and by segment. Nullopt and
+  // empty: there is none.
+  absl::flat_hash_map<std::string, absl::optional<disk::v1::ContentEntry>>
+      contents_;
+  absl::flat_hash_map<uint64_t, std::string> contents_of_segments_;
 
   // Names that were changed here.
   absl::flat_hash_map<absl::string_view, FileRecord> files_;

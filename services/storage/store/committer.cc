@@ -22,6 +22,7 @@ FaultPoint before_sync("committer.before_sync");
 FaultPoint before_index("committer.before_index");
 FaultPoint before_answers("committer.before_answers");
 FaultPoint take_over("committer.take_over");  // An error is of one change.
+FaultPoint share("committer.share");          // An error: the content is gone.
 
 // The longest wait for company, as a share of a sync's time, and how often it
 // is left out, at most, after nobody came.
@@ -50,6 +51,17 @@ absl::Status CutNeeded() {
       absl::StatusCode::kResourceExhausted, ErrorReason::kOverloaded,
       "the file was changed all the time; come back later");
   status.SetPayload(kNeedsCutPayload, absl::Cord("1"));
+  return status;
+}
+
+constexpr char kNeedsOwnSegmentPayload[] = "cairn/needs_own_segment";
+
+absl::Status OwnSegmentNeeded() {
+  // Not seen by callers: whoever submitted the request comes again.
+  absl::Status status = ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
+      "the content that was to be shared is gone");
+  status.SetPayload(kNeedsOwnSegmentPayload, absl::Cord("1"));
   return status;
 }
 
@@ -83,6 +95,10 @@ int64_t QueueBytes(const CommitRequest& request) {
 
 bool NeedsCut(const absl::Status& status) {
   return status.GetPayload(kNeedsCutPayload).has_value();
+}
+
+bool NeedsOwnSegment(const absl::Status& status) {
+  return status.GetPayload(kNeedsOwnSegmentPayload).has_value();
 }
 
 absl::InlinedVector<uint32_t, 1> BlockCrcsOf(const absl::Cord& content) {
@@ -279,6 +295,7 @@ void Committer::CommitGroup(size_t begin, size_t end) {
   const bool synced = parts_.journal->synced() == parts_.journal->end();
   uint64_t committed = 0;
   uint64_t refused = 0;
+  uint64_t shared_bytes = 0;
   int64_t bytes = 0;
   for (size_t i = begin; i < end; ++i) {
     CommitRequest& request = group_[i].request;
@@ -300,6 +317,7 @@ void Committer::CommitGroup(size_t begin, size_t end) {
       ++refused;
     } else {
       ++committed;
+      shared_bytes += static_cast<uint64_t>(outcome.shared_bytes);
       // The content of a dedicated segment is synced only if it was asked for;
       // that of a replay may be in one.
       const bool content_synced =
@@ -317,6 +335,7 @@ void Committer::CommitGroup(size_t begin, size_t end) {
     numbers_.commits += 1;
     numbers_.committed += committed;
     numbers_.refused += refused;
+    numbers_.shared_bytes += shared_bytes;
     company_ = sync_needed_ ? queue_.size() + group_.size() : 0;
   }
   if (parts_.observer != nullptr) {
@@ -360,6 +379,7 @@ Committer::GroupResult Committer::TryGroup(size_t begin, size_t end) {
   outcomes_.resize(end - begin);
   sync_needed_ = false;
   sync_dedicated_needed_ = false;
+  group_unsynced_.clear();
 
   absl::Status usable = parts_.health->CheckSmallChange();
   if (usable.ok()) usable = IndexUsable();
@@ -458,6 +478,7 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
                           request->kind == CommitRequest::Kind::kSeal ||
                           request->kind == CommitRequest::Kind::kUndelete ||
                           request->kind == CommitRequest::Kind::kCopy ||
+                          request->kind == CommitRequest::Kind::kShare ||
                           request->kind == CommitRequest::Kind::kMerge ||
                           (request->kind == CommitRequest::Kind::kUpdate &&
                            !request->content.empty()) ||
@@ -509,13 +530,20 @@ void Committer::Admit(CommitRequest* request, bool has_room, Outcome* outcome) {
     case CommitRequest::Kind::kCopy:
       AdmitCopy(request, outcome);
       break;
+    case CommitRequest::Kind::kShare:
+      AdmitShare(request, outcome);
+      break;
   }
   if (outcome->kind == Outcome::Kind::kSkipped &&
       request->durability == Durability::kSynced) {
     sync_needed_ = true;  // For what made it so, or for its place in the log.
   }
   if (outcome->kind == Outcome::Kind::kCommitted) {
-    if (request->durability == Durability::kSynced) sync_needed_ = true;
+    if (request->durability == Durability::kSynced) {
+      sync_needed_ = true;
+    } else if (request->file != nullptr) {
+      group_unsynced_.push_back(request->extent.segment);
+    }
     if (!request->request_id.is_nil()) {
       group_requests_[request->request_id] =
           static_cast<size_t>(outcome - outcomes_.data());
@@ -704,6 +732,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
     return;
   }
   const bool derived = request->file_kind == FileKind::kDerived;
+  const bool deduplicated = request->kind == CommitRequest::Kind::kShare;
   const bool is_there =
       *known && !existing.deleted &&
       !HasExpired(existing.expire_unix_seconds, NowUnixSeconds());
@@ -763,8 +792,10 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
     if (request->extent.length > 0) {
       EncodeExtent(request->extent, change->add_extents());
     }
+    change->set_sha256(request->sha256);
+    change->set_deduplicated(deduplicated);
     bool content_synced = request->durability == Durability::kSynced;
-    if (!request->copied_from.empty()) {
+    if (deduplicated || request->kind == CommitRequest::Kind::kCopy) {
       change->set_copied_from(request->copied_from);
       change->set_shares_segment(true);
       content_synced = !parts_.state->IsUnsynced(request->extent.segment);
@@ -776,6 +807,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   }
   if (!outcome->status.ok()) return;
   outcome->kind = Outcome::Kind::kCommitted;
+  if (change->shares_segment()) outcome->shared_bytes = request->size_bytes;
   outcome->committed.change = LogPosition{own_log_, change->log_sequence()};
   FileInfo& info = outcome->committed.file;
   info.name = request->name;
@@ -791,6 +823,8 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
   info.attributes = request->attributes;
   info.copied_from = request->copied_from;
   info.owner = request->owner;
+  info.sha256 = request->sha256;
+  info.deduplicated = deduplicated;
 }
 
 void Committer::AdmitCopy(CommitRequest* request, Outcome* outcome) {
@@ -798,6 +832,38 @@ void Committer::AdmitCopy(CommitRequest* request, Outcome* outcome) {
   outcome->status = FindToCopy(*request, &source);
   if (!outcome->status.ok()) return;
   request->extent = *source.OwnSegment();
+  request->sha256 = source.sha256;
+  AdmitPut(request, outcome);
+}
+
+absl::StatusOr<absl::optional<Extent>> Committer::FindShareable(
+    const std::string& sha256, int64_t size_bytes, uint32_t crc32c) {
+  CAIRN_ASSIGN_OR_RETURN(absl::optional<Extent> content,
+                         changes_.FindContent(sha256, size_bytes));
+  // One that comes with this group is not among those that a sync makes
+  // durable.
+  if (content.has_value() &&
+      (content->crc32c != crc32c ||
+       std::find(group_unsynced_.begin(), group_unsynced_.end(),
+                 content->segment) != group_unsynced_.end())) {
+    content.reset();
+  }
+  return content;
+}
+
+void Committer::AdmitShare(CommitRequest* request, Outcome* outcome) {
+  const absl::StatusOr<absl::optional<Extent>> content =
+      FindShareable(request->sha256, request->size_bytes, request->crc32c);
+  if (!content.ok()) {
+    outcome->status = content.status();
+    return;
+  }
+  if (!content->has_value() || (*content)->segment != request->shared_segment ||
+      !share.Pass().ok()) {
+    outcome->status = OwnSegmentNeeded();
+    return;
+  }
+  request->extent = **content;
   AdmitPut(request, outcome);
 }
 
@@ -1397,6 +1463,8 @@ void Committer::FillReplica(const CommitRequest& request,
     change->set_expire_unix_seconds(file.expire_unix_seconds);
     change->set_attributes(file.attributes);
     change->set_owner(file.owner);
+    change->set_sha256(file.sha256);
+    change->set_deduplicated(file.deduplicated);
   } else {
     change->set_sealed_as(file.sealed_as);
     change->set_undelete_until_unix_seconds(file.undelete_until_unix_seconds);
@@ -1528,6 +1596,8 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     change->set_sealed_from(existing.sealed_from);
     change->set_copied_from(existing.copied_from);
     change->set_owner(existing.owner);
+    change->set_sha256(existing.sha256);
+    change->set_deduplicated(existing.deduplicated);
   } else if (request->replica_log != 0) {
     change->set_log_origin(request->replica_log);
     change->set_log_sequence(replica.change.sequence);
@@ -1559,6 +1629,10 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
   if (!is_here.ok()) {
     outcome->status = is_here.status();
     return;
+  }
+  if (replica.mode == Mode::kContent && !request->replica_has_content &&
+      *is_here == SameContent::kNone) {
+    return skip();
   }
   if (!replica.file.sealed_from.empty() && !*known) {
     // Records of the appender would bring it back.
@@ -1609,6 +1683,9 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
   }
   if (!outcome->status.ok()) return;
   outcome->kind = Outcome::Kind::kCommitted;
+  if (change->shares_segment()) {
+    outcome->shared_bytes = replica.file.size_bytes;
+  }
   outcome->committed.file = replica.file;
   outcome->committed.change = replica.change;
 }
@@ -1644,10 +1721,13 @@ absl::StatusOr<Committer::SameContent> Committer::FindSameContent(
     const CommitRequest& request, bool known, const FileRecord& existing,
     FileRecord* same) {
   const ReplicatedChange& replica = *request.replica;
-  if (replica.kind != ChangeKind::kPut ||
-      replica.mode == ReplicatedChange::Mode::kContent ||
-      request.extent.length != 0) {
+  if (replica.kind != ChangeKind::kPut || request.extent.length != 0) {
     return SameContent::kNone;
+  }
+  if (replica.mode == ReplicatedChange::Mode::kContent) {
+    // What is here and is to be exchanged is no good.
+    return existing.content_missing ? FindByHash(existing, same)
+                                    : SameContent::kNone;
   }
   bool found = known && !(existing.version == replica.file.version);
   if (found) *same = existing;
@@ -1665,7 +1745,24 @@ absl::StatusOr<Committer::SameContent> Committer::FindSameContent(
   found = found && same->has_content() &&
           same->size_bytes == replica.file.size_bytes &&
           same->crc32c == replica.file.crc32c;
-  return found ? what : SameContent::kNone;
+  if (found) return what;
+  FileRecord wanted;
+  wanted.sha256 = replica.file.sha256;
+  wanted.size_bytes = replica.file.size_bytes;
+  wanted.crc32c = replica.file.crc32c;
+  return FindByHash(wanted, same);
+}
+
+absl::StatusOr<Committer::SameContent> Committer::FindByHash(
+    const FileRecord& wanted, FileRecord* same) {
+  if (wanted.sha256.empty()) return SameContent::kNone;
+  CAIRN_ASSIGN_OR_RETURN(
+      const absl::optional<Extent> content,
+      FindShareable(wanted.sha256, wanted.size_bytes, wanted.crc32c));
+  if (!content.has_value()) return SameContent::kNone;
+  *same = FileRecord();
+  same->extents.push_back(*content);
+  return SameContent::kOfAnother;
 }
 
 bool Committer::BringsContent(const FileRecord& existing,

@@ -67,6 +67,7 @@ struct CommitRequest {
     kGiveUp,      // Gives up what a tombstone keeps, if its time has come;
                   // answered OK in any case. Nobody sees a difference.
     kCopy,        // A file that shares the content of another one.
+    kShare,       // A file with the content that `shared_segment` has.
   };
   Kind kind = Kind::kPut;
   Uuid request_id;
@@ -90,6 +91,13 @@ struct CommitRequest {
   // kCopy: the file whose content it is, in `extent`. With `size_bytes` and
   // `crc32c`.
   std::string copied_from;
+
+  // kFinish of a content that others may share, and kShare: its SHA-256.
+  std::string sha256;
+
+  // kShare: the segment that was looked at, and found whole. If the content is
+  // not known to be there any more, the answer is one that NeedsOwnSegment().
+  uint64_t shared_segment = 0;
 
   // kFinish, kReplica with a large content, kMerge into a segment of its own.
   Extent extent;               // length 0: not in a segment of its own.
@@ -132,6 +140,10 @@ struct CommitRequest {
 // changed, and with a splice of what the file is now it can be tried again.
 bool NeedsCut(const absl::Status& status);
 
+// Whether a kShare was answered so because there is nothing to share: nothing
+// was changed, and it has to bring its content.
+bool NeedsOwnSegment(const absl::Status& status);
+
 // CRCs of the blocks of `content`, as many as BlockCrcCount() says.
 absl::InlinedVector<uint32_t, 1> BlockCrcsOf(const absl::Cord& content);
 
@@ -167,6 +179,7 @@ struct CommitterNumbers {
   uint64_t commits = 0;
   uint64_t committed = 0;
   uint64_t refused = 0;
+  uint64_t shared_bytes = 0;
   int64_t queue_entries = 0;
   int64_t queue_bytes = 0;
 };
@@ -222,6 +235,7 @@ class Committer {
     // It refers to a dedicated segment that is not known to be durable.
     bool content_unsynced = false;
     bool merge_wanted = false;
+    int64_t shared_bytes = 0;  // Of a content that was there already.
   };
 
   struct WaitingTask {
@@ -245,6 +259,12 @@ class Committer {
   void Admit(CommitRequest* request, bool has_room, Outcome* outcome);
   void AdmitPut(CommitRequest* request, Outcome* outcome);
   void AdmitCopy(CommitRequest* request, Outcome* outcome);
+  void AdmitShare(CommitRequest* request, Outcome* outcome);
+
+  // The dedicated segment with a content that can be shared; nullopt if there
+  // is none.
+  absl::StatusOr<absl::optional<Extent>> FindShareable(
+      const std::string& sha256, int64_t size_bytes, uint32_t crc32c);
 
   // A derived file of a name that is taken: the answer that `existing` makes
   // it. True if it is to be put all the same: the content is not here so far.
@@ -296,13 +316,16 @@ class Committer {
                 Outcome* outcome);
 
   // What is here of the content that another member's file has: the content
-  // under an earlier version, the appender that it was, or the file that it is
-  // a copy of and shares the content with. kNone if nothing is.
+  // under an earlier version, the appender that it was, the file that it is a
+  // copy of, or one whose content has the same SHA-256. With the last two it
+  // shares the content. kNone if nothing is.
   enum class SameContent { kNone, kOfTheFile, kOfAnother };
   absl::StatusOr<SameContent> FindSameContent(const CommitRequest& request,
                                               bool known,
                                               const FileRecord& existing,
                                               FileRecord* same);
+  absl::StatusOr<SameContent> FindByHash(const FileRecord& wanted,
+                                         FileRecord* same);
 
   // Whether a change that counts for nothing any more brings the content that
   // is missing: a later one changed what is said of the file alone.
@@ -418,6 +441,7 @@ class Committer {
   int waits_to_leave_out_ = 0;  // Since nobody came while we waited.
   int waits_left_out_last_ = 0;
   bool sync_dedicated_needed_ = false;
+  std::vector<uint64_t> group_unsynced_;  // Segments that come unsynced.
   std::atomic<int64_t> checkpoint_at_bytes_{0};
 
   mutable Mutex mu_;

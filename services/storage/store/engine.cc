@@ -61,6 +61,9 @@ absl::Status CheckOptions(const StorePathOptions& options) {
       options.small_file_bytes_max > kSmallFileBytesLimit) {
     return invalid("small_file_bytes_max", "0 to 16 MiB");
   }
+  if (options.dedup_bytes_min < 1) {
+    return invalid("dedup_bytes_min", "at least 1");
+  }
   if (options.segment_bytes < (1 << 20) || options.segment_bytes > int64_t{4}
                                                                        << 30) {
     return invalid("segment_bytes", "1 MiB to 4 GiB");
@@ -193,6 +196,11 @@ class EngineImpl : public Engine, public ReplicaStore {
           absl::StrCat("a file of ", request.size_bytes,
                        " bytes needs StartUpload()"),
           {{"limit_bytes", absl::StrCat(options_.small_file_bytes_max)}}));
+      return;
+    }
+    if (put.dedup && put.kind != FileKind::kAppender &&
+        request.size_bytes >= options_.dedup_bytes_min) {
+      PutShared(std::move(put), std::move(done));
       return;
     }
     // On the caller's thread: the committer has enough to do.
@@ -467,6 +475,8 @@ class EngineImpl : public Engine, public ReplicaStore {
           entry.undelete_until_unix_seconds();
       change.file.attributes = entry.attributes();
       change.file.owner = entry.owner();
+      change.file.sha256 = entry.sha256();
+      change.file.deduplicated = entry.deduplicated();
       changes.push_back(std::move(change));
     }
     return changes;
@@ -584,6 +594,31 @@ class EngineImpl : public Engine, public ReplicaStore {
     committer_->Submit(std::move(request));
   }
 
+  bool ShareContent(const KnownFile& file) override {
+    if (stopped_.load() || !health_.CheckWanted().ok()) return false;
+    disk::v1::ContentEntry content;
+    const absl::StatusOr<bool> is_here = index_->GetContent(
+        ContentKey(file.file.sha256, file.file.size_bytes), &content);
+    if (!is_here.ok() || !*is_here) return false;
+    ReplicatedChange change;
+    change.mode = ReplicatedChange::Mode::kContent;
+    change.change = file.change;
+    change.file = file.file;
+    change.synced = true;
+    struct Answer {
+      Notification came;
+      bool shared = false;
+    };
+    const auto answer = std::make_shared<Answer>();
+    Apply(std::move(change),
+          [answer](const absl::StatusOr<Committed>& committed) {
+            answer->shared = committed.ok() && !committed->replayed;
+            answer->came.Notify();
+          });
+    answer->came.WaitForNotification();
+    return answer->shared;
+  }
+
   absl::Status SetLogs(const std::vector<LogRange>& logs) override {
     if (stopped_.load()) return ShuttingDown();
     const absl::Status set =
@@ -667,6 +702,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     numbers.commits = committer.commits;
     numbers.committed = committer.committed;
     numbers.refused = committer.refused;
+    numbers.shared_bytes = committer.shared_bytes;
     numbers.queue_entries = committer.queue_entries;
     numbers.queue_bytes = committer.queue_bytes;
     numbers.journal_bytes = static_cast<uint64_t>(journal_.appended_bytes());
@@ -713,6 +749,52 @@ class EngineImpl : public Engine, public ReplicaStore {
     request.name = std::move(change->name);
     request.durability = change->durability;
     return request;
+  }
+
+  // A small file whose content gets a segment of its own, or one that is there.
+  void PutShared(PutRequest put, CommitDone done) {
+    struct Task {
+      PutRequest put;
+      CommitDone done;
+      std::unique_ptr<SegmentUpload> upload;
+    };
+    auto task = std::make_shared<Task>();
+    task->put = std::move(put);
+    task->done = std::move(done);
+    const bool queued = io_.TrySubmit([this, task] {
+      task->upload = std::make_unique<SegmentUpload>(PartsOfUploads());
+      task->upload->Share();
+      const absl::Status written = task->upload->Write(task->put.content);
+      if (!written.ok()) {
+        task->done(written);
+        return;
+      }
+      Upload::FinishRequest finish;
+      finish.request_id = task->put.request_id;
+      finish.name = std::move(task->put.name);
+      finish.kind = task->put.kind;
+      finish.create_unix_seconds = task->put.create_unix_seconds;
+      finish.origin_node = task->put.origin_node;
+      finish.attributes = std::move(task->put.attributes);
+      finish.expire_unix_seconds = task->put.expire_unix_seconds;
+      finish.owner = std::move(task->put.owner);
+      finish.durability = task->put.durability;
+      task->upload->Finish(
+          std::move(finish), [this, task](absl::StatusOr<Committed> committed) {
+            task->put.content.Clear();
+            // What is given up is removed where the disk may be waited for.
+            CommitDone answer = std::move(task->done);
+            static_cast<void>(io_.TrySubmit([task] { task->upload.reset(); }));
+            answer(std::move(committed));
+          });
+    });
+    if (!queued) task->done(QueueFull());
+  }
+
+  static absl::Status QueueFull() {
+    return ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                           ErrorReason::kOverloaded,
+                           "the disk's queue is full");
   }
 
   // Hands it to the committer, if the path is to be changed at all.
@@ -973,6 +1055,9 @@ class EngineImpl : public Engine, public ReplicaStore {
     parts.observer = observer_;
     parts.dedicated_bytes = &dedicated_bytes_;
     parts.small_file_bytes_max = options_.small_file_bytes_max;
+    parts.dedup_bytes_min = options_.dedup_bytes_min;
+    parts.index = index_.get();
+    parts.io = &io_;
     return parts;
   }
 
@@ -1037,11 +1122,7 @@ class EngineImpl : public Engine, public ReplicaStore {
       SubmitUpdate(std::move(task->update), *std::move(cut), retries,
                    std::move(task->done));
     });
-    if (!queued) {
-      task->done(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                                 ErrorReason::kOverloaded,
-                                 "the disk's queue is full"));
-    }
+    if (!queued) task->done(QueueFull());
   }
 
   absl::StatusOr<absl::optional<ContentCut>> CutFor(

@@ -47,6 +47,7 @@ struct EngineNumbers {
   uint64_t checkpoints = 0;
   uint64_t compacted_segments = 0;
   uint64_t compacted_bytes = 0;   // Copied by compaction.
+  uint64_t shared_bytes = 0;      // Of contents that were there already.
   uint64_t piece_merges = 0;      // Of contents that had many pieces.
   uint64_t replayed_records = 0;  // When the path was opened.
 

@@ -6,6 +6,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/checksum/sha256.h"
 
 namespace cairn {
 namespace storage {
@@ -34,6 +35,12 @@ absl::StatusOr<int64_t> DecodeSeconds(int64_t unix_seconds) {
     return Damaged("file record: time");
   }
   return unix_seconds;
+}
+
+absl::Status CheckHash(const std::string& sha256) {
+  return sha256.empty() || sha256.size() == kSha256Bytes
+             ? absl::OkStatus()
+             : Damaged("file record: SHA-256");
 }
 
 // Whether a run is one that a reader can check: all of a content, or whole
@@ -201,6 +208,8 @@ void FileRecord::GiveUpContent(int64_t undelete_until) {
   content_missing = undelete_until != 0;
   content_inline = false;
   extents.clear();
+  sha256.clear();
+  deduplicated = false;
   attributes.clear();
   expire_unix_seconds = 0;
   owner.clear();
@@ -237,6 +246,8 @@ void FileRecord::FillFileInfo(absl::string_view name, FileInfo* info) const {
   info->undelete_until_unix_seconds = undelete_until_unix_seconds;
   info->copied_from = copied_from;
   info->owner = owner;
+  info->sha256 = sha256;
+  info->deduplicated = deduplicated;
 }
 
 absl::StatusOr<FileRecord> FileRecordFromChange(
@@ -267,6 +278,9 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
   if (header.type != RecordType::kDelete) {
     record.attributes = change.attributes();
     record.owner = change.owner();
+    record.sha256 = change.sha256();
+    record.deduplicated = change.deduplicated();
+    CAIRN_RETURN_IF_ERROR(CheckHash(record.sha256));
     CAIRN_ASSIGN_OR_RETURN(record.expire_unix_seconds,
                            DecodeSeconds(change.expire_unix_seconds()));
   }
@@ -353,6 +367,8 @@ void FillPieces(const FileRecord& record, disk::v1::FileChange* change) {
   change->set_undelete_until_unix_seconds(record.undelete_until_unix_seconds);
   change->set_copied_from(record.copied_from);
   change->set_owner(record.owner);
+  change->set_sha256(record.sha256);
+  change->set_deduplicated(record.deduplicated);
   if (!(record.grown_since == record.version)) {
     change->set_grown_since_clock(record.grown_since.clock);
     change->set_grown_since_node(record.grown_since.node);
@@ -397,6 +413,8 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
   entry->set_undelete_until_unix_seconds(record.undelete_until_unix_seconds);
   entry->set_copied_from(record.copied_from);
   entry->set_owner(record.owner);
+  entry->set_sha256(record.sha256);
+  entry->set_deduplicated(record.deduplicated);
   for (const uint64_t segment : record.shadowed_segments) {
     entry->add_shadowed_segments(segment);
   }
@@ -441,6 +459,9 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   record.sealed_as = entry.sealed_as();
   record.copied_from = entry.copied_from();
   record.owner = entry.owner();
+  record.sha256 = entry.sha256();
+  record.deduplicated = entry.deduplicated();
+  CAIRN_RETURN_IF_ERROR(CheckHash(record.sha256));
   record.record_content_bytes = entry.record_content_bytes();
   CAIRN_ASSIGN_OR_RETURN(record.undelete_until_unix_seconds,
                          DecodeSeconds(entry.undelete_until_unix_seconds()));

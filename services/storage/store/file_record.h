@@ -100,6 +100,10 @@ struct FileRecord {
   // As FileInfo::owner. A tombstone has none unless it keeps the content.
   std::string owner;
 
+  // As in FileInfo.
+  std::string sha256;
+  bool deduplicated = false;
+
   // The content is at other members: no extents.
   bool content_missing = false;
 

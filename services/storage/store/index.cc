@@ -38,6 +38,8 @@ constexpr absl::string_view kStateKey = "state";
 constexpr char kSegmentPrefix = 's';
 constexpr char kDoomedPrefix = 'd';
 constexpr char kSharedContentPrefix = 'r';
+constexpr char kContentPrefix = 'h';
+constexpr char kContentOfSegmentPrefix = 'c';
 constexpr absl::string_view kMissingPrefix = "missing/";
 constexpr absl::string_view kAsidePrefix = "aside/";
 constexpr absl::string_view kOwnerPrefix = "owner/";
@@ -116,6 +118,10 @@ void FillLogEntry(const LogItem& item, absl::string_view name,
   } else {
     entry->set_request_id(item.request_id.bytes().data(), 16);
   }
+}
+
+std::string HashKey(absl::string_view content) {
+  return absl::StrCat(absl::string_view(&kContentPrefix, 1), content);
 }
 
 std::string SegmentKey(char prefix, uint64_t number) {
@@ -239,6 +245,12 @@ class Index::Listener : public rocksdb::EventListener {
   absl::Status error_ ABSL_GUARDED_BY(mu_);
 };
 
+std::string ContentKey(absl::string_view sha256, int64_t size_bytes) {
+  std::string key(sha256);
+  AppendBigEndian(static_cast<uint64_t>(size_bytes), &key);
+  return key;
+}
+
 void IndexBatch::Clear() {
   files_.clear();
   values_.clear();
@@ -330,6 +342,25 @@ void IndexBatch::PutSharedContent(uint64_t number,
 void IndexBatch::DeleteSharedContent(uint64_t number) {
   small_.push_back({IndexFamily::kSegments,
                     SegmentKey(kSharedContentPrefix, number), absl::nullopt});
+}
+void IndexBatch::PutContent(absl::string_view content,
+                            const disk::v1::ContentEntry& entry) {
+  small_.push_back(
+      {IndexFamily::kSegments, HashKey(content), entry.SerializeAsString()});
+}
+void IndexBatch::DeleteContent(absl::string_view content) {
+  small_.push_back({IndexFamily::kSegments, HashKey(content), absl::nullopt});
+}
+void IndexBatch::PutContentOfSegment(
+    uint64_t number, const disk::v1::SegmentContentEntry& entry) {
+  small_.push_back({IndexFamily::kSegments,
+                    SegmentKey(kContentOfSegmentPrefix, number),
+                    entry.SerializeAsString()});
+}
+void IndexBatch::DeleteContentOfSegment(uint64_t number) {
+  small_.push_back({IndexFamily::kSegments,
+                    SegmentKey(kContentOfSegmentPrefix, number),
+                    absl::nullopt});
 }
 
 void IndexBatch::PutOwner(absl::string_view owner, const FileUse& use) {
@@ -560,6 +591,40 @@ absl::StatusOr<Lookup> Index::GetLog(uint32_t origin, uint64_t sequence,
   }
   return Get(IndexFamily::kLog, LogKey(origin, sequence), may_block,
              "read the log", entry);
+}
+
+absl::StatusOr<bool> Index::GetOfSegments(
+    const std::string& key, const char* what,
+    google::protobuf::MessageLite* value) {
+  // The delta first: what is dropped from it is in the tables by then.
+  std::string bytes;
+  switch (
+      delta_.FindSmall(static_cast<int>(IndexFamily::kSegments), key, &bytes)) {
+    case DeltaFound::kValue:
+      if (!value->ParseFromString(bytes)) {
+        return Damaged(absl::StrCat("index: ", what, ": not parseable"));
+      }
+      return true;
+    case DeltaFound::kDeleted:
+      return false;
+    case DeltaFound::kNothing:
+      break;
+  }
+  CAIRN_ASSIGN_OR_RETURN(
+      const Lookup found,
+      Get(IndexFamily::kSegments, key, /*may_block=*/true, what, value));
+  return found == Lookup::kFound;
+}
+
+absl::StatusOr<bool> Index::GetContent(absl::string_view content,
+                                       disk::v1::ContentEntry* entry) {
+  return GetOfSegments(HashKey(content), "content", entry);
+}
+
+absl::StatusOr<bool> Index::GetContentOfSegment(
+    uint64_t number, disk::v1::SegmentContentEntry* entry) {
+  return GetOfSegments(SegmentKey(kContentOfSegmentPrefix, number),
+                       "content of a segment", entry);
 }
 
 absl::StatusOr<std::vector<Index::LogRow>> Index::ReadLog(uint32_t origin,

@@ -81,6 +81,9 @@ struct ExpiryKey {
   std::string name;
 };
 
+// What tells contents apart: the SHA-256, and the size.
+std::string ContentKey(absl::string_view sha256, int64_t size_bytes);
+
 // Changes that are written together. Not thread-safe; keeps its memory when
 // cleared. Names and ids are borrowed until Index::Write() or Clear().
 class IndexBatch {
@@ -113,6 +116,15 @@ class IndexBatch {
 
   // What the path has of a client's files; deletes the entry if it is none.
   void PutOwner(absl::string_view owner, const FileUse& use);
+
+  // Which dedicated segment holds a content, and which content one holds.
+  // `content` is a ContentKey().
+  void PutContent(absl::string_view content,
+                  const disk::v1::ContentEntry& entry);
+  void DeleteContent(absl::string_view content);
+  void PutContentOfSegment(uint64_t number,
+                           const disk::v1::SegmentContentEntry& entry);
+  void DeleteContentOfSegment(uint64_t number);
 
   void Clear();
 
@@ -164,6 +176,13 @@ class Index {
                                     RequestItem* item);
   absl::StatusOr<Lookup> GetLog(uint32_t origin, uint64_t sequence,
                                 bool may_block, disk::v1::LogEntry* entry);
+
+  // The dedicated segment of a content, and the content of one. `content` is a
+  // ContentKey().
+  absl::StatusOr<bool> GetContent(absl::string_view content,
+                                  disk::v1::ContentEntry* entry);
+  absl::StatusOr<bool> GetContentOfSegment(
+      uint64_t number, disk::v1::SegmentContentEntry* entry);
 
   // Entries of a log behind `after`, in order without gaps, at most `limit`;
   // none if the first of them is not there.
@@ -286,7 +305,11 @@ class Index {
   absl::StatusOr<std::vector<std::pair<uint64_t, Entry>>> ListOfSegments(
       char prefix, absl::string_view what, absl::string_view listing);
 
-  // The same: one value.
+  // What was written since the last flush, or the tables say.
+  absl::StatusOr<bool> GetOfSegments(const std::string& key, const char* what,
+                                     google::protobuf::MessageLite* value);
+
+  // Of the tables: one value.
   absl::StatusOr<Lookup> Get(IndexFamily family, absl::string_view key,
                              bool may_block, const char* what,
                              google::protobuf::MessageLite* value);

@@ -29,6 +29,10 @@ struct StorePathOptions {
   // Files up to this many bytes go into shared segments. 0..16 MiB.
   int64_t small_file_bytes_max = 1 << 20;
 
+  // Contents from this size on are shared where an upload asks for it, and have
+  // segments of their own then. At least 1.
+  int64_t dedup_bytes_min = 64 << 10;
+
   // A shared segment is closed when it has grown to this size. 1 MiB..4 GiB.
   int64_t segment_bytes = int64_t{256} << 20;
 

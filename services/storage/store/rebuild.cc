@@ -206,7 +206,8 @@ class Rebuild {
     std::vector<std::pair<std::string, FileRecord>> missing;
     struct Names {
       uint32_t count = 0;
-      int64_t content_bytes = 0;
+      Extent content;
+      std::string sha256;
     };
     std::map<uint64_t, Names> names;  // Of dedicated segments.
     absl::Status failed;
@@ -230,11 +231,15 @@ class Rebuild {
             missing.emplace_back(std::string(name), record);
             return true;
           }
+          const bool is_own = record.OwnSegment() != nullptr;
           for (const Extent& holder : record.Holders()) {
             if (holder.in_record()) continue;
             Names& of_segment = names[holder.segment];
             of_segment.count += 1;
-            of_segment.content_bytes = holder.content_bytes;
+            if (is_own || of_segment.count == 1) of_segment.content = holder;
+            if (is_own && !record.sha256.empty()) {
+              of_segment.sha256 = record.sha256;
+            }
           }
           return true;
         }));
@@ -247,7 +252,8 @@ class Rebuild {
     }
     changes_->Reset();
     for (const auto& [number, of_segment] : names) {
-      changes_->SetNames(number, of_segment.content_bytes, of_segment.count);
+      changes_->SetNames(of_segment.content, of_segment.count,
+                         of_segment.sha256);
     }
     changes_->Write();
     // An upload that a crash interrupted while it was being finished goes on.

@@ -13,6 +13,7 @@
 #include "lib/checksum/crc32c.h"
 #include "lib/fault/fault_point.h"
 #include "services/storage/store/segment_format.h"
+#include "services/storage/store/segment_probe.h"
 
 namespace cairn {
 namespace storage {
@@ -28,6 +29,65 @@ constexpr int64_t kBufferBytesMax = 256 << 10;
 
 }  // namespace
 
+CommitRequest RequestOf(const Upload::FinishRequest& finish) {
+  CommitRequest request;
+  request.request_id = finish.request_id;
+  request.name = finish.name;
+  request.durability = finish.durability;
+  request.file_kind = finish.kind;
+  request.create_unix_seconds = finish.create_unix_seconds;
+  request.origin_node = finish.origin_node;
+  request.attributes = finish.attributes;
+  request.expire_unix_seconds = finish.expire_unix_seconds;
+  request.owner = finish.owner;
+  return request;
+}
+
+absl::StatusOr<uint64_t> FindWholeContent(const UploadParts& parts,
+                                          const std::string& sha256,
+                                          int64_t size_bytes, uint32_t crc32c) {
+  disk::v1::ContentEntry content;
+  CAIRN_ASSIGN_OR_RETURN(
+      const bool found,
+      parts.index->GetContent(ContentKey(sha256, size_bytes), &content));
+  if (!found || content.crc32c() != crc32c) return uint64_t{0};
+  const absl::StatusOr<bool> whole = DedicatedIsWhole(
+      parts.segments, DedicatedExtent(content.segment(), size_bytes, crc32c),
+      DedicatedCheck::kContent);
+  if (whole.ok() && *whole) return content.segment();
+  // It is stored once more, and found from then on.
+  CAIRN_LOG(kWarning, "store",
+            "a content that was to be shared is damaged or cannot be read "
+            "segment={} error=\"{}\"",
+            content.segment(), whole.status());
+  return uint64_t{0};
+}
+
+void SubmitShare(const UploadParts& parts, CommitRequest request,
+                 uint64_t segment, CommitDone done,
+                 absl::AnyInvocable<void()> otherwise) {
+  request.kind = CommitRequest::Kind::kShare;
+  request.shared_segment = segment;
+  struct Task {
+    CommitDone done;
+    absl::AnyInvocable<void()> otherwise;
+  };
+  const auto task =
+      std::make_shared<Task>(Task{std::move(done), std::move(otherwise)});
+  request.done = [io = parts.io, task](absl::StatusOr<Committed> committed) {
+    if (!NeedsOwnSegment(committed.status())) {
+      task->done(std::move(committed));
+      return;
+    }
+    if (!io->TrySubmit([task] { task->otherwise(); })) {
+      task->done(ErrorWithReason(absl::StatusCode::kResourceExhausted,
+                                 ErrorReason::kOverloaded,
+                                 "the disk's queue is full"));
+    }
+  };
+  parts.committer->Submit(std::move(request));
+}
+
 SegmentUpload::SegmentUpload(const UploadParts& parts)
     : parts_(parts),
       buffer_bytes_max_(std::min(parts.small_file_bytes_max, kBufferBytesMax)) {
@@ -35,6 +95,12 @@ SegmentUpload::SegmentUpload(const UploadParts& parts)
 
 SegmentUpload::~SegmentUpload() {
   if (!handed_over_) Abandon();
+}
+
+void SegmentUpload::Share() {
+  CAIRN_CHECK(size_bytes_ == 0);
+  hash_.emplace();
+  buffer_bytes_max_ = std::min(buffer_bytes_max_, parts_.dedup_bytes_min - 1);
 }
 
 void SegmentUpload::Abandon() {
@@ -94,12 +160,14 @@ absl::Status SegmentUpload::Write(const absl::Cord& data) {
   if (number_ == 0) {
     if (size_bytes_ + bytes <= buffer_bytes_max_) {
       buffer_.Append(data);
+      if (hash_.has_value()) hash_->Update(data);
       AddToCrcs(data);
       return absl::OkStatus();
     }
     CAIRN_RETURN_IF_ERROR(Spill());
   }
   CAIRN_RETURN_IF_ERROR(WriteToSegment(data));
+  if (hash_.has_value()) hash_->Update(data);
   AddToCrcs(data);
   return absl::OkStatus();
 }
@@ -177,18 +245,45 @@ absl::Status SegmentUpload::FinishSegment(Durability durability) {
 }
 
 void SegmentUpload::Finish(FinishRequest finish, CommitDone done) {
-  CommitRequest request;
-  request.request_id = finish.request_id;
-  request.name = std::move(finish.name);
-  request.durability = finish.durability;
-  request.file_kind = finish.kind;
-  request.create_unix_seconds = finish.create_unix_seconds;
-  request.origin_node = finish.origin_node;
-  request.attributes = std::move(finish.attributes);
-  request.expire_unix_seconds = finish.expire_unix_seconds;
-  request.owner = std::move(finish.owner);
-  Submit(std::move(request), CommitRequest::Kind::kPut,
+  if (hash_.has_value() && failed_.ok() && number_ != 0 &&
+      size_bytes_ >= parts_.dedup_bytes_min) {
+    FinishShared(finish, hash_->Finish(), std::move(done));
+    return;
+  }
+  Submit(RequestOf(finish), CommitRequest::Kind::kPut,
          CommitRequest::Kind::kFinish, std::move(done));
+}
+
+void SegmentUpload::FinishShared(const FinishRequest& finish,
+                                 const std::string& sha256, CommitDone done) {
+  const absl::StatusOr<uint64_t> segment =
+      FindWholeContent(parts_, sha256, size_bytes_, crc32c());
+  if (!segment.ok()) {
+    done(segment.status());
+    return;
+  }
+  CommitRequest request = RequestOf(finish);
+  request.sha256 = sha256;
+  if (*segment == 0) {
+    Submit(std::move(request), CommitRequest::Kind::kPut,
+           CommitRequest::Kind::kFinish, std::move(done));
+    return;
+  }
+  request.size_bytes = size_bytes_;
+  request.crc32c = crc32c();
+  // What was written goes with this, unless it is needed after all.
+  const auto answer = std::make_shared<CommitDone>(std::move(done));
+  SubmitShare(
+      parts_, std::move(request), *segment,
+      [answer](absl::StatusOr<Committed> committed) {
+        (*answer)(std::move(committed));
+      },
+      [this, finish, sha256, answer] {
+        CommitRequest own = RequestOf(finish);
+        own.sha256 = sha256;
+        Submit(std::move(own), CommitRequest::Kind::kPut,
+               CommitRequest::Kind::kFinish, std::move(*answer));
+      });
 }
 
 void SegmentUpload::FinishReplica(ReplicatedChange change, CommitDone done) {
@@ -201,6 +296,15 @@ void SegmentUpload::FinishReplica(ReplicatedChange change, CommitDone done) {
         absl::StrCat("what was received of file ", change.file.name, ", ",
                      size_bytes_, " bytes, is not the file")));
     return;
+  }
+  if (!change.file.sha256.empty() && number_ == 0 && size_bytes_ > 0 &&
+      failed_.ok()) {
+    // Other files may come to share it.
+    const absl::Status spilled = Spill();
+    if (!spilled.ok()) {
+      done(spilled);
+      return;
+    }
   }
   CommitRequest request;
   request.name = change.file.name;

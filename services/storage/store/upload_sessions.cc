@@ -15,6 +15,7 @@
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/checksum/sha256.h"
 #include "lib/fault/fault_point.h"
 #include "services/storage/store/file_record.h"
 #include "services/storage/store/segment_format.h"
@@ -343,22 +344,61 @@ class SegmentUploadSessions::Complete : public CompleteUpload {
 
   void Commit(Upload::FinishRequest finish, CommitDone done) override {
     CAIRN_CHECK(!handed_over_);
-    CommitRequest request;
-    request.request_id = finish.request_id;
-    request.name = std::move(finish.name);
-    request.durability = finish.durability;
-    request.file_kind = finish.kind;
-    request.create_unix_seconds = finish.create_unix_seconds;
-    request.origin_node = finish.origin_node;
-    request.attributes = std::move(finish.attributes);
-    request.expire_unix_seconds = finish.expire_unix_seconds;
-    request.owner = std::move(finish.owner);
-    request.size_bytes = size_bytes();
-    request.crc32c = crc32c();
+    const UploadParts& parts = owner_->parts_;
+    const bool shares = finish.dedup && size_bytes() >= parts.dedup_bytes_min;
     // As everywhere: what fits into one block needs no segment of its own.
     const bool small =
-        size_bytes() <=
-        std::min(owner_->parts_.small_file_bytes_max, kBlockBytes);
+        !shares &&
+        size_bytes() <= std::min(parts.small_file_bytes_max, kBlockBytes);
+    if (!shares) {
+      CommitOwn(RequestOfWhole(finish), small, std::move(done));
+      return;
+    }
+    const absl::StatusOr<std::string> sha256 = Hash();
+    if (!sha256.ok()) {
+      done(sha256.status());
+      return;
+    }
+    const absl::StatusOr<uint64_t> segment =
+        FindWholeContent(parts, *sha256, size_bytes(), crc32c());
+    if (!segment.ok()) {
+      done(segment.status());
+      return;
+    }
+    CommitRequest request = RequestOfWhole(finish);
+    request.sha256 = *sha256;
+    if (*segment == 0) {
+      CommitOwn(std::move(request), small, std::move(done));
+      return;
+    }
+    before_commit.PassOrDie();
+    handed_over_ = true;
+    // Nothing is published: what was uploaded is removed with the session.
+    const auto answer = std::make_shared<CommitDone>(std::move(done));
+    SubmitShare(
+        parts, std::move(request), *segment,
+        [owner = owner_, session = session_,
+         answer](absl::StatusOr<Committed> committed) {
+          owner->OnCommitted(session, /*small=*/true, committed);
+          (*answer)(std::move(committed));
+        },
+        [this, finish, sha256 = *sha256, answer] {
+          CommitRequest own = RequestOfWhole(finish);
+          own.sha256 = sha256;
+          handed_over_ = false;
+          CommitOwn(std::move(own), /*small=*/false, std::move(*answer));
+        });
+  }
+
+ private:
+  CommitRequest RequestOfWhole(const Upload::FinishRequest& finish) const {
+    CommitRequest request = RequestOf(finish);
+    request.size_bytes = size_bytes();
+    request.crc32c = crc32c();
+    return request;
+  }
+
+  void CommitOwn(CommitRequest request, bool small, CommitDone done) {
     const absl::Status prepared =
         small ? ReadSmall(&request) : Publish(&request);
     if (!prepared.ok()) {
@@ -376,21 +416,45 @@ class SegmentUploadSessions::Complete : public CompleteUpload {
     owner_->parts_.committer->Submit(std::move(request));
   }
 
- private:
+  // The SHA-256 of all that was uploaded, which is checked against its CRC.
+  absl::StatusOr<std::string> Hash() const {
+    Sha256Stream hash;
+    uint32_t crc = 0;
+    std::string bytes(static_cast<size_t>(kBlockBytes), '\0');
+    for (int64_t at = 0; at < size_bytes();) {
+      const auto want = static_cast<size_t>(
+          std::min<int64_t>(kBlockBytes, size_bytes() - at));
+      const absl::StatusOr<size_t> got =
+          session_->file->ReadAt(kSegmentHeaderBytes + at, bytes.data(), want);
+      if (!got.ok()) return CannotRead(got.status());
+      if (*got != want) return Lost();
+      const absl::string_view block(bytes.data(), want);
+      hash.Update(block);
+      crc = ExtendCrc32c(crc, block);
+      at += static_cast<int64_t>(want);
+    }
+    if (crc != crc32c()) return Lost();
+    return hash.Finish();
+  }
+
+  static absl::Status CannotRead(const absl::Status& status) {
+    return ErrorWithReason(absl::StatusCode::kUnavailable,
+                           ErrorReason::kReadFailed, status.message());
+  }
+
+  static absl::Status Lost() {
+    return ErrorWithReason(absl::StatusCode::kDataLoss,
+                           ErrorReason::kContentDamaged,
+                           "the disk has lost what was uploaded: abort the "
+                           "upload and begin anew");
+  }
+
   absl::Status ReadSmall(CommitRequest* request) {
     std::string content(static_cast<size_t>(size_bytes()), '\0');
     const absl::StatusOr<size_t> got = session_->file->ReadAt(
         kSegmentHeaderBytes, content.data(), content.size());
-    if (!got.ok()) {
-      return ErrorWithReason(absl::StatusCode::kUnavailable,
-                             ErrorReason::kReadFailed, got.status().message());
-    }
-    if (*got != content.size() || Crc32c(content) != crc32c()) {
-      return ErrorWithReason(absl::StatusCode::kDataLoss,
-                             ErrorReason::kContentDamaged,
-                             "the disk has lost what was uploaded: abort the "
-                             "upload and begin anew");
-    }
+    if (!got.ok()) return CannotRead(got.status());
+    if (*got != content.size() || Crc32c(content) != crc32c()) return Lost();
     request->kind = CommitRequest::Kind::kPut;
     request->content = absl::Cord(std::move(content));
     return absl::OkStatus();

@@ -16,6 +16,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/checksum/sha256.h"
 #include "lib/rpc/chunk_wire.h"
 #include "lib/rpc/grpc_status.h"
 #include "lib/rpc/wire.h"
@@ -42,6 +43,7 @@ FileInfo FromProto(const common::v1::FileInfo& info) {
   out.attributes = info.attributes().SerializeAsString();
   out.size_bytes = info.size_bytes();
   out.crc32c = info.crc32c();
+  if (info.sha256().size() == kSha256Bytes) out.sha256 = info.sha256();
   out.kind = static_cast<FileKind>(info.kind());
   out.create_unix_seconds = info.create_time().seconds();
   out.version = Version{info.version().clock(), info.version().node()};

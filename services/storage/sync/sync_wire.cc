@@ -13,6 +13,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/base/uuid.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/checksum/sha256.h"
 #include "lib/rpc/wire.h"
 
 namespace cairn {
@@ -29,6 +30,8 @@ constexpr uint32_t kSealedAsField = 50;
 constexpr uint32_t kSealedFromField = 51;
 constexpr uint32_t kCopiedFromField = 72;
 constexpr uint32_t kOwnerField = 80;
+constexpr uint32_t kSha256Field = 90;
+constexpr uint32_t kDeduplicatedField = 91;
 
 // Well above the limit of this version, and below what a record can hold.
 constexpr size_t kAttributesTakenMax = 512 << 10;
@@ -80,6 +83,8 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
     if (change.kind == ChangeKind::kPut) {
       fields.BytesIfSet(kOwnerField, change.file.owner);
     }
+    fields.BytesIfSet(kSha256Field, change.file.sha256);
+    fields.VarintIfSet(kDeduplicatedField, change.file.deduplicated ? 1 : 0);
   }
   fields.VarintIfSet(13, snapshot_log);
   fields.VarintIfSet(20, change.superseded_by);
@@ -247,6 +252,12 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
       case kOwnerField:
         change->file.owner = std::string(reader->ReadBytes(&scratch));
         break;
+      case kSha256Field:
+        change->file.sha256 = std::string(reader->ReadBytes(&scratch));
+        break;
+      case kDeduplicatedField:
+        change->file.deduplicated = reader->ReadVarint() != 0;
+        break;
       default:
         reader->Skip();
     }
@@ -255,6 +266,10 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
   reader->Leave(outer);
   if (change->file.attributes.size() > kAttributesTakenMax) {
     return Malformed("attributes");
+  }
+  if (!change->file.sha256.empty() &&
+      change->file.sha256.size() != kSha256Bytes) {
+    return Malformed("sha256");
   }
   if (change->file.name.empty()) return Malformed("name");
   if (change->file.owner.size() > kOwnerBytesMax) return Malformed("owner");

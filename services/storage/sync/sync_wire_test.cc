@@ -79,6 +79,8 @@ SyncBatch MakeBatch() {
   ReplicatedChange sealed = MakeChange(13, "");
   sealed.file.sealed_from = "3F/A2/appender";
   sealed.file.copied_from = "3F/A2/source";
+  sealed.file.sha256 = std::string(32, 'h');
+  sealed.file.deduplicated = true;
   batch.changes.push_back(sealed);
   ReplicatedChange ended = MakeChange(14, "");
   ended.kind = ChangeKind::kDelete;
@@ -125,6 +127,8 @@ TEST(SyncWireTest, GivesBackWhatWasSent) {
     EXPECT_EQ(a.file.undelete_until_unix_seconds,
               b.file.undelete_until_unix_seconds);
     EXPECT_EQ(a.file.copied_from, b.file.copied_from);
+    EXPECT_EQ(a.file.sha256, b.file.sha256);
+    EXPECT_EQ(a.file.deduplicated, b.file.deduplicated);
     EXPECT_TRUE(a.request_id == b.request_id);
     EXPECT_EQ(a.superseded_by, b.superseded_by);
     ASSERT_EQ(a.base.has_value(), b.base.has_value());
@@ -164,6 +168,8 @@ TEST(SyncWireTest, IsWhatTheProtocolSays) {
   EXPECT_EQ(response.entries(7).sealed_from(), "3F/A2/appender");
   EXPECT_EQ(response.entries(7).sealed_as(), "");
   EXPECT_EQ(response.entries(7).copied_from(), "3F/A2/source");
+  EXPECT_EQ(response.entries(7).sha256(), std::string(32, 'h'));
+  EXPECT_TRUE(response.entries(7).deduplicated());
   EXPECT_EQ(response.entries(8).sealed_as(), "3F/A2/normal");
   EXPECT_EQ(response.entries(8).undelete_until_unix_seconds(), 0);
   EXPECT_EQ(response.entries(9).undelete_until_unix_seconds(), 1800000000);

@@ -5,6 +5,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/checksum/sha256.h"
 #include "services/storage/core/file_key.h"
 #include "services/storage/core/testing/scan_file_map.h"
 
@@ -30,6 +31,8 @@ class FakeUpload : public Upload {
     --path_->uploads_in_progress_;
   }
 
+  void Share() override { dedup_ = true; }
+
   absl::Status Write(const absl::Cord& data) override {
     {
       MutexLock lock(&path_->mu_);
@@ -54,18 +57,19 @@ class FakeUpload : public Upload {
     info.attributes = request.attributes;
     info.owner = request.owner;
     info.expire_unix_seconds = request.expire_unix_seconds;
-    path_->Store(request.request_id, info, std::move(content_),
+    path_->Store(request.request_id, info, std::move(content_), dedup_,
                  request.durability, std::move(done));
   }
 
   void FinishReplica(ReplicatedChange change, CommitDone done) override {
-    path_->Store(Uuid(), change.file, std::move(content_), Durability::kSynced,
-                 std::move(done));
+    path_->Store(Uuid(), change.file, std::move(content_), /*dedup=*/false,
+                 Durability::kSynced, std::move(done));
   }
 
  private:
   FakeStorePath* const path_;
   std::string content_;
+  bool dedup_ = false;
 };
 
 class FakeOpenFile : public OpenFile {
@@ -180,15 +184,15 @@ void FakeStorePath::Put(PutRequest request, CommitDone done) {
   info.attributes = request.attributes;
   info.owner = request.owner;
   info.expire_unix_seconds = request.expire_unix_seconds;
-  Store(request.request_id, info, std::string(request.content),
+  Store(request.request_id, info, std::string(request.content), request.dedup,
         request.durability, std::move(done));
 }
 
 void FakeStorePath::Store(const Uuid& request_id, const FileInfo& info,
-                          std::string content, Durability durability,
-                          CommitDone done) {
+                          std::string content, bool dedup,
+                          Durability durability, CommitDone done) {
   Change(&FakeStorePath::StoreLocked,
-         NewFile{request_id, info, std::move(content), durability},
+         NewFile{request_id, info, std::move(content), dedup, durability},
          std::move(done));
 }
 
@@ -242,8 +246,18 @@ absl::StatusOr<Committed> FakeStorePath::StoreLocked(const NewFile& request) {
     return replayed;
   }
   CAIRN_CHECK(known == stored_.end() || info.kind == FileKind::kDerived);
+  std::string sha256;
+  bool deduplicated = false;
+  if (request.dedup && info.size_bytes >= kFakeDedupBytesMin) {
+    sha256 = Sha256(request.content);
+    for (const auto& [name, other] : stored_) {
+      deduplicated |= !other.deleted && other.info.sha256 == sha256;
+    }
+  }
   StoredFile& file = stored_[info.name];
   file.info = info;
+  file.info.sha256 = std::move(sha256);
+  file.info.deduplicated = deduplicated;
   file.info.version = {++sequence_, info.origin_node};
   file.content = std::make_shared<const std::string>(request.content);
   file.deleted = false;

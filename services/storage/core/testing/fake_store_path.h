@@ -27,6 +27,9 @@
 namespace cairn {
 namespace storage {
 
+// Contents from this size on are shared.
+inline constexpr int64_t kFakeDedupBytesMin = 64 << 10;
+
 // Thread-safe. Changes are answered inside the call unless they are held.
 class FakeStorePath : public StorePath {
  public:
@@ -117,6 +120,7 @@ class FakeStorePath : public StorePath {
     Uuid request_id;
     FileInfo info;
     std::string content;
+    bool dedup;
     Durability durability;
   };
 
@@ -152,7 +156,8 @@ class FakeStorePath : public StorePath {
   absl::StatusOr<const StoredFile*> FindLocked(absl::string_view name) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Store(const Uuid& request_id, const FileInfo& info, std::string content,
-             Durability durability, CommitDone done) ABSL_LOCKS_EXCLUDED(mu_);
+             bool dedup, Durability durability, CommitDone done)
+      ABSL_LOCKS_EXCLUDED(mu_);
   void Answer(absl::StatusOr<Committed> outcome, CommitDone done)
       ABSL_LOCKS_EXCLUDED(mu_);
   bool cold() const ABSL_LOCKS_EXCLUDED(mu_);

@@ -62,6 +62,7 @@ absl::StatusOr<Committed> PutOfAnySize(StorePath* path, PutRequest put,
   }
   CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Upload> upload,
                          path->StartUpload(absl::nullopt));
+  if (put.dedup) upload->Share();
   CAIRN_RETURN_IF_ERROR(upload->Write(absl::Cord(content)));
   Upload::FinishRequest finish;
   finish.request_id = put.request_id;

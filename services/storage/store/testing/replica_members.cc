@@ -120,6 +120,7 @@ void Copy(Member* from, Member* to, const LogId& log) {
     const auto known = from->replica()->Find(name);
     ASSERT_THAT(known, IsOk());
     if (!known->has_value() || (*known)->deleted) continue;
+    if (to->replica()->ShareContent(**known)) continue;
     ASSERT_THAT(FetchContent(from, to, name), IsOk());
   }
 }
