@@ -30,40 +30,52 @@ bool LogLess(const LogItem& a, const LogItem& b) {
 
 }  // namespace
 
-absl::string_view Arena::Copy(absl::string_view bytes) {
-  if (bytes.size() > left_) {
-    const size_t size = std::max(kChunkBytes, bytes.size());
-    chunks_.push_back(std::unique_ptr<char[]>(new char[size]));
+char* Arena::Allocate(size_t size) {
+  if (size > left_) {
+    left_ = std::max(kChunkBytes, size);
+    chunks_.push_back(std::unique_ptr<char[]>(new char[left_]));
     next_ = chunks_.back().get();
-    left_ = size;
-    allocated_bytes_ += static_cast<int64_t>(size);
+    allocated_bytes_ += static_cast<int64_t>(left_);
   }
-  std::memcpy(next_, bytes.data(), bytes.size());
-  const absl::string_view copy(next_, bytes.size());
-  next_ += bytes.size();
-  left_ -= bytes.size();
-  return copy;
+  char* const allocated = next_;
+  next_ += size;
+  left_ -= size;
+  return allocated;
+}
+
+absl::string_view Arena::Copy(absl::string_view bytes) {
+  char* const copy = Allocate(bytes.size());
+  std::memcpy(copy, bytes.data(), bytes.size());
+  return absl::string_view(copy, bytes.size());
 }
 
 void IndexDelta::PutFile(absl::string_view name,
                          absl::optional<absl::string_view> value) {
   const size_t hash = absl::Hash<absl::string_view>()(name);
   FileShard& shard = files_[ShardOf(hash)];
-  int64_t bytes = static_cast<int64_t>(value.value_or("").size());
+  const absl::string_view written = value.value_or("");
+  int64_t bytes = 0;
   absl::string_view new_name;
   {
     MutexLock lock(&shard.mu);
-    FileValue stored;
-    stored.deleted = !value.has_value();
-    if (value.has_value()) stored.bytes = shard.active.arena.Copy(*value);
-    const auto it = shard.active.entries.find(name, hash);
-    if (it != shard.active.entries.end()) {
-      it->second = stored;
-    } else {
-      new_name = shard.active.arena.Copy(name);
-      shard.active.entries.emplace(new_name, stored);
+    FileTable& table = shard.active;
+    auto it = table.entries.find(name, hash);
+    if (it == table.entries.end()) {
+      new_name = table.arena.Copy(name);
+      it = table.entries.emplace(new_name, FileValue()).first;
       bytes += static_cast<int64_t>(name.size()) + kFileEntryBytes;
     }
+    FileValue& stored = it->second;
+    if (written.size() > stored.room) {
+      // What was replaced by a longer one once is likely to be again.
+      const size_t spare = new_name.empty() ? written.size() / 2 : 0;
+      stored.room = static_cast<uint32_t>(written.size() + spare);
+      stored.memory = table.arena.Allocate(stored.room);
+      bytes += stored.room;
+    }
+    stored.deleted = !value.has_value();
+    stored.size = static_cast<uint32_t>(written.size());
+    std::copy(written.begin(), written.end(), stored.memory);
   }
   if (new_name.data() != nullptr) {
     MutexLock lock(&order_mu_);
@@ -319,8 +331,9 @@ std::vector<IndexDelta::Entry> IndexDelta::FrozenFiles() const {
     entries.reserve(entries.size() + shard.frozen.entries.size());
     for (const auto& [name, value] : shard.frozen.entries) {
       entries.emplace_back(
-          name, value.deleted ? absl::nullopt
-                              : absl::optional<absl::string_view>(value.bytes));
+          name, value.deleted
+                    ? absl::nullopt
+                    : absl::optional<absl::string_view>(value.bytes()));
     }
   }
   return entries;

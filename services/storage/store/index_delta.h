@@ -36,6 +36,7 @@ namespace storage {
 // Bytes that stay where they are until the arena goes. Not thread-safe.
 class Arena {
  public:
+  char* Allocate(size_t size);
   absl::string_view Copy(absl::string_view bytes);
   int64_t allocated_bytes() const { return allocated_bytes_; }
 
@@ -167,9 +168,16 @@ class IndexDelta {
  private:
   static constexpr size_t kShards = 16;
 
+  // Of the active table it is written over, under the shard's lock, as long as
+  // there is room: an appender that grows by small pieces must not fill the
+  // table with what it was.
   struct FileValue {
-    absl::string_view bytes;
+    char* memory = nullptr;
+    uint32_t size = 0;
+    uint32_t room = 0;
     bool deleted = false;
+
+    absl::string_view bytes() const { return {memory, size}; }
   };
   struct FileTable {
     Arena arena;  // Names and values.
@@ -259,7 +267,7 @@ DeltaFound IndexDelta::FindFile(absl::string_view name, Visit visit) const {
     const auto it = table->entries.find(name, hash);
     if (it == table->entries.end()) continue;
     if (it->second.deleted) return DeltaFound::kDeleted;
-    visit(it->second.bytes);
+    visit(it->second.bytes());
     return DeltaFound::kValue;
   }
   return DeltaFound::kNothing;

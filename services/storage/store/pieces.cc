@@ -6,9 +6,44 @@ namespace cairn {
 namespace storage {
 namespace {
 
-constexpr size_t kMergeMin = 8;
+// Sizes are of one class up to here, and then of one for each `kClassFactor`.
 constexpr int64_t kSmallestClassBytes = 4 << 10;
-constexpr int64_t kClassFactor = 8;
+constexpr int64_t kClassFactor = 32;
+
+// Of one class; and of any, which is more than a file that only grows has.
+constexpr size_t kMergeMin = 32;
+constexpr size_t kMergeAnyMin = 128;
+
+// Neighbours that may become one piece of a class.
+struct Run {
+  size_t begin = 0;
+  size_t of_class = 0;
+  int64_t bytes = 0;
+  int64_t largest = 0;
+
+  // Up to the last piece of the class: smaller ones behind it go on to grow.
+  size_t class_end = 0;
+  int64_t class_bytes = 0;
+
+  void Add(size_t index, int64_t length, bool is_of_class) {
+    bytes += length;
+    largest = std::max(largest, length);
+    if (!is_of_class) return;
+    ++of_class;
+    class_end = index + 1;
+    class_bytes = bytes;
+  }
+
+  absl::optional<PieceRange> Pick(size_t end) const {
+    if (of_class >= kMergeMin && class_bytes >= 2 * largest) {
+      return PieceRange{begin, class_end};
+    }
+    if (end - begin >= kMergeAnyMin && bytes >= 2 * largest) {
+      return PieceRange{begin, end};
+    }
+    return absl::nullopt;
+  }
+};
 
 }  // namespace
 
@@ -55,32 +90,25 @@ bool CutBetweenPieces(int64_t size_bytes,
 absl::optional<PieceRange> PickMerge(absl::Span<const Extent> extents) {
   if (extents.size() < kMergeMin) return absl::nullopt;
   // The smallest first: they are merged most cheaply.
+  int64_t least = 0;
   for (int64_t limit = kSmallestClassBytes;; limit *= kClassFactor) {
     bool larger = false;
-    PieceRange range;
-    int64_t sum = 0;
-    int64_t largest = 0;
-    for (size_t i = 0; i < extents.size(); ++i) {
-      const Extent& extent = extents[i];
-      const bool large = extent.length >= limit;
-      larger = larger || (large && !extent.is_hole());
-      if (large || extent.is_hole()) {
-        range.begin = i + 1;
-        sum = 0;
-        largest = 0;
+    Run run;
+    for (size_t i = 0; i <= extents.size(); ++i) {
+      const bool ends = i == extents.size() || extents[i].is_hole() ||
+                        extents[i].length >= limit;
+      if (!ends) {
+        run.Add(i, extents[i].length, extents[i].length >= least);
         continue;
       }
-      range.end = i + 1;
-      sum += extent.length;
-      largest = std::max(largest, extent.length);
-      const bool ends = range.end == extents.size() ||
-                        extents[range.end].length >= limit ||
-                        extents[range.end].is_hole();
-      if (ends && range.end - range.begin >= kMergeMin && sum >= 2 * largest) {
-        return range;
-      }
+      const absl::optional<PieceRange> range = run.Pick(i);
+      if (range.has_value()) return range;
+      larger = larger || (i < extents.size() && !extents[i].is_hole());
+      run = Run();
+      run.begin = i + 1;
     }
     if (!larger) return absl::nullopt;
+    least = limit;
   }
 }
 

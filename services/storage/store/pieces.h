@@ -53,10 +53,11 @@ struct PieceRange {
   size_t end = 0;
 };
 
-// Neighbours that should become one piece, or nullopt: at least eight, of which
-// none is more than half of all. So a byte is copied about once for each
-// eightfold that the file grows, and what stays is a handful of pieces for each
-// such step.
+// Neighbours that should become one piece, or nullopt: at least 32 of about one
+// size, of which none is more than half of all. So a byte is copied about once
+// for each 32-fold that the file grows, and what stays is fewer than 32 pieces
+// for each such step. If changes in the middle left many pieces of many sizes,
+// they are neighbours enough at 128.
 absl::optional<PieceRange> PickMerge(absl::Span<const Extent> extents);
 
 }  // namespace storage
