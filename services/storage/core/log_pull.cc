@@ -178,6 +178,10 @@ void LogPull::ApplyFrom(size_t begin) {
         !change.content.has_value()) {
       missing_->Add(change.file.name, change.change);
     }
+    // Until the other change has come, and the content with it.
+    if (change.superseded_elsewhere) {
+      missing_->AddSuperseded(change.file.name, change.change, change.change);
+    }
     if (change.superseded_by != 0) {
       missing_->AddSuperseded(
           change.file.name, change.change,

@@ -20,24 +20,24 @@ namespace storage {
 // Thread-safe.
 class MissingContents {
  public:
-  // Changes of one file whose content is waited for, at most, before IsFull().
+  // Changes of one file whose content is waited for, at most, before IsFull();
+  // more if none of them says what the file is: it is not known then, and
+  // cannot be fetched before more has come.
   static constexpr size_t kChangesMax = 1000;
 
   // `change` is the one that made the file; nil if it is not known.
   void Add(const std::string& name, const LogPosition& change)
       ABSL_LOCKS_EXCLUDED(mu_) {
-    AddSuperseded(name, change, change);
+    MutexLock lock(&mu_);
+    AddChange(name, change, change, /*tells=*/true);
   }
 
-  // What `change` did is known only by what `later` made of it.
+  // What `change` did is known only by what `later` made of it, or (then
+  // `later` is `change`) by what a change of another log made of it.
   void AddSuperseded(const std::string& name, const LogPosition& change,
                      const LogPosition& later) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
-    Waiting& waiting = names_[name];
-    waiting.latest = later;
-    if (change.log.is_nil()) return;
-    waiting.changes.push_back(change);
-    if (waiting.changes.size() == kChangesMax) ++full_;
+    AddChange(name, change, later, /*tells=*/false);
   }
 
   // Unless another change of the file was added since.
@@ -46,7 +46,7 @@ class MissingContents {
     MutexLock lock(&mu_);
     const auto it = names_.find(name);
     if (it == names_.end() || !(it->second.latest == change)) return;
-    if (it->second.changes.size() >= kChangesMax) --full_;
+    if (it->second.is_full()) --full_;
     names_.erase(it);
   }
 
@@ -90,7 +90,21 @@ class MissingContents {
   struct Waiting {
     LogPosition latest;
     std::vector<LogPosition> changes;
+    bool told = false;  // One of them said what the file is.
+
+    bool is_full() const { return told && changes.size() >= kChangesMax; }
   };
+
+  void AddChange(const std::string& name, const LogPosition& change,
+                 const LogPosition& latest, bool tells)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    Waiting& waiting = names_[name];
+    if (waiting.is_full()) --full_;
+    waiting.latest = latest;
+    waiting.told = waiting.told || tells;
+    if (!change.log.is_nil()) waiting.changes.push_back(change);
+    if (waiting.is_full()) ++full_;
+  }
 
   mutable Mutex mu_;
   std::map<std::string, Waiting> names_ ABSL_GUARDED_BY(mu_);

@@ -154,6 +154,9 @@ struct ReplicatedChange {
   // one and not the other has lost what the first one did.
   uint64_t superseded_by = 0;
 
+  // With `passed`, if it is a change of another log, and the file is there.
+  bool superseded_elsewhere = false;
+
   // kNext, kPut of an appender: what it was before, and `content` (if it is
   // there) is only what was added. Not applied to any other state.
   absl::optional<FileState> base;

@@ -126,9 +126,12 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
       change.file.name = std::move(entry.name);
       change.file.version = entry.version;
       change.file.life = entry.life;
-      if (known.has_value() && !known->deleted && !is_delete &&
-          known->change.log == log && known->change.sequence > entry.sequence) {
-        change.superseded_by = known->change.sequence;
+      if (known.has_value() && !known->deleted && !is_delete) {
+        if (known->change.log != log) {
+          change.superseded_elsewhere = true;
+        } else if (known->change.sequence > entry.sequence) {
+          change.superseded_by = known->change.sequence;
+        }
       }
     }
     bytes += ContentBytes(change);

@@ -22,6 +22,7 @@
 #include "services/storage/core/replica_source.h"
 #include "services/storage/core/set_aside.h"
 #include "services/storage/store/test_path.h"
+#include "services/storage/store/testing/blocking_calls.h"
 #include "services/storage/store/testing/replica_members.h"
 
 namespace cairn {
@@ -228,6 +229,47 @@ TEST_F(PullTest, AReplacedChangeIsMissingUntilTheOneBehindItIsThere) {
   EXPECT_EQ(missing_->Changes()[1].sequence, 2u);
   EXPECT_EQ(missing_->All().at("f").sequence, 3u);
   EXPECT_THAT(ReadFile(b.path(), "f"), IsOkAndHolds("Xontentmore"));
+}
+
+SetAttributesRequest Describe(const std::string& name, uint64_t value) {
+  SetAttributesRequest set;
+  set.name = name;
+  set.change.set["value"] = absl::StrCat(value);
+  return set;
+}
+
+// Who has heard of another member's change of it does not send the file in its
+// own log.
+TEST_F(PullTest, APutIsMissingUntilTheChangeOfAnotherLogIsThere) {
+  Member a(1);
+  Member b(2);
+  Member c(3);
+  PutSome(&a, 1);
+  ASSERT_THAT(Pull(&a, &b, 1), IsOk());
+  ASSERT_THAT(SetAttributesAndWait(b.path(), Describe("f0", 1)), IsOk());
+  ASSERT_THAT(Pull(&b, &a, 1), IsOk());
+  ASSERT_THAT(missing_->Changes(), IsEmpty());
+
+  ASSERT_THAT(Pull(&a, &c, 1), IsOk());
+  EXPECT_EQ(c.RangeOf(a.own_log().log).applied, 1u);
+  EXPECT_EQ(c.path()->Status().files, 0);
+  ASSERT_THAT(missing_->Changes(), SizeIs(1));
+  EXPECT_TRUE(missing_->Changes().front() == (LogPosition{a.own_log().log, 1}));
+  ASSERT_THAT(Pull(&b, &c, 1), IsOk());
+  EXPECT_THAT(ReadFile(c.path(), "f0"), IsOkAndHolds("content"));
+}
+
+// All but the last of its changes say nothing of it, so it is not known before
+// that one.
+TEST_F(PullTest, AFileThatWasChangedOftenComesToWhoWasAway) {
+  Member a(1);
+  Member b(2);
+  PutSome(&a, 1);
+  for (uint64_t i = 0; i < MissingContents::kChangesMax + 10; ++i) {
+    ASSERT_THAT(SetAttributesAndWait(a.path(), Describe("f0", i)), IsOk());
+  }
+  EXPECT_THAT(Pull(&a, &b, 100), IsOk());
+  EXPECT_THAT(ReadFile(b.path(), "f0"), IsOkAndHolds("content"));
 }
 
 // One that changes faster than it is fetched is waited for.

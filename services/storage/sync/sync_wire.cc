@@ -88,6 +88,7 @@ void AppendEntry(const ReplicatedChange& change, uint32_t snapshot_log,
   }
   fields.VarintIfSet(13, snapshot_log);
   fields.VarintIfSet(20, change.superseded_by);
+  fields.VarintIfSet(22, change.superseded_elsewhere ? 1 : 0);
   if (change.base.has_value()) {
     v1::FileState base;
     ToProto(*change.base, &base);
@@ -208,6 +209,9 @@ absl::Status ReadEntry(rpc::WireReader* reader, ReplicatedChange* change,
         break;
       case 20:
         change->superseded_by = reader->ReadVarint();
+        break;
+      case 22:
+        change->superseded_elsewhere = reader->ReadVarint() != 0;
         break;
       case 21: {
         v1::FileState state;

@@ -68,6 +68,7 @@ SyncBatch MakeBatch() {
   replaced.change.sequence = 11;
   replaced.kind = ChangeKind::kPut;
   replaced.superseded_by = 300;
+  replaced.superseded_elsewhere = true;
   batch.changes.push_back(replaced);
   ReplicatedChange appended = MakeChange(12, "head and tail");
   appended.file.kind = FileKind::kAppender;
@@ -131,6 +132,7 @@ TEST(SyncWireTest, GivesBackWhatWasSent) {
     EXPECT_EQ(a.file.deduplicated, b.file.deduplicated);
     EXPECT_TRUE(a.request_id == b.request_id);
     EXPECT_EQ(a.superseded_by, b.superseded_by);
+    EXPECT_EQ(a.superseded_elsewhere, b.superseded_elsewhere);
     ASSERT_EQ(a.base.has_value(), b.base.has_value());
     if (a.base.has_value()) {
       EXPECT_TRUE(a.base->version == b.base->version);
