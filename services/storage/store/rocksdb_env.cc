@@ -223,6 +223,11 @@ class Adaptor : public rocksdb::FileSystem {
   }
   IOStatus RenameFile(const std::string& from, const std::string& to,
                       const IOOptions&, IODebugContext*) override {
+    // The new CURRENT names files beside it whose entries RocksDB syncs only
+    // afterwards, together with its own: a power cut may leave that alone.
+    const absl::Status synced =
+        fs_->SyncDirectory(Path(to).substr(0, to.rfind('/')));
+    if (!synced.ok()) return ToRocksDb(synced);
     return ToRocksDb(fs_->Rename(Path(from), Path(to)));
   }
   IOStatus LockFile(const std::string& path, const IOOptions&,
