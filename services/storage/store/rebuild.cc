@@ -203,6 +203,7 @@ class Rebuild {
   // may have, and drops dedicated segments that no file names.
   absl::Status CheckDedicated() {
     CAIRN_RETURN_IF_ERROR(Flush());
+    const std::set<uint64_t> listed = unnamed_;
     std::vector<std::pair<std::string, FileRecord>> missing;
     struct Names {
       uint32_t count = 0;
@@ -261,6 +262,13 @@ class Rebuild {
                            segments_.ListUploadJournals());
     for (const uint64_t number : journals) {
       state_.ReserveSegments(number);
+      if (state_.IsDoomed(number)) {
+        // Its file lost the content; another one may get it from here.
+        changes_->Reset();
+        changes_->ForgetDoomed(number);
+        changes_->Write();
+        if (listed.count(number) != 0) unnamed_.insert(number);
+      }
       if (unnamed_.count(number) == 0 || report_.damaged_records > 0) continue;
       CAIRN_RETURN_IF_ERROR(segments_.UnpublishUpload(number));
       unnamed_.erase(number);

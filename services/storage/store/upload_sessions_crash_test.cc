@@ -158,6 +158,9 @@ class World {
       EXPECT_THAT(ReadFile(path_.get(), client.name),
                   IsOkAndHolds(client.content));
     }
+    for (const auto& [name, content] : resumed_) {
+      EXPECT_THAT(ReadFile(path_.get(), name), IsOkAndHolds(content));
+    }
   }
 
   void QueryAll() {
@@ -262,7 +265,8 @@ class World {
       const auto finished = FinishUploadSession(
           path_.get(), client->id, client->name + "-resumed", Uuid::Random());
       ASSERT_THAT(finished, IsOk());
-      EXPECT_THAT(ReadFile(path_.get(), client->name + "-resumed"),
+      resumed_.emplace_back(client->name + "-resumed", client->content);
+      EXPECT_THAT(ReadFile(path_.get(), resumed_.back().first),
                   IsOkAndHolds(client->content));
     }
     if (may_be_lost) client->finished = false;
@@ -272,6 +276,7 @@ class World {
   FakeClock clock_;
   StorePathOptions options_;
   std::vector<Client> clients_;
+  std::vector<std::pair<std::string, std::string>> resumed_;  // And content.
   bool power_was_cut_ = false;
   std::unique_ptr<Engine> path_;
 };
