@@ -8,6 +8,7 @@
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "services/storage/core/log_sender.h"
+#include "services/storage/core/queue_full.h"
 
 namespace cairn {
 namespace simulation {
@@ -23,6 +24,7 @@ using storage::LogSender;
 using storage::OpenFile;
 using storage::Peer;
 using storage::PeerStream;
+using storage::QueueFull;
 using storage::SnapshotBatch;
 using storage::SnapshotListener;
 using storage::SnapshotSender;
@@ -55,11 +57,6 @@ absl::Status Unreachable() {
 absl::Status CancelledHere() {
   return absl::CancelledError("this node has given the stream up");
 }
-absl::Status QueueFull() {
-  return ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                         ErrorReason::kOverloaded, "the disk's queue is full");
-}
-
 std::string Describe(const Acknowledgement& acknowledgement) {
   std::string text;
   for (const LogRange& log : acknowledgement.logs) {

@@ -21,6 +21,7 @@
 #include "services/storage/api/replica_gate.h"
 #include "services/storage/api/translate.h"
 #include "services/storage/core/byte_budget.h"
+#include "services/storage/core/queue_full.h"
 #include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
 #include "services/storage/core/store_path.h"
@@ -113,8 +114,7 @@ class CopyCall : public std::enable_shared_from_this<CopyCall> {
             [self = shared_from_this(), step] { (self.get()->*step)(); })) {
       return;
     }
-    Fail(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                         ErrorReason::kOverloaded, "the disk's queue is full"));
+    Fail(QueueFull());
   }
 
   void Look() {

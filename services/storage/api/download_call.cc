@@ -14,16 +14,12 @@
 #include "lib/rpc/wire.h"
 #include "services/storage/api/convert.h"
 #include "services/storage/api/translate.h"
+#include "services/storage/core/queue_full.h"
 #include "services/storage/core/replica_store.h"
 
 namespace cairn {
 namespace storage {
 namespace {
-
-absl::Status QueueFull() {
-  return ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                         ErrorReason::kOverloaded, "the disk's queue is full");
-}
 
 // What a file that was only added to began with.
 class EarlierFile : public OpenFile {

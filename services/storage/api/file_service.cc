@@ -10,7 +10,6 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "lib/attributes/attributes.h"
-#include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/file_id/file_id.h"
 #include "lib/rpc/batch_wire.h"
@@ -25,6 +24,7 @@
 #include "services/storage/api/unary_end.h"
 #include "services/storage/api/upload_call.h"
 #include "services/storage/core/derived_files.h"
+#include "services/storage/core/queue_full.h"
 #include "services/storage/core/replica_store.h"
 #include "services/storage/core/replica_survey.h"
 
@@ -64,8 +64,7 @@ void LookUp(const CallContext& context, const std::string& file_id,
   if (!io->TrySubmit([located = *std::move(located), answer] {
         answer(located.path->Stat(located.id.name));
       })) {
-    end(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                        ErrorReason::kOverloaded, "the disk's queue is full"));
+    end(QueueFull());
   }
 }
 
@@ -187,10 +186,7 @@ grpc::ServerUnaryReactor* FileServiceImpl::Stat(
       fill(located.id.store_path, *info);
       TellReplicas(context, located, *info, response, end);
     });
-    return queued ? absl::OkStatus()
-                  : ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                                    ErrorReason::kOverloaded,
-                                    "the disk's queue is full");
+    return queued ? absl::OkStatus() : QueueFull();
   };
   const absl::Status started = start();
   if (!started.ok()) end(started);
@@ -246,10 +242,7 @@ grpc::ServerUnaryReactor* FileServiceImpl::ListDerived(
       }
       end(page.status());
     });
-    return queued ? absl::OkStatus()
-                  : ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                                    ErrorReason::kOverloaded,
-                                    "the disk's queue is full");
+    return queued ? absl::OkStatus() : QueueFull();
   };
   const absl::Status started = start();
   if (!started.ok()) end(started);

@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "lib/base/error_reason.h"
 #include "lib/rpc/grpc_status.h"
+#include "services/storage/core/queue_full.h"
 
 namespace cairn {
 namespace storage {
@@ -79,8 +79,7 @@ void ProducedStream::Pump() {
     MutexLock lock(&mu_);
     working_ = false;
   }
-  End(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                      ErrorReason::kOverloaded, "the disk's queue is full"));
+  End(QueueFull());
   Pump();
   Unref();
 }

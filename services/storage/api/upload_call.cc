@@ -15,6 +15,7 @@
 #include "services/storage/api/change_answer.h"
 #include "services/storage/api/convert.h"
 #include "services/storage/api/translate.h"
+#include "services/storage/core/queue_full.h"
 
 namespace cairn {
 namespace storage {
@@ -369,8 +370,7 @@ void UploadCall::StartDrain() {
     Unref();
   });
   if (!queued) {
-    End(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                        ErrorReason::kOverloaded, "the disk's queue is full"));
+    End(QueueFull());
     Unref();
   }
 }

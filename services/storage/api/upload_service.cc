@@ -9,7 +9,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
-#include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/uuid.h"
 #include "lib/file_id/file_id.h"
@@ -21,6 +20,7 @@
 #include "services/storage/api/unary_end.h"
 #include "services/storage/api/upload_status.h"
 #include "services/storage/api/write_upload_call.h"
+#include "services/storage/core/queue_full.h"
 #include "services/storage/core/upload_id.h"
 #include "services/storage/core/upload_sessions.h"
 
@@ -34,8 +34,7 @@ void EndOnIo(const std::shared_ptr<StorePath>& path, const UnaryEnd& end,
   const bool queued = path->io()->TrySubmit(
       [path, end, work = std::move(work)] { end(work()); });
   if (!queued) {
-    end(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                        ErrorReason::kOverloaded, "the disk's queue is full"));
+    end(QueueFull());
   }
 }
 
@@ -242,9 +241,7 @@ grpc::ServerUnaryReactor* UploadServiceImpl::FinishUpload(
     call->end = std::make_unique<UnaryEnd>(end);
     Executor* const io = call->located.path->io();
     if (!io->TrySubmit([call] { RunFinish(call); })) {
-      return ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                             ErrorReason::kOverloaded,
-                             "the disk's queue is full");
+      return QueueFull();
     }
     return absl::OkStatus();
   };

@@ -11,6 +11,7 @@
 #include "lib/rpc/chunk_wire.h"
 #include "lib/rpc/grpc_status.h"
 #include "services/storage/api/convert.h"
+#include "services/storage/core/queue_full.h"
 
 namespace cairn {
 namespace storage {
@@ -81,8 +82,7 @@ void WriteUploadCall::OnIo(std::function<absl::Status()> work) {
     }
   });
   if (!queued) {
-    End(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                        ErrorReason::kOverloaded, "the disk's queue is full"));
+    End(QueueFull());
   }
 }
 

@@ -6,6 +6,7 @@
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
+#include "services/storage/core/queue_full.h"
 
 namespace cairn {
 namespace storage {
@@ -13,11 +14,6 @@ namespace {
 
 // What is received ahead of the disk.
 constexpr size_t kWaitingBytesMax = 2 << 20;
-
-absl::Status QueueFull() {
-  return ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                         ErrorReason::kOverloaded, "the disk's queue is full");
-}
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include "lib/file_id/file_id.h"
 #include "services/storage/core/file_page.h"
 #include "services/storage/core/file_scan.h"
+#include "services/storage/core/queue_full.h"
 
 namespace cairn {
 namespace storage {
@@ -41,9 +42,7 @@ class Deletion : public std::enable_shared_from_this<Deletion> {
     const bool queued = path_->io()->TrySubmit(
         [self = shared_from_this()] { self->RunPage(); });
     if (!queued) {
-      done_(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                            ErrorReason::kOverloaded,
-                            "the disk's queue is full"));
+      done_(QueueFull());
     }
   }
 

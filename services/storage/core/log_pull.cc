@@ -5,6 +5,7 @@
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/log.h"
+#include "services/storage/core/queue_full.h"
 #include "services/storage/core/replica_store.h"
 #include "services/storage/core/set_aside.h"
 
@@ -120,10 +121,7 @@ void LogPull::OnBatch(SyncBatch batch) {
         Introduce(std::move(moved));
       });
   if (!queued) {
-    Applied(
-        ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                        ErrorReason::kOverloaded, "the disk's queue is full"),
-        kNoChange);
+    Applied(QueueFull(), kNoChange);
   }
 }
 

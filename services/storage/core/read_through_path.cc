@@ -17,6 +17,7 @@
 #include "lib/base/status_macros.h"
 #include "services/storage/core/peer_answers.h"
 #include "services/storage/core/peer_transport.h"
+#include "services/storage/core/queue_full.h"
 #include "services/storage/core/replica_store.h"
 
 namespace cairn {
@@ -482,9 +483,7 @@ class ReadThroughPath : public StorePath {
           (*waiting)(AskPeersIfDeleted(name, here));
         });
     if (!queued) {
-      (*waiting)(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                                 ErrorReason::kOverloaded,
-                                 "the disk's queue is full"));
+      (*waiting)(QueueFull());
     }
   }
 
@@ -540,9 +539,7 @@ class ReadThroughPath : public StorePath {
                               });
     });
     if (!queued) {
-      task->done(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                                 ErrorReason::kOverloaded,
-                                 "the disk's queue is full"));
+      task->done(QueueFull());
     }
   }
 

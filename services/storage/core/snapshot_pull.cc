@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "lib/base/check.h"
-#include "lib/base/error_reason.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
+#include "services/storage/core/queue_full.h"
 #include "services/storage/core/replica_store.h"
 #include "services/storage/core/set_aside.h"
 
@@ -16,11 +16,6 @@ namespace {
 
 // Names here that are compared with a page in one go.
 constexpr size_t kReconciledAtOnce = 512;
-
-absl::Status QueueFull() {
-  return ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                         ErrorReason::kOverloaded, "the disk's queue is full");
-}
 
 // The least of both: a log that one of them does not name was not there.
 std::vector<LogRange> LeastOf(const std::vector<LogRange>& a,

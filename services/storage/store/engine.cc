@@ -12,6 +12,7 @@
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "services/storage/core/queue_full.h"
 #include "services/storage/core/replica_store.h"
 #include "services/storage/store/background.h"
 #include "services/storage/store/change_set.h"
@@ -789,12 +790,6 @@ class EngineImpl : public Engine, public ReplicaStore {
           });
     });
     if (!queued) task->done(QueueFull());
-  }
-
-  static absl::Status QueueFull() {
-    return ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                           ErrorReason::kOverloaded,
-                           "the disk's queue is full");
   }
 
   // Hands it to the committer, if the path is to be changed at all.

@@ -12,6 +12,7 @@
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
 #include "lib/fault/fault_point.h"
+#include "services/storage/core/queue_full.h"
 #include "services/storage/store/segment_format.h"
 #include "services/storage/store/segment_probe.h"
 
@@ -80,9 +81,7 @@ void SubmitShare(const UploadParts& parts, CommitRequest request,
       return;
     }
     if (!io->TrySubmit([task] { task->otherwise(); })) {
-      task->done(ErrorWithReason(absl::StatusCode::kResourceExhausted,
-                                 ErrorReason::kOverloaded,
-                                 "the disk's queue is full"));
+      task->done(QueueFull());
     }
   };
   parts.committer->Submit(std::move(request));
