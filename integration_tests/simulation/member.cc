@@ -8,6 +8,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/checksum/crc32c.h"
 #include "services/storage/core/peer_answers.h"
+#include "services/storage/core/upload_end.h"
 
 namespace cairn {
 namespace simulation {
@@ -350,7 +351,7 @@ void Member::PutHere(storage::PutRequest put, CommitDone done) {
     return;
   }
   auto moved = std::make_shared<CommitDone>(std::move(done));
-  const bool queued = path->io()->TrySubmit([path, moved, put, size] {
+  const bool queued = path->io()->TrySubmit([path, moved, put, size]() mutable {
     auto started = path->StartUpload(size);
     if (!started.ok()) {
       (*moved)(started.status());
@@ -362,16 +363,7 @@ void Member::PutHere(storage::PutRequest put, CommitDone done) {
       (*moved)(written);
       return;
     }
-    Upload::FinishRequest finish;
-    finish.request_id = put.request_id;
-    finish.name = put.name;
-    finish.kind = put.kind;
-    finish.create_unix_seconds = put.create_unix_seconds;
-    finish.origin_node = put.origin_node;
-    finish.attributes = put.attributes;
-    finish.expire_unix_seconds = put.expire_unix_seconds;
-    finish.durability = put.durability;
-    upload->Finish(std::move(finish),
+    upload->Finish(storage::FinishOf(&put),
                    [moved, upload](absl::StatusOr<Committed> committed) {
                      (*moved)(std::move(committed));
                    });

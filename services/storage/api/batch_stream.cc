@@ -22,6 +22,7 @@
 #include "services/storage/api/convert.h"
 #include "services/storage/api/translate.h"
 #include "services/storage/core/store_path.h"
+#include "services/storage/core/upload_end.h"
 
 namespace cairn {
 namespace storage {
@@ -549,19 +550,9 @@ void UploadWhole(std::shared_ptr<StorePath> path, PutRequest put,
     done(written);
     return;
   }
-  Upload::FinishRequest finish;
-  finish.request_id = put.request_id;
-  finish.name = std::move(put.name);
-  finish.kind = put.kind;
-  finish.create_unix_seconds = put.create_unix_seconds;
-  finish.origin_node = put.origin_node;
-  finish.attributes = std::move(put.attributes);
-  finish.expire_unix_seconds = put.expire_unix_seconds;
-  finish.owner = std::move(put.owner);
-  finish.durability = put.durability;
   std::shared_ptr<Upload> kept = *std::move(upload);
   Upload* const started = kept.get();
-  started->Finish(std::move(finish),
+  started->Finish(FinishOf(&put),
                   [kept = std::move(kept), done = std::move(done)](
                       absl::StatusOr<Committed> committed) mutable {
                     done(std::move(committed));

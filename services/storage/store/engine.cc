@@ -14,6 +14,7 @@
 #include "lib/checksum/crc32c.h"
 #include "services/storage/core/queue_full.h"
 #include "services/storage/core/replica_store.h"
+#include "services/storage/core/upload_end.h"
 #include "services/storage/store/background.h"
 #include "services/storage/store/change_set.h"
 #include "services/storage/store/checkpoint.h"
@@ -770,18 +771,9 @@ class EngineImpl : public Engine, public ReplicaStore {
         task->done(written);
         return;
       }
-      Upload::FinishRequest finish;
-      finish.request_id = task->put.request_id;
-      finish.name = std::move(task->put.name);
-      finish.kind = task->put.kind;
-      finish.create_unix_seconds = task->put.create_unix_seconds;
-      finish.origin_node = task->put.origin_node;
-      finish.attributes = std::move(task->put.attributes);
-      finish.expire_unix_seconds = task->put.expire_unix_seconds;
-      finish.owner = std::move(task->put.owner);
-      finish.durability = task->put.durability;
       task->upload->Finish(
-          std::move(finish), [this, task](absl::StatusOr<Committed> committed) {
+          FinishOf(&task->put),
+          [this, task](absl::StatusOr<Committed> committed) {
             task->put.content.Clear();
             // What is given up is removed where the disk may be waited for.
             CommitDone answer = std::move(task->done);
