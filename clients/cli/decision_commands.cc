@@ -246,6 +246,27 @@ absl::StatusOr<tracker::v1::SetNodeRequest> MakeSetNode(
   return request;
 }
 
+// Prints the call or makes it.
+template <typename Request, typename Method>
+ExitCode Decide(const char* name, Request request, Method method,
+                const DecisionFlags& flags, Session* session,
+                const std::function<bool(const Account&)>& confirm) {
+  if (session->flags().print_grpcurl) {
+    request.set_dry_run(flags.dry_run);
+    PrintGrpcurl(name, request, flags, session);
+    return kExitOk;
+  }
+  return DecisionRun(flags, session)
+      .Run(
+          [&](const std::string& tracker, const std::string& secret,
+              bool dry_run) {
+            request.set_dry_run(dry_run);
+            return (session->environment().queries->*method)(
+                tracker, secret, request, QueryTimeout(*session));
+          },
+          confirm);
+}
+
 // Finds the node, prints the call or makes it.
 template <typename Request, typename Method>
 ExitCode DecideAboutNode(const std::string& node, const char* name,
@@ -256,22 +277,12 @@ ExitCode DecideAboutNode(const std::string& node, const char* name,
     const absl::StatusOr<std::string> uuid = UuidAsGiven(node);
     if (!uuid.ok()) return session->Fail(uuid.status());
     request.set_node_uuid(*uuid);
-    request.set_dry_run(flags.dry_run);
-    PrintGrpcurl(name, request, flags, session);
-    return kExitOk;
+  } else {
+    const absl::StatusOr<tracker::v1::Node> found = FindNode(node, session);
+    if (!found.ok()) return session->Fail(found.status());
+    request.set_node_uuid(found->identity().node_uuid());
   }
-  const absl::StatusOr<tracker::v1::Node> found = FindNode(node, session);
-  if (!found.ok()) return session->Fail(found.status());
-  request.set_node_uuid(found->identity().node_uuid());
-  return DecisionRun(flags, session)
-      .Run(
-          [&](const std::string& tracker, const std::string& secret,
-              bool dry_run) {
-            request.set_dry_run(dry_run);
-            return (session->environment().queries->*method)(
-                tracker, secret, request, QueryTimeout(*session));
-          },
-          confirm);
+  return Decide(name, std::move(request), method, flags, session, confirm);
 }
 
 // Fills in what is named, of a request that has a quota.
@@ -292,27 +303,14 @@ absl::Status ParseQuota(const QuotaFlags& flags, Request* request) {
   return absl::OkStatus();
 }
 
-// Prints the call or makes it.
 template <typename Request, typename Method>
 ExitCode DecideQuota(const QuotaFlags& flags, const char* name, Request request,
                      Method method, Session* session) {
   const absl::Status parsed = ParseQuota(flags, &request);
   if (!parsed.ok()) return session->Fail(parsed);
-  if (session->flags().print_grpcurl) {
-    request.set_dry_run(flags.decision.dry_run);
-    PrintGrpcurl(name, request, flags.decision, session);
-    return kExitOk;
-  }
-  return DecisionRun(flags.decision, session)
-      .Run(
-          [&](const std::string& tracker, const std::string& secret,
-              bool dry_run) {
-            request.set_dry_run(dry_run);
-            return (session->environment().queries->*method)(
-                tracker, secret, request, QueryTimeout(*session));
-          },
-          // What is there stays, and it is undone as quickly.
-          [](const Account& /*account*/) { return false; });
+  return Decide(name, std::move(request), method, flags.decision, session,
+                // What is there stays, and it is undone as quickly.
+                [](const Account& /*account*/) { return false; });
 }
 
 }  // namespace
@@ -372,22 +370,10 @@ ExitCode RunGroupSet(const GroupSetFlags& flags, Session* session) {
   if (!parsed.ok()) return session->Fail(parsed);
   request.set_group(flags.group);
   request.set_reason(flags.decision.reason);
-  if (session->flags().print_grpcurl) {
-    request.set_dry_run(flags.decision.dry_run);
-    PrintGrpcurl("SetGroup", request, flags.decision, session);
-    return kExitOk;
-  }
-  return DecisionRun(flags.decision, session)
-      .Run(
-          [&](const std::string& tracker, const std::string& secret,
-              bool dry_run) {
-            request.set_dry_run(dry_run);
-            return session->environment().queries->SetGroup(
-                tracker, secret, request, QueryTimeout(*session));
-          },
-          [&](const Account& /*account*/) {
-            return request.has_weight() && request.weight() == 0;
-          });
+  const bool closes = request.has_weight() && request.weight() == 0;
+  return Decide("SetGroup", std::move(request), &NodeQueries::SetGroup,
+                flags.decision, session,
+                [closes](const Account& /*account*/) { return closes; });
 }
 
 }  // namespace cli
