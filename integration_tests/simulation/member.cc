@@ -341,6 +341,17 @@ void Member::Put(storage::PutRequest put, const ReplicaWish& wish,
         });
 }
 
+void Member::GuardUpdate(
+    const std::string& name, const ReplicaWish& wish, Answer answer,
+    const std::function<void(const ReplicaWish&, CommitDone)>& change) {
+  const absl::Status updatable = process_->gate->AdmitUpdate(0, name);
+  if (!updatable.ok()) {
+    answer(updatable);
+    return;
+  }
+  Guard(wish, std::move(answer), change);
+}
+
 void Member::PutHere(storage::PutRequest put, CommitDone done) {
   put.crc32c = Crc32c(put.content);
   put.origin_node = options_.node_number;
@@ -385,32 +396,22 @@ void Member::Delete(storage::DeleteRequest del, const ReplicaWish& wish,
 
 void Member::SetAttributes(storage::SetAttributesRequest set,
                            const ReplicaWish& wish, Answer answer) {
-  const absl::Status updatable = process_->gate->AdmitUpdate(0, set.name);
-  if (!updatable.ok()) {
-    answer(updatable);
-    return;
-  }
-  Guard(wish, std::move(answer),
-        [this, &set](const ReplicaWish& admitted, CommitDone done) {
-          set.durability = admitted.level;
-          ChangeKnown(&storage::StorePath::SetAttributes, std::move(set),
-                      std::move(done));
-        });
+  GuardUpdate(set.name, wish, std::move(answer),
+              [this, &set](const ReplicaWish& admitted, CommitDone done) {
+                set.durability = admitted.level;
+                ChangeKnown(&storage::StorePath::SetAttributes, std::move(set),
+                            std::move(done));
+              });
 }
 
 void Member::SetExpiry(storage::SetExpiryRequest set, const ReplicaWish& wish,
                        Answer answer) {
-  const absl::Status updatable = process_->gate->AdmitUpdate(0, set.name);
-  if (!updatable.ok()) {
-    answer(updatable);
-    return;
-  }
-  Guard(wish, std::move(answer),
-        [this, &set](const ReplicaWish& admitted, CommitDone done) {
-          set.durability = admitted.level;
-          ChangeKnown(&storage::StorePath::SetExpiry, std::move(set),
-                      std::move(done));
-        });
+  GuardUpdate(set.name, wish, std::move(answer),
+              [this, &set](const ReplicaWish& admitted, CommitDone done) {
+                set.durability = admitted.level;
+                ChangeKnown(&storage::StorePath::SetExpiry, std::move(set),
+                            std::move(done));
+              });
 }
 
 void Member::Undelete(storage::UndeleteRequest undelete,
@@ -436,31 +437,21 @@ void Member::Undelete(storage::UndeleteRequest undelete,
 
 void Member::Update(storage::UpdateRequest update, const ReplicaWish& wish,
                     Answer answer) {
-  const absl::Status admitted = process_->gate->AdmitUpdate(0, update.name);
-  if (!admitted.ok()) {
-    answer(admitted);
-    return;
-  }
-  Guard(wish, std::move(answer),
-        [this, &update](const ReplicaWish& asked, CommitDone done) {
-          update.durability = asked.level;
-          update.crc32c = Crc32c(update.content);
-          process_->path->Update(std::move(update), std::move(done));
-        });
+  GuardUpdate(update.name, wish, std::move(answer),
+              [this, &update](const ReplicaWish& asked, CommitDone done) {
+                update.durability = asked.level;
+                update.crc32c = Crc32c(update.content);
+                process_->path->Update(std::move(update), std::move(done));
+              });
 }
 
 void Member::Seal(storage::SealRequest seal, const ReplicaWish& wish,
                   Answer answer) {
-  const absl::Status admitted = process_->gate->AdmitUpdate(0, seal.name);
-  if (!admitted.ok()) {
-    answer(admitted);
-    return;
-  }
-  Guard(wish, std::move(answer),
-        [this, &seal](const ReplicaWish& asked, CommitDone done) {
-          seal.durability = asked.level;
-          process_->path->Seal(std::move(seal), std::move(done));
-        });
+  GuardUpdate(seal.name, wish, std::move(answer),
+              [this, &seal](const ReplicaWish& asked, CommitDone done) {
+                seal.durability = asked.level;
+                process_->path->Seal(std::move(seal), std::move(done));
+              });
 }
 
 void Member::Copy(storage::CopyRequest copy, const ReplicaWish& wish,

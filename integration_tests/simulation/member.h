@@ -132,6 +132,12 @@ class Member {
   void Guard(const storage::ReplicaWish& wish, Answer answer,
              const std::function<void(const storage::ReplicaWish& wish,
                                       storage::CommitDone done)>& change);
+
+  // The same of a change that builds on what the file is.
+  void GuardUpdate(const std::string& name, const storage::ReplicaWish& wish,
+                   Answer answer,
+                   const std::function<void(const storage::ReplicaWish& wish,
+                                            storage::CommitDone done)>& change);
   void PutHere(storage::PutRequest put, storage::CommitDone done);
 
   // As in ReadThroughPath.

@@ -268,6 +268,18 @@ void ModelPath::Flush() {
   }
 }
 
+template <typename Change>
+ModelPath::Request ModelPath::RequestOf(Request::Kind kind,
+                                        const Change& change, CommitDone done) {
+  Request request;
+  request.kind = kind;
+  request.request_id = change.request_id;
+  request.file.name = change.name;
+  request.durability = change.durability;
+  request.done = std::move(done);
+  return request;
+}
+
 absl::Status ModelPath::Refusal() const {
   if (dead_ || stopped_) return ShuttingDown();
   if (broken_) return ReadOnly();
@@ -294,24 +306,14 @@ void ModelPath::Put(storage::PutRequest put, CommitDone done) {
 }
 
 void ModelPath::Delete(storage::DeleteRequest del, CommitDone done) {
-  Request request;
-  request.kind = Request::Kind::kDelete;
-  request.request_id = del.request_id;
-  request.file.name = std::move(del.name);
+  Request request = RequestOf(Request::Kind::kDelete, del, std::move(done));
   request.purge = del.purge;
-  request.durability = del.durability;
-  request.done = std::move(done);
   Submit(std::move(request));
 }
 
 void ModelPath::Update(storage::UpdateRequest update, CommitDone done) {
-  Request request;
-  request.kind = Request::Kind::kUpdate;
-  request.request_id = update.request_id;
-  request.file.name = update.name;
-  request.durability = update.durability;
+  Request request = RequestOf(Request::Kind::kUpdate, update, std::move(done));
   request.update = std::move(update);
-  request.done = std::move(done);
   Submit(std::move(request));
 }
 
@@ -395,32 +397,19 @@ absl::Status ModelPath::LayOut(const DiskState::File& existing,
 
 void ModelPath::SetAttributes(storage::SetAttributesRequest set,
                               CommitDone done) {
-  Request request;
-  request.kind = Request::Kind::kAttributes;
-  request.request_id = set.request_id;
-  request.file.name = set.name;
-  request.durability = set.durability;
+  Request request = RequestOf(Request::Kind::kAttributes, set, std::move(done));
   request.attributes = std::move(set);
-  request.done = std::move(done);
   Submit(std::move(request));
 }
 
 void ModelPath::Seal(storage::SealRequest seal, CommitDone done) {
-  Request request;
-  request.kind = Request::Kind::kSeal;
-  request.request_id = seal.request_id;
-  request.file.name = seal.name;
-  request.durability = seal.durability;
+  Request request = RequestOf(Request::Kind::kSeal, seal, std::move(done));
   request.seal = std::move(seal);
-  request.done = std::move(done);
   Submit(std::move(request));
 }
 
 void ModelPath::Copy(storage::CopyRequest copy, CommitDone done) {
-  Request request;
-  request.kind = Request::Kind::kCopy;
-  request.request_id = copy.request_id;
-  request.file.name = std::move(copy.name);
+  Request request = RequestOf(Request::Kind::kCopy, copy, std::move(done));
   request.file.copied_from = std::move(copy.from);
   request.file.size_bytes = copy.size_bytes;
   request.file.crc32c = copy.crc32c;
@@ -428,18 +417,12 @@ void ModelPath::Copy(storage::CopyRequest copy, CommitDone done) {
   request.file.origin_node = copy.origin_node;
   request.file.attributes = std::move(copy.attributes);
   request.file.expire_unix_seconds = copy.expire_unix_seconds;
-  request.durability = copy.durability;
-  request.done = std::move(done);
   Submit(std::move(request));
 }
 
 void ModelPath::Undelete(storage::UndeleteRequest undelete, CommitDone done) {
-  Request request;
-  request.kind = Request::Kind::kUndelete;
-  request.request_id = undelete.request_id;
-  request.file.name = std::move(undelete.name);
-  request.durability = undelete.durability;
-  request.done = std::move(done);
+  Request request =
+      RequestOf(Request::Kind::kUndelete, undelete, std::move(done));
   Submit(std::move(request));
 }
 
@@ -460,13 +443,8 @@ absl::Status ModelPath::DropDeleted() {
 }
 
 void ModelPath::SetExpiry(storage::SetExpiryRequest set, CommitDone done) {
-  Request request;
-  request.kind = Request::Kind::kExpiry;
-  request.request_id = set.request_id;
-  request.file.name = std::move(set.name);
+  Request request = RequestOf(Request::Kind::kExpiry, set, std::move(done));
   request.file.expire_unix_seconds = set.expire_unix_seconds;
-  request.durability = set.durability;
-  request.done = std::move(done);
   Submit(std::move(request));
 }
 

@@ -236,6 +236,11 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
 
   absl::Status Refusal() const;
   uint64_t OlderThan(const storage::LogId& log, absl::Duration age) const;
+
+  // What a change of a file says, whatever it is of.
+  template <typename Change>
+  static Request RequestOf(Request::Kind kind, const Change& change,
+                           storage::CommitDone done);
   void Submit(Request request);
   void Flush();
   void ScheduleGroup();
