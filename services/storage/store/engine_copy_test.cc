@@ -57,11 +57,6 @@ absl::StatusOr<Committed> CopyFile(Member* member, const std::string& from,
   return CopyAndWait(member, CopyOf(*info, to));
 }
 
-// Gives back what nothing refers to; no segment is so dead that it is moved.
-void GiveBack(Member* member) {
-  ASSERT_THAT(member->path()->Compact(/*dead_share_min=*/2, nullptr), IsOk());
-}
-
 // Bytes of contents with a segment of their own, as the path counts them. They
 // are whole MiB here, and all that is beside them is much less.
 int64_t OwnBytes(Member* member) {
@@ -82,40 +77,6 @@ int OwnFiles(Member* member) {
     if (stat->size_bytes >= static_cast<int64_t>(kMiB)) ++files;
   }
   return files;
-}
-
-void ExpectFile(Member* member, const std::string& name,
-                const std::string& content) {
-  SCOPED_TRACE(name);
-  const auto read = ReadFile(member->path(), name);
-  ASSERT_THAT(read, IsOk());
-  EXPECT_TRUE(*read == content);
-}
-
-// What may happen to a path between two changes.
-enum class Between { kNothing, kKill, kCheckpoint, kPowerCut, kRebuild };
-constexpr Between kAll[] = {Between::kNothing, Between::kKill,
-                            Between::kCheckpoint, Between::kPowerCut,
-                            Between::kRebuild};
-
-void Happen(Between between, Member* member) {
-  switch (between) {
-    case Between::kNothing:
-      break;
-    case Between::kKill:
-      member->KillAndOpen();
-      break;
-    case Between::kCheckpoint:
-      ASSERT_THAT(member->replica()->BeginSnapshot(), IsOk());
-      member->KillAndOpen();
-      break;
-    case Between::kPowerCut:
-      member->PowerCutAndOpen();
-      break;
-    case Between::kRebuild:
-      member->Rebuild();
-      break;
-  }
 }
 
 TEST(EngineCopyTest, NoByteIsCopied) {
@@ -143,7 +104,7 @@ TEST(EngineCopyTest, TheBytesStayForTheLastNameAndNoLonger) {
   const std::string content = TestContent(2, 2 * kMiB);
   const auto size = static_cast<int64_t>(content.size());
   for (const bool source_first : {true, false}) {
-    for (const Between between : kAll) {
+    for (const Between between : kAllBetween) {
       SCOPED_TRACE(absl::StrCat("source first: ", source_first,
                                 ", between: ", static_cast<int>(between)));
       Member member(7);

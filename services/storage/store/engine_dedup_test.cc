@@ -91,11 +91,6 @@ absl::StatusOr<Committed> ShareInParts(Member* member, const std::string& name,
   return FinishShared(member, id, name, id);
 }
 
-// Gives back what nothing refers to; no segment is so dead that it is moved.
-void GiveBack(Member* member) {
-  ASSERT_THAT(member->path()->Compact(/*dead_share_min=*/2, nullptr), IsOk());
-}
-
 // Waits for what was given up to be removed: by the one thread that io() has.
 void AwaitIo(Member* member) {
   Notification ran;
@@ -124,44 +119,6 @@ int OwnFiles(Member* member, const std::string& content) {
   const auto size = static_cast<int64_t>(content.size());
   EXPECT_EQ(FilesOf(member, absl::StrCat(directory, "/uploads"), 0), 0);
   return FilesOf(member, absl::StrCat(directory, "/segments/00"), size);
-}
-
-void ExpectFile(Member* member, const std::string& name,
-                const std::string& content) {
-  SCOPED_TRACE(name);
-  const auto read = ReadFile(member->path(), name);
-  ASSERT_THAT(read, IsOk());
-  EXPECT_TRUE(*read == content);
-}
-
-// What may happen to a path between two changes.
-enum class Between { kNothing, kStop, kKill, kCheckpoint, kPowerCut, kRebuild };
-constexpr Between kAll[] = {Between::kNothing,  Between::kStop,
-                            Between::kKill,     Between::kCheckpoint,
-                            Between::kPowerCut, Between::kRebuild};
-
-void Happen(Between between, Member* member) {
-  switch (between) {
-    case Between::kNothing:
-      break;
-    case Between::kStop:
-      member->path()->Stop();
-      member->Open();
-      break;
-    case Between::kKill:
-      member->KillAndOpen();
-      break;
-    case Between::kCheckpoint:
-      ASSERT_THAT(member->replica()->BeginSnapshot(), IsOk());
-      member->KillAndOpen();
-      break;
-    case Between::kPowerCut:
-      member->PowerCutAndOpen();
-      break;
-    case Between::kRebuild:
-      member->Rebuild();
-      break;
-  }
 }
 
 TEST(EngineDedupTest, TheSecondOneTakesNoSpace) {
@@ -226,7 +183,7 @@ TEST(EngineDedupTest, TheBytesStayForTheLastNameAndNoLonger) {
   for (const size_t size : {kSmall, kLarge}) {
     const std::string content = TestContent(3, size);
     for (const bool first_goes_first : {true, false}) {
-      for (const Between between : kAll) {
+      for (const Between between : kAllBetween) {
         SCOPED_TRACE(absl::StrCat("size ", size,
                                   ", first goes first: ", first_goes_first,
                                   ", between: ", static_cast<int>(between)));

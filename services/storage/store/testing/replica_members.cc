@@ -60,6 +60,42 @@ LogRange Member::RangeOf(const LogId& id) {
   return {};
 }
 
+void Happen(Between between, Member* member) {
+  switch (between) {
+    case Between::kNothing:
+      break;
+    case Between::kStop:
+      member->path()->Stop();
+      member->Open();
+      break;
+    case Between::kKill:
+      member->KillAndOpen();
+      break;
+    case Between::kCheckpoint:
+      ASSERT_THAT(member->replica()->BeginSnapshot(), IsOk());
+      member->KillAndOpen();
+      break;
+    case Between::kPowerCut:
+      member->PowerCutAndOpen();
+      break;
+    case Between::kRebuild:
+      member->Rebuild();
+      break;
+  }
+}
+
+void GiveBack(Member* member) {
+  ASSERT_THAT(member->path()->Compact(/*dead_share_min=*/2, nullptr), IsOk());
+}
+
+void ExpectFile(Member* member, const std::string& name,
+                const std::string& content) {
+  SCOPED_TRACE(name);
+  const auto read = ReadFile(member->path(), name);
+  ASSERT_THAT(read, IsOk());
+  EXPECT_TRUE(*read == content);
+}
+
 absl::StatusOr<Committed> ApplyAndWait(Member* to, ReplicatedChange change) {
   Notification applied;
   absl::StatusOr<Committed> answer;

@@ -47,6 +47,20 @@ class Member {
   std::shared_ptr<Engine> path_;
 };
 
+// What may happen to a path between two changes.
+enum class Between { kNothing, kStop, kKill, kCheckpoint, kPowerCut, kRebuild };
+inline constexpr Between kAllBetween[] = {
+    Between::kNothing,    Between::kStop,     Between::kKill,
+    Between::kCheckpoint, Between::kPowerCut, Between::kRebuild};
+
+void Happen(Between between, Member* member);
+
+// Gives back what nothing refers to; no segment is so dead that it is moved.
+void GiveBack(Member* member);
+
+void ExpectFile(Member* member, const std::string& name,
+                const std::string& content);
+
 absl::StatusOr<Committed> ApplyAndWait(Member* to, ReplicatedChange change);
 
 // Brings the content of a file that `to` has without it.
