@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,6 +17,7 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "integration_tests/mini_cluster/cairn_run.h"
 #include "integration_tests/mini_cluster/cluster.h"
 #include "integration_tests/mini_cluster/process.h"
 #include "lib/testing/certificates.h"
@@ -26,12 +28,6 @@ namespace testing {
 namespace {
 
 using ::testing::HasSubstr;
-
-// What a run of `cairn` left behind.
-struct Finished {
-  std::string end;  // As ExitStatus::ToString().
-  std::string log;  // Standard output and standard error.
-};
 
 class QuotaTest : public ::testing::Test {
  protected:
@@ -80,17 +76,8 @@ class QuotaTest : public ::testing::Test {
                        {"--tls-ca", Path("ca.pem"), "--tls-cert",
                         Path(who + ".pem"), "--tls-key", Path(who + ".key")});
     }
-    Finished run;
-    auto process =
-        Process::Start({Runfile("clients/cli/cairn"), arguments,
-                        Path(absl::StrCat("cairn", ++runs_, ".log"))});
-    EXPECT_THAT(process, IsOk());
-    if (!process.ok()) return run;
-    auto ended = (*process)->Wait();
-    EXPECT_THAT(ended, IsOk());
-    if (ended.ok()) run.end = ended->ToString();
-    run.log = (*process)->Log();
-    return run;
+    return RunCairn(std::move(arguments),
+                    Path(absl::StrCat("cairn", ++runs_, ".log")));
   }
 
   void Decide(const std::string& who, std::vector<std::string> arguments) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,6 +15,7 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "integration_tests/mini_cluster/cairn_run.h"
 #include "integration_tests/mini_cluster/cluster.h"
 #include "integration_tests/mini_cluster/process.h"
 #include "lib/base/check.h"
@@ -26,12 +28,6 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-// What a run of `cairn` left behind.
-struct Finished {
-  std::string end;  // As ExitStatus::ToString().
-  std::string log;  // Standard output and standard error.
-};
 
 class TlsTest : public ::testing::Test {
  protected:
@@ -80,17 +76,8 @@ class TlsTest : public ::testing::Test {
     arguments.push_back(storage < 0 ? cluster_->tracker()->address()
                                     : cluster_->storage(storage)->address());
     arguments.insert(arguments.end(), tls.begin(), tls.end());
-    Finished run;
-    auto process =
-        Process::Start({Runfile("clients/cli/cairn"), arguments,
-                        Path(absl::StrCat("cairn", ++runs_, ".log"))});
-    EXPECT_THAT(process, IsOk());
-    if (!process.ok()) return run;
-    auto ended = (*process)->Wait();
-    EXPECT_THAT(ended, IsOk());
-    if (ended.ok()) run.end = ended->ToString();
-    run.log = (*process)->Log();
-    return run;
+    return RunCairn(std::move(arguments),
+                    Path(absl::StrCat("cairn", ++runs_, ".log")));
   }
 
   // Whether `cairn status` finds nothing wrong, or only that this machine's
