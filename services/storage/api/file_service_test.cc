@@ -111,6 +111,11 @@ class Uploader {
 
   absl::StatusOr<v1::UploadResponse> Finish() {
     writer_->WritesDone();
+    return Await();
+  }
+
+  // The answer to what was sent so far: more could follow.
+  absl::StatusOr<v1::UploadResponse> Await() {
     const grpc::Status status = writer_->Finish();
     if (!status.ok()) return rpc::FromGrpcStatus(status);
     return response_;
@@ -1094,10 +1099,10 @@ TEST_F(FileServiceTest, ALargeFileThatDoesNotFitTheQuotaIsRefusedEarly) {
   quotas_.CountIn(held);
   quotas_.SetLimits({{/*files=*/0, /*bytes=*/5 * kMiB}, {}});
 
-  // Nothing of the body is sent.
+  // Nothing of the body is sent. The end of the stream would be an error, too.
   Uploader uploader(stub_.get());
   uploader.SendSpec(Spec(3 * kMiB));
-  const auto refused = uploader.Finish();
+  const auto refused = uploader.Await();
   EXPECT_REASON(refused, kResourceExhausted, kQuotaExceeded);
   EXPECT_EQ(MetadataOf(refused.status())["quota"], "group");
   EXPECT_EQ(MetadataOf(refused.status())["limit_bytes"],
