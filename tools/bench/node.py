@@ -269,7 +269,7 @@ class Node(Server, Caller):
         secret = os.path.join(self.folder, "data", "secret")
         began = time.monotonic()
         subprocess.run(
-            [self.cairn, *self.target(), f"--secret-file={secret}", "--no-progress", "ls"],
+            [self.cairn, *self.target(), "--no-progress", "ls", f"--secret-file={secret}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
         )
         return time.monotonic() - began
