@@ -41,6 +41,8 @@ constexpr uint32_t kLifetimeField = 40;
 // Of DeleteOperation, and of DeleteOutcome.
 constexpr uint32_t kPurgeField = 42;
 constexpr uint32_t kUndeleteUntilField = 42;
+constexpr uint32_t kWithDerivedField = 50;
+constexpr uint32_t kDerivedDeletedField = 50;
 
 size_t DurabilitySize(const Durability& durability) {
   return VarintFieldSize(1, static_cast<uint64_t>(durability.level)) +
@@ -110,7 +112,8 @@ size_t OperationSize(const SmallRequest& r) {
                   : BytesFieldSize(1, r.request_id.bytes().size())) +
              BytesFieldSize(2, r.file_id.size()) +
              BytesFieldSize(3, DurabilitySize(r.durability)) +
-             (r.purge ? VarintFieldSize(kPurgeField, 1) : 0);
+             (r.purge ? VarintFieldSize(kPurgeField, 1) : 0) +
+             (r.with_derived ? VarintFieldSize(kWithDerivedField, 1) : 0);
     case SmallKind::kSetAttributes: {
       size_t size = BytesFieldSize(1, r.request_id.bytes().size()) +
                     BytesFieldSize(2, r.file_id.size()) +
@@ -191,6 +194,7 @@ void AppendOperation(const SmallRequest& r, std::string* out) {
       AppendBytesField(2, r.file_id, out);
       AppendDurabilityField(3, r.durability, out);
       if (r.purge) AppendVarintField(kPurgeField, 1, out);
+      if (r.with_derived) AppendVarintField(kWithDerivedField, 1, out);
       break;
     case SmallKind::kSetAttributes:
       AppendBytesField(1, r.request_id.bytes(), out);
@@ -286,6 +290,10 @@ bool ParseChange(absl::string_view bytes, bool has_info, SmallAnswer* answer) {
       answer->shared = value != 0;
     } else if (!has_info && tag == Tag(kUndeleteUntilField, WireType::kBytes)) {
       if (!ReadTime(&reader, &answer->undelete_until)) return false;
+    } else if (!has_info &&
+               tag == Tag(kDerivedDeletedField, WireType::kVarint)) {
+      if (!reader.ReadVarint(&value)) return false;
+      answer->derived_deleted = static_cast<uint32_t>(value);
     } else if (!reader.Skip(tag)) {
       return false;
     }

@@ -59,7 +59,8 @@ struct SmallRequest {
   // kAppend
   absl::optional<int64_t> if_size_bytes;
 
-  bool purge = false;  // kDelete
+  bool purge = false;         // kDelete
+  bool with_derived = false;  // kDelete
 
   // All but kGet and kStat
   Uuid request_id;
@@ -111,6 +112,7 @@ struct SmallAnswer {
   bool replayed = false;
   bool shared = false;                        // kPut
   absl::optional<absl::Time> undelete_until;  // kDelete
+  absl::optional<uint32_t> derived_deleted;   // kDelete, with `with_derived`
 
   // kGet
   int64_t offset = 0;

@@ -97,6 +97,7 @@ TEST(BatchMessageTest, ItemsOfAllKindsShareAMessage) {
   remove.kind = SmallKind::kDelete;
   remove.file_id = "d";
   remove.purge = true;
+  remove.with_derived = true;
   remove.request_id = Uuid::Random();
   SmallRequest set;
   set.kind = SmallKind::kSetAttributes;
@@ -184,6 +185,7 @@ TEST(BatchMessageTest, ItemsOfAllKindsShareAMessage) {
   EXPECT_EQ(request.items(3).delete_().request_id(),
             std::string(remove.request_id.bytes()));
   EXPECT_TRUE(request.items(3).delete_().purge());
+  EXPECT_TRUE(request.items(3).delete_().with_derived());
   EXPECT_EQ(request.items(3).delete_().durability().level(),
             common::v1::DURABILITY_LEVEL_SYNCED);
   EXPECT_EQ(message.size(), 0);
@@ -232,6 +234,7 @@ pb::RunResponse AnswersOfAllKinds() {
       common::v1::DURABILITY_LEVEL_CACHED);
   remove->mutable_delete_()->mutable_reached()->set_replicas(1);
   remove->mutable_delete_()->mutable_undelete_until()->set_seconds(1800000000);
+  remove->mutable_delete_()->set_derived_deleted(300);
   pb::BatchAnswer* error = response.add_answers();
   error->set_item_id(7);
   error->mutable_error()->set_code(5);
@@ -294,6 +297,7 @@ TEST(AnswerReaderTest, ReadsWhatProtobufWroteHoweverItIsCut) {
     EXPECT_EQ(answer.kind, SmallKind::kDelete);
     EXPECT_EQ(answer.reached.level, DurabilityLevel::kCached);
     EXPECT_EQ(answer.undelete_until, absl::FromUnixSeconds(1800000000));
+    EXPECT_EQ(answer.derived_deleted, 300u);
 
     ASSERT_EQ(reader.Next(&answer), AnswerReader::Result::kAnswer);
     EXPECT_EQ(answer.item_id, 7);

@@ -535,33 +535,33 @@ class ClientImpl : public Client {
                    Callback<DeleteResult> done) override {
     const absl::Status valid = Validate(options.durability);
     if (!valid.ok()) return done(valid);
-    if (options.with_derived) {
-      return OnPool<DeleteResult>(
-          [this, id = std::string(file_id), options] {
-            return transfers_.DeleteWithDerived(
-                id, options, options.timeout.value_or(options_.timeout));
-          },
-          std::move(done));
-    }
+    DeleteOptions identified = options;
+    if (identified.request_id.is_nil()) identified.request_id = NewRequestId();
     SmallRequest request;
     request.kind = SmallKind::kDelete;
     request.file_id = std::string(file_id);
     request.purge = options.purge;
+    request.with_derived = options.with_derived;
     request.durability = options.durability;
-    request.request_id =
-        options.request_id.is_nil() ? NewRequestId() : options.request_id;
-    small_calls_.Start(std::move(request), "",
-                       options.timeout.value_or(options_.timeout),
-                       [done = std::move(done)](absl::Status status,
-                                                SmallAnswer answer) mutable {
-                         if (!status.ok()) return done(std::move(status));
-                         DeleteResult result;
-                         result.level = answer.reached.level;
-                         result.replicas = answer.reached.replicas;
-                         result.replayed = answer.replayed;
-                         result.undelete_until = answer.undelete_until;
-                         done(std::move(result));
-                       });
+    request.request_id = identified.request_id;
+    small_calls_.Start(
+        std::move(request), "", options.timeout.value_or(options_.timeout),
+        [this, id = std::string(file_id), identified = std::move(identified),
+         done = std::move(done)](absl::Status status,
+                                 SmallAnswer answer) mutable {
+          if (identified.with_derived && MayHaveLeftDerived(status, answer)) {
+            return DeleteWithDerived(std::move(id), std::move(identified),
+                                     answer.replayed, std::move(done));
+          }
+          if (!status.ok()) return done(std::move(status));
+          DeleteResult result;
+          result.level = answer.reached.level;
+          result.replicas = answer.reached.replicas;
+          result.replayed = answer.replayed;
+          result.derived_deleted = answer.derived_deleted.value_or(0);
+          result.undelete_until = answer.undelete_until;
+          done(std::move(result));
+        });
   }
 
   absl::StatusOr<UndeleteResult> Undelete(
@@ -686,6 +686,32 @@ class ClientImpl : public Client {
                        });
   }
 
+  // A node that does not know `with_derived` in a batch deletes the file alone,
+  // or finds it deleted and looks no further.
+  static bool MayHaveLeftDerived(const absl::Status& status,
+                                 const SmallAnswer& answer) {
+    return status.ok() ? !answer.derived_deleted.has_value()
+                       : absl::IsNotFound(status);
+  }
+
+  // Deletes what such a node has left, with the same request_id. The file
+  // counts as deleted by the call before: `replayed` is that one's.
+  void DeleteWithDerived(std::string file_id, DeleteOptions options,
+                         bool replayed, Callback<DeleteResult> done) {
+    OnPool<DeleteResult>(
+        [this, file_id = std::move(file_id), options = std::move(options),
+         replayed]() -> absl::StatusOr<DeleteResult> {
+          CAIRN_ASSIGN_OR_RETURN(
+              DeleteResult result,
+              transfers_.DeleteWithDerived(
+                  file_id, options,
+                  options.timeout.value_or(options_.timeout)));
+          result.replayed = replayed;
+          return result;
+        },
+        std::move(done));
+  }
+
   bool IsLarge(int64_t size) const {
     return size > options_.small_file_bytes_max;
   }
@@ -785,27 +811,28 @@ class ClientImpl : public Client {
       ABSL_LOCKS_EXCLUDED(mu_) {
     // Shared, since a pool that refuses drops what it was given.
     auto shared = std::make_shared<Callback<T>>(std::move(done));
-    ThreadPool* pool = nullptr;
+    absl::Status refused;
     {
+      // Also for TrySubmit(): the answer of a node may come here while the
+      // destructor takes the pool away.
       MutexLock lock(&mu_);
-      if (!cancelled_) {
+      if (cancelled_) {
+        refused = absl::CancelledError("the client was stopped");
+      } else {
         if (pool_ == nullptr) {
           pool_ = std::make_unique<ThreadPool>(
               "cairn-move", options_.transfer_threads, kTransfersMax);
         }
-        pool = pool_.get();
+        if (!pool_->TrySubmit([work = std::move(work), shared]() mutable {
+              (*shared)(work());
+            })) {
+          refused = ErrorWithReason(
+              absl::StatusCode::kResourceExhausted, ErrorReason::kOverloaded,
+              "too many transfers wait already: start fewer at a time");
+        }
       }
     }
-    if (pool == nullptr) {
-      return (*shared)(absl::CancelledError("the client was stopped"));
-    }
-    const bool taken = pool->TrySubmit(
-        [work = std::move(work), shared]() mutable { (*shared)(work()); });
-    if (!taken) {
-      (*shared)(ErrorWithReason(
-          absl::StatusCode::kResourceExhausted, ErrorReason::kOverloaded,
-          "too many transfers wait already: start fewer at a time"));
-    }
+    if (!refused.ok()) (*shared)(std::move(refused));
   }
 
   const ClientOptions options_;

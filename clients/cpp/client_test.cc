@@ -162,6 +162,42 @@ TEST_P(SizesTest, ADeletionIsTakenBackUntilItIsPurged) {
             ErrorReason::kFileDeleted);
 }
 
+TEST(ClientTest, WhatIsDerivedGoesWithItsMaster) {
+  // Also at a node that deletes the file alone when a batch says so.
+  for (const bool old : {false, true}) {
+    FakeStorage storage;
+    if (old) storage.IgnoreDerivedInBatches();
+    const std::unique_ptr<Client> client = ConnectTo(storage);
+    for (const bool purge : {false, true}) {
+      const std::string id = client->Put("master")->info.file_id;
+      for (const char* prefix : {"_a", "_b"}) {
+        ASSERT_THAT(client->Put("d", {.derived_from = id, .prefix = prefix}),
+                    IsOk());
+      }
+      DeleteOptions options{.with_derived = true, .purge = purge};
+      options.request_id = Uuid::Random();
+      const absl::StatusOr<DeleteResult> deleted = client->Delete(id, options);
+      ASSERT_THAT(deleted, IsOk());
+      EXPECT_EQ(deleted->derived_deleted, 2u);
+      EXPECT_FALSE(deleted->replayed);
+      EXPECT_EQ(deleted->replicas, 1u);
+      EXPECT_EQ(deleted->undelete_until.has_value(), !purge);
+      EXPECT_EQ(storage.files(), 0u);
+      const absl::StatusOr<DeleteResult> again = client->Delete(id, options);
+      ASSERT_THAT(again, IsOk());
+      EXPECT_EQ(again->derived_deleted, 0u);
+      EXPECT_TRUE(again->replayed);
+
+      // The master need not be there.
+      ASSERT_THAT(client->Put("d", {.derived_from = id, .prefix = "_c"}),
+                  IsOk());
+      EXPECT_EQ(ReasonOf(client->Delete(id, {.with_derived = true}).status()),
+                ErrorReason::kFileDeleted);
+      EXPECT_EQ(storage.files(), 0u);
+    }
+  }
+}
+
 TEST_P(SizesTest, AFileSaysWhenItExpires) {
   FakeStorage storage;
   const std::unique_ptr<Client> client = ConnectTo(storage);

@@ -31,6 +31,7 @@
 #include "integration_tests/mini_cluster/process.h"
 #include "lib/attributes/attributes.h"
 #include "lib/base/error_reason.h"
+#include "lib/base/mutex.h"
 #include "lib/base/uuid.h"
 #include "lib/checksum/crc32c.h"
 #include "lib/checksum/sha256.h"
@@ -1016,6 +1017,57 @@ TEST_P(ConformanceTest, DerivedFilesGoWithTheirMasterIfAsked) {
       expected_.Gone(derived->info.file_id, ErrorReason::kFileDeleted);
     } else {
       expected_.File(derived->info.file_id, "derived");
+    }
+  }
+}
+
+TEST_P(ConformanceTest, ManyMastersGoAtOnceWithWhatIsDerivedFromThem) {
+  constexpr int kMasters = 12;
+  std::vector<std::string> masters;
+  std::vector<std::string> derived;
+  for (int i = 0; i < kMasters; ++i) {
+    client::PutOptions options;
+    options.durability = world_->Everywhere();
+    masters.push_back(Put(absl::StrCat("master ", i), options));
+    options.derived_from = masters.back();
+    for (int j = 0; j < i % 4; ++j) {
+      options.prefix = absl::StrCat("_", j);
+      // One of them is too large for a batch.
+      const std::string content =
+          ContentOf(static_cast<uint64_t>(i), j == 2 ? 2 * kMiB : 100);
+      derived.push_back(Put(content, options));
+      // Nothing is derived from it.
+      EXPECT_EQ(ReasonOf(world_->Next()
+                             ->Delete(derived.back(), {.with_derived = true})
+                             .status()),
+                ErrorReason::kWrongKind);
+    }
+  }
+  Mutex mu;
+  CondVar ended;
+  int left = kMasters;
+  uint32_t derived_deleted = 0;
+  for (int i = 0; i < kMasters; ++i) {
+    client::DeleteOptions options;
+    options.with_derived = true;
+    options.purge = i % 2 == 0;
+    options.durability = world_->Everywhere();
+    world_->client()->DeleteAsync(
+        masters[i], options, [&](absl::StatusOr<client::DeleteResult> result) {
+          EXPECT_THAT(result, IsOk());
+          MutexLock lock(&mu);
+          if (result.ok()) derived_deleted += result->derived_deleted;
+          if (--left == 0) ended.SignalAll();
+        });
+  }
+  {
+    MutexLock lock(&mu);
+    while (left > 0) ended.Wait(&mu);
+    EXPECT_EQ(derived_deleted, derived.size());
+  }
+  for (const auto* ids : {&masters, &derived}) {
+    for (const std::string& id : *ids) {
+      expected_.Gone(id, ErrorReason::kFileDeleted);
     }
   }
 }

@@ -367,6 +367,9 @@ void BatchRequestReader::ReadDelete(BatchItem* item) {
       case pb::DeleteOperation::kPurgeFieldNumber:
         item->purge = reader_.ReadVarint() != 0;
         return true;
+      case pb::DeleteOperation::kWithDerivedFieldNumber:
+        item->with_derived = reader_.ReadVarint() != 0;
+        return true;
       default:
         return false;
     }
@@ -505,6 +508,8 @@ void BatchRequestWriter::Add(const BatchItem& in) {
                       pb::DeleteOperation::kDurabilityFieldNumber, &operation);
       operation.VarintIfSet(pb::DeleteOperation::kPurgeFieldNumber,
                             item.purge ? 1 : 0);
+      operation.VarintIfSet(pb::DeleteOperation::kWithDerivedFieldNumber,
+                            item.with_derived ? 1 : 0);
       break;
     case BatchOperation::kSetAttributes:
       field = pb::BatchItem::kSetAttributesFieldNumber;
@@ -655,6 +660,9 @@ void BatchResponseReader::ReadDelete(BatchAnswer* answer) {
       case pb::DeleteOutcome::kUndeleteUntilFieldNumber:
         ReadSeconds(&reader_, &answer->undelete_until_unix_seconds);
         return true;
+      case pb::DeleteOutcome::kDerivedDeletedFieldNumber:
+        answer->derived_deleted = reader_.ReadUint32();
+        return true;
       default:
         return false;
     }
@@ -769,7 +777,8 @@ void BatchResponseWriter::AddStat(uint64_t item_id, const BatchFileInfo& info) {
 
 void BatchResponseWriter::AddDelete(uint64_t item_id, uint32_t reached_level,
                                     uint32_t reached_replicas, bool replayed,
-                                    int64_t undelete_until_unix_seconds) {
+                                    int64_t undelete_until_unix_seconds,
+                                    absl::optional<uint32_t> derived_deleted) {
   SmallMessage outcome;
   WriteReached(reached_level, reached_replicas,
                pb::DeleteOutcome::kReachedFieldNumber, &outcome);
@@ -777,6 +786,10 @@ void BatchResponseWriter::AddDelete(uint64_t item_id, uint32_t reached_level,
                       replayed ? 1 : 0);
   WriteSeconds(undelete_until_unix_seconds,
                pb::DeleteOutcome::kUndeleteUntilFieldNumber, &outcome);
+  if (derived_deleted.has_value()) {
+    outcome.Varint(pb::DeleteOutcome::kDerivedDeletedFieldNumber,
+                   *derived_deleted);
+  }
   Add(item_id, pb::BatchAnswer::kDeleteFieldNumber, outcome.view(),
       absl::Cord());
 }

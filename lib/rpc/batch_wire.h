@@ -78,7 +78,8 @@ struct BatchItem {
   absl::optional<absl::string_view> derived;  // A message DerivedName.
   absl::optional<bool> dedup;
 
-  bool purge = false;  // Delete.
+  bool purge = false;         // Delete.
+  bool with_derived = false;  // Delete.
 
   // Get.
   int64_t offset = 0;
@@ -127,6 +128,8 @@ struct BatchAnswer {
 
   // Delete: until when it can be taken back; 0: not at all.
   int64_t undelete_until_unix_seconds = 0;
+
+  absl::optional<uint32_t> derived_deleted;  // Delete.
 
   // Get.
   int64_t offset = 0;
@@ -217,7 +220,8 @@ class BatchResponseWriter {
   void AddStat(uint64_t item_id, const BatchFileInfo& info);
   void AddDelete(uint64_t item_id, uint32_t reached_level,
                  uint32_t reached_replicas, bool replayed,
-                 int64_t undelete_until_unix_seconds);
+                 int64_t undelete_until_unix_seconds,
+                 absl::optional<uint32_t> derived_deleted);
   void AddSetAttributes(uint64_t item_id, const BatchFileInfo& info,
                         uint32_t reached_level, uint32_t reached_replicas,
                         bool replayed);

@@ -36,8 +36,10 @@ void CheckSame(const cairn::rpc::BatchDurability& a,
   CAIRN_CHECK(a.policy == static_cast<uint32_t>(b.policy()));
 }
 
-void CheckSame(absl::string_view a, const cairn::common::v1::Attributes& b) {
-  cairn::common::v1::Attributes read;
+// `a` are the bytes of a message as they came.
+template <typename Message>
+void CheckSame(absl::string_view a, const Message& b) {
+  Message read;
   CAIRN_CHECK(read.ParseFromArray(a.data(), static_cast<int>(a.size())));
   CAIRN_CHECK(read.SerializeAsString() == b.SerializeAsString());
 }
@@ -58,6 +60,11 @@ void CheckSame(const BatchItem& a, const cairn::storage::v1::BatchItem& b) {
       CAIRN_CHECK(a.crc32c == b.put().crc32c());
       CAIRN_CHECK(a.content == b.put().content());
       CheckSame(a.attributes, b.put().attributes());
+      CheckSame(a.lifetime, b.put().lifetime());
+      CAIRN_CHECK(a.derived.has_value() == b.put().has_derived());
+      CheckSame(a.derived.value_or(""), b.put().derived());
+      CAIRN_CHECK(a.dedup.has_value() == b.put().has_dedup());
+      CAIRN_CHECK(a.dedup.value_or(false) == b.put().dedup());
       return;
     case BatchOperation::kGet:
       CAIRN_CHECK(b.has_get());
@@ -77,30 +84,22 @@ void CheckSame(const BatchItem& a, const cairn::storage::v1::BatchItem& b) {
       CAIRN_CHECK(a.file_id == b.delete_().file_id());
       CAIRN_CHECK(a.request_id == b.delete_().request_id());
       CheckSame(a.durability, b.delete_().durability());
+      CAIRN_CHECK(a.purge == b.delete_().purge());
+      CAIRN_CHECK(a.with_derived == b.delete_().with_derived());
       return;
-    case BatchOperation::kSetAttributes: {
+    case BatchOperation::kSetAttributes:
       CAIRN_CHECK(b.has_set_attributes());
-      cairn::storage::v1::SetAttributesOperation read;
-      CAIRN_CHECK(read.ParseFromArray(
-          a.set_attributes.data(), static_cast<int>(a.set_attributes.size())));
-      CAIRN_CHECK(read.SerializeAsString() ==
-                  b.set_attributes().SerializeAsString());
+      CheckSame(a.set_attributes, b.set_attributes());
       return;
-    }
-    case BatchOperation::kAppend: {
+    case BatchOperation::kAppend:
       CAIRN_CHECK(b.has_append());
       CAIRN_CHECK(a.file_id == b.append().file_id());
       CAIRN_CHECK(a.request_id == b.append().request_id());
       CheckSame(a.durability, b.append().durability());
       CAIRN_CHECK(a.crc32c == b.append().crc32c());
       CAIRN_CHECK(a.content == b.append().content());
-      cairn::storage::v1::UpdateCondition read;
-      CAIRN_CHECK(read.ParseFromArray(a.condition.data(),
-                                      static_cast<int>(a.condition.size())));
-      CAIRN_CHECK(read.SerializeAsString() ==
-                  b.append().condition().SerializeAsString());
+      CheckSame(a.condition, b.append().condition());
       return;
-    }
   }
 }
 
@@ -126,6 +125,10 @@ void CheckSame(const BatchAnswer& a, const cairn::storage::v1::BatchAnswer& b) {
       CAIRN_CHECK(a.info.version_clock == b.put().info().version().clock());
       CAIRN_CHECK(a.reached_replicas == b.put().reached().replicas());
       CAIRN_CHECK(a.replayed == b.put().replayed());
+      CAIRN_CHECK(a.shared == b.put().shared());
+      CAIRN_CHECK(a.info.sha256 == b.put().info().sha256());
+      CAIRN_CHECK(a.info.expire_unix_seconds ==
+                  b.put().info().expire_time().seconds());
       return;
     case BatchOperation::kGet:
       CAIRN_CHECK(a.info.size_bytes == b.get().info().size_bytes());
@@ -142,6 +145,12 @@ void CheckSame(const BatchAnswer& a, const cairn::storage::v1::BatchAnswer& b) {
       return;
     case BatchOperation::kDelete:
       CAIRN_CHECK(a.reached_replicas == b.delete_().reached().replicas());
+      CAIRN_CHECK(a.undelete_until_unix_seconds ==
+                  b.delete_().undelete_until().seconds());
+      CAIRN_CHECK(a.derived_deleted.has_value() ==
+                  b.delete_().has_derived_deleted());
+      CAIRN_CHECK(a.derived_deleted.value_or(0) ==
+                  b.delete_().derived_deleted());
       return;
     case BatchOperation::kSetAttributes:
       CAIRN_CHECK(a.info.version_clock ==

@@ -71,6 +71,7 @@ std::vector<BatchItem> SomeItems() {
   items[3].request_id = "fedcba9876543210";
   items[3].durability.level = 1;
   items[3].purge = true;
+  items[3].with_derived = true;
   items[4].item_id = 5;
   items[4].operation = BatchOperation::kPut;
   items[4].content = absl::Cord("small");
@@ -109,6 +110,8 @@ void ExpectSame(const BatchItem& a, const BatchItem& b) {
   EXPECT_EQ(a.dedup, b.dedup);
   EXPECT_EQ(a.condition, b.condition);
   EXPECT_EQ(a.include_attributes, b.include_attributes);
+  EXPECT_EQ(a.purge, b.purge);
+  EXPECT_EQ(a.with_derived, b.with_derived);
 }
 
 TEST(BatchWireTest, RequestsAreWhatGeneratedCodeReads) {
@@ -158,6 +161,7 @@ TEST(BatchWireTest, RequestsAreWhatGeneratedCodeReads) {
   EXPECT_EQ(request.items(3).delete_().request_id(), "fedcba9876543210");
   EXPECT_EQ(request.items(3).delete_().durability().level(), 1);
   EXPECT_TRUE(request.items(3).delete_().purge());
+  EXPECT_TRUE(request.items(3).delete_().with_derived());
   EXPECT_FALSE(request.items(4).put().has_store_path());
   EXPECT_FALSE(request.items(4).put().has_durability());
   EXPECT_EQ(request.items(4).put().content(), "small");
@@ -316,12 +320,16 @@ TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {
   writer.AddGet(2, SomeInfo(), 77, 0x12345678, content);
   writer.AddGet(6, SomeInfo(), 0, 0, absl::Cord());
   writer.AddStat(3, SomeInfo());
-  writer.AddDelete(4, 1, 32, false, 1800000000);
+  writer.AddDelete(4, 1, 32, false, 1800000000, absl::nullopt);
   writer.AddAppend(5, SomeInfo(), 1, 3, false);
+  writer.AddDelete(7, 2, 1, true, 0, 0);
   const grpc::ByteBuffer buffer = writer.Finish();
 
   const RunResponse response = Generated<RunResponse>(buffer);
-  ASSERT_EQ(response.answers_size(), 7);
+  ASSERT_EQ(response.answers_size(), 8);
+  EXPECT_TRUE(response.answers(7).delete_().has_derived_deleted());
+  EXPECT_EQ(response.answers(7).delete_().derived_deleted(), 0u);
+  EXPECT_FALSE(response.answers(5).delete_().has_derived_deleted());
   EXPECT_EQ(response.answers(6).append().reached().replicas(), 3u);
   EXPECT_EQ(response.answers(6).append().info().size_bytes(), int64_t{1} << 50);
   EXPECT_EQ(response.answers(0).error().code(), 5);
@@ -379,11 +387,16 @@ TEST(BatchWireTest, ResponsesSurviveTheWayAndAreWhatGeneratedCodeReads) {
     EXPECT_EQ(answer.operation, BatchOperation::kDelete);
     EXPECT_EQ(answer.reached_replicas, 32u);
     EXPECT_EQ(answer.undelete_until_unix_seconds, 1800000000);
+    EXPECT_EQ(answer.derived_deleted, absl::nullopt);
     EXPECT_FALSE(answer.replayed);
     ASSERT_TRUE(reader.Next(&answer));
     EXPECT_EQ(answer.operation, BatchOperation::kAppend);
     EXPECT_EQ(answer.info.id_rest, "group1/M00/3F/A2/name.jpg");
     EXPECT_EQ(answer.reached_replicas, 3u);
+    ASSERT_TRUE(reader.Next(&answer));
+    EXPECT_EQ(answer.operation, BatchOperation::kDelete);
+    EXPECT_EQ(answer.derived_deleted, 0u);
+    EXPECT_TRUE(answer.replayed);
     EXPECT_FALSE(reader.Next(&answer));
     EXPECT_THAT(reader.status(), IsOk());
   }

@@ -42,6 +42,11 @@ absl::Status BadChecksum() {
                          "received bytes do not match their checksum");
 }
 
+// As the calls name it. `bytes` is a UUID, or empty: then so is the result.
+std::string RequestIdText(const std::string& bytes) {
+  return bytes.empty() ? std::string() : Uuid::FromBytes(bytes)->ToString();
+}
+
 }  // namespace
 
 // Everything but the wire.
@@ -346,6 +351,21 @@ class FakeStorage::State {
     return ids;
   }
 
+  // How many there were.
+  uint32_t DeleteDerived(const std::string& master_id, bool purge) {
+    uint32_t deleted = 0;
+    for (const std::string& id : DerivedFrom(master_id)) {
+      bool ignored;
+      if (Delete(id, "", purge, &ignored).ok()) ++deleted;
+    }
+    return deleted;
+  }
+
+  bool DerivedInBatches() {
+    MutexLock lock(&mu);
+    return derived_in_batches;
+  }
+
   static absl::Status CheckRange(int64_t offset, int64_t size) {
     if (offset < 0 || offset > size) {
       return ErrorWithReason(
@@ -397,6 +417,7 @@ class FakeStorage::State {
   int stall_downloads ABSL_GUARDED_BY(mu) = 0;
   int64_t stall_downloads_after ABSL_GUARDED_BY(mu) = 0;
   bool held ABSL_GUARDED_BY(mu) = false;
+  bool derived_in_batches ABSL_GUARDED_BY(mu) = true;
   bool killed ABSL_GUARDED_BY(mu) = false;
 };
 
@@ -524,11 +545,8 @@ class FakeStorage::Files : public pb::FileService::Service {
     absl::Status status = state_->NextFailure();
     bool replayed = false;
     if (status.ok() && request->with_derived()) {
-      for (const std::string& id : state_->DerivedFrom(request->file_id())) {
-        bool ignored;
-        if (!state_->Delete(id, "", request->purge(), &ignored).ok()) continue;
-        response->set_derived_deleted(response->derived_deleted() + 1);
-      }
+      response->set_derived_deleted(
+          state_->DeleteDerived(request->file_id(), request->purge()));
     }
     if (status.ok()) {
       status = state_->Delete(request->file_id(), request->request_id(),
@@ -738,8 +756,13 @@ class FakeStorage::Batches : public pb::BatchService::Service {
         }
         case pb::BatchItem::kDelete: {
           bool replayed = false;
+          if (item.delete_().with_derived() && state_->DerivedInBatches()) {
+            answer->mutable_delete_()->set_derived_deleted(
+                state_->DeleteDerived(item.delete_().file_id(),
+                                      item.delete_().purge()));
+          }
           status = state_->Delete(item.delete_().file_id(),
-                                  item.delete_().request_id(),
+                                  RequestIdText(item.delete_().request_id()),
                                   item.delete_().purge(), &replayed);
           if (!item.delete_().purge()) {
             answer->mutable_delete_()->mutable_undelete_until()->set_seconds(
@@ -912,6 +935,11 @@ bool FakeStorage::Has(absl::string_view file_id) const {
   MutexLock lock(&state_->mu);
   const auto found = state_->files.find(std::string(file_id));
   return found != state_->files.end() && !found->second.deleted;
+}
+
+void FakeStorage::IgnoreDerivedInBatches() {
+  MutexLock lock(&state_->mu);
+  state_->derived_in_batches = false;
 }
 
 std::string FakeStorage::Add(absl::string_view content) {

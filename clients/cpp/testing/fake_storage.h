@@ -63,6 +63,9 @@ class FakeStorage {
   std::vector<size_t> batch_message_items() const;  // Items of each message.
   std::vector<int64_t> download_offsets() const;
 
+  // As an older node: `with_derived` means nothing to it in a batch.
+  void IgnoreDerivedInBatches();
+
   // ---- Faults. Each holds for the next `times` operations that it can hit.
 
   // Answered with `status` and not run.

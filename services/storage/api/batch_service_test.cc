@@ -303,6 +303,50 @@ TEST_F(BatchServiceTest, ADeletionSaysUntilWhenItCanBeTakenBack) {
   EXPECT_EQ(ReasonOfAnswer(RunOne(purge)), ErrorReason::kFileDeleted);
 }
 
+TEST_F(BatchServiceTest, WhatIsDerivedGoesWithItsMasterIfTheItemSaysSo) {
+  Start(/*paths=*/2);
+  fakes_[0]->set_undelete_until_unix_seconds(1800000000);
+  fakes_[1]->set_undelete_until_unix_seconds(1800000000);
+  for (const bool purge : {false, true}) {
+    const std::string master = PutSomething("a master");
+    const std::string other = PutSomething("another master");
+    std::vector<std::string> derived;
+    for (const std::string& of : {master, master, master, other}) {
+      v1::BatchItem item = PutItem(1, "derived");
+      item.mutable_put()->mutable_derived()->set_master_id(of);
+      item.mutable_put()->mutable_derived()->set_prefix(
+          absl::StrCat("_", derived.size()));
+      const v1::BatchAnswer put = RunOne(item);
+      ASSERT_TRUE(put.has_put()) << put.DebugString();
+      derived.push_back(put.put().info().file_id());
+    }
+    v1::BatchItem item = DeleteItem(2, derived[0]);
+    item.mutable_delete_()->set_with_derived(true);
+    EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kWrongKind);
+
+    item = DeleteItem(2, master, Uuid::Random());
+    item.mutable_delete_()->set_with_derived(true);
+    item.mutable_delete_()->set_purge(purge);
+    const v1::BatchAnswer deleted = RunOne(item);
+    ASSERT_TRUE(deleted.has_delete_()) << deleted.DebugString();
+    EXPECT_TRUE(deleted.delete_().has_derived_deleted());
+    EXPECT_EQ(deleted.delete_().derived_deleted(), 3u);
+    EXPECT_EQ(deleted.delete_().has_undelete_until(), !purge);
+    EXPECT_FALSE(deleted.delete_().replayed());
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(ReasonOfAnswer(RunOne(StatItem(3, derived[i]))),
+                ErrorReason::kFileDeleted);
+    }
+    EXPECT_TRUE(RunOne(StatItem(3, derived[3])).has_stat());
+    const v1::BatchAnswer again = RunOne(item);
+    EXPECT_TRUE(again.delete_().has_derived_deleted());
+    EXPECT_EQ(again.delete_().derived_deleted(), 0u);
+    EXPECT_TRUE(again.delete_().replayed());
+    // Who does not ask is not told.
+    EXPECT_FALSE(RunOne(DeleteItem(4, other)).delete_().has_derived_deleted());
+  }
+}
+
 TEST_F(BatchServiceTest, AttributesGoUpWithTheFileAndDownWhenAskedFor) {
   Start();
   fakes_[0]->set_small_file_bytes_max(1000);

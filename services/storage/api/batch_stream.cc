@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "lib/attributes/attributes.h"
 #include "lib/base/error_reason.h"
@@ -21,6 +22,7 @@
 #include "lib/rpc/grpc_status.h"
 #include "services/storage/api/convert.h"
 #include "services/storage/api/translate.h"
+#include "services/storage/core/derived_files.h"
 #include "services/storage/core/store_path.h"
 #include "services/storage/core/upload_end.h"
 
@@ -80,6 +82,9 @@ struct Item {
   absl::Duration start;
   int64_t bytes_in = 0;
   bool with_attributes = false;  // In the answer.
+
+  // Of a delete: how many derived files went with it.
+  absl::optional<uint32_t> derived_deleted;
 };
 
 // The bytes of a message, charged until the last of its items is answered.
@@ -184,6 +189,10 @@ class BatchStream
   void AnswerPut(const Item& item, uint8_t path_index,
                  const absl::StatusOr<Committed>& committed)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // The end of a delete, as ConfirmPut().
+  void ConfirmDelete(const Item& item, uint8_t path_index,
+                     const ReplicaWish& wish, Replicator::AckInterest interest,
+                     absl::StatusOr<Committed> committed);
   void AnswerDelete(const Item& item,
                     const absl::StatusOr<Committed>& committed)
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -702,6 +711,9 @@ void BatchStream::Delete(const Item& item, const BatchItem& request) {
     remove.purge = request.purge;
     located = context_.node->Locate(request.file_id);
     CAIRN_RETURN_IF_ERROR(located.status());
+    if (request.with_derived) {
+      CAIRN_RETURN_IF_ERROR(CheckIsMaster(located->id.name));
+    }
     CAIRN_ASSIGN_OR_RETURN(
         interest, context_.replicas->Admit(located->id.store_path, &wish));
     return absl::OkStatus();
@@ -710,23 +722,53 @@ void BatchStream::Delete(const Item& item, const BatchItem& request) {
     AnswerError(item, valid);
     return;
   }
+  std::string master = located->id.name;
   remove.name = std::move(located->id.name);
   Begin(0);
-  StorePath* const target = located->path.get();
-  CommitDone answer = [this, item, interest = std::move(interest)](
-                          const absl::StatusOr<Committed>& confirmed) {
-    AnswerDelete(item, confirmed);
-    End(0);
+  // The deletion of the master comes last in the log: who has it has the
+  // others, too.
+  auto last = [this, path = located->path, path_index = located->id.store_path,
+               wish, interest = std::move(interest),
+               remove = std::move(remove)](const Item& deleted) mutable {
+    StorePath* const target = path.get();
+    target->Delete(std::move(remove),
+                   [this, deleted, path = std::move(path), path_index, wish,
+                    interest = std::move(interest)](
+                       absl::StatusOr<Committed> committed) mutable {
+                     path = nullptr;
+                     ConfirmDelete(deleted, path_index, wish,
+                                   std::move(interest), std::move(committed));
+                   });
   };
-  target->Delete(
-      std::move(remove),
-      [this, path = std::move(located->path),
-       path_index = located->id.store_path, wish, answer = std::move(answer)](
-          absl::StatusOr<Committed> committed) mutable {
-        path = nullptr;
-        context_.replicas->Confirm(path_index, wish, std::move(committed),
-                                   std::move(answer));
-      });
+  if (!request.with_derived) {
+    last(item);
+    return;
+  }
+  DeleteDerived(std::move(located->path), std::move(master), wish.level,
+                request.purge, absl::ToUnixSeconds(context_.clock->Now()),
+                [this, item, last = std::move(last)](
+                    const absl::StatusOr<uint32_t>& deleted) mutable {
+                  if (!deleted.ok()) {
+                    AnswerError(item, deleted.status());
+                    End(0);
+                    return;
+                  }
+                  Item with_derived = item;
+                  with_derived.derived_deleted = *deleted;
+                  last(with_derived);
+                });
+}
+
+void BatchStream::ConfirmDelete(const Item& item, uint8_t path_index,
+                                const ReplicaWish& wish,
+                                Replicator::AckInterest interest,
+                                absl::StatusOr<Committed> committed) {
+  context_.replicas->Confirm(path_index, wish, std::move(committed),
+                             [this, item, interest = std::move(interest)](
+                                 const absl::StatusOr<Committed>& confirmed) {
+                               AnswerDelete(item, confirmed);
+                               End(0);
+                             });
 }
 
 absl::Status BatchStream::AdmitUpdate(const StorageNode::Located& located,
@@ -921,7 +963,8 @@ void BatchStream::AnswerDelete(const Item& item,
     MutexLock lock(&mu_);
     answers_.AddDelete(item.id, DurabilityLevelOf(committed->reached),
                        committed->replicas, committed->replayed,
-                       committed->file.undelete_until_unix_seconds);
+                       committed->file.undelete_until_unix_seconds,
+                       item.derived_deleted);
   }
   Observe(item, absl::OkStatus(), 0);
 }
