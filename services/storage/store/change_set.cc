@@ -19,9 +19,8 @@ Standing StandingOf(const FileRecord& record) {
   return Standing{record.life, record.deleted, record.version};
 }
 
-// Of a message that says what a change was that could not be applied.
-template <typename Message>
-Standing StandingOfAside(const Message& change) {
+// Of a change that could not be applied.
+Standing StandingOfAside(const disk::v1::FileChange& change) {
   return Standing{change.life(), change.operation() == kLogDelete,
                   Version{change.version_clock(), change.version_node()}};
 }
@@ -355,31 +354,13 @@ void ChangeSet::AddToLog(const disk::v1::FileChange& change, uint32_t operation,
 }
 
 void ChangeSet::SetAside(const disk::v1::FileChange& change) {
-  disk::v1::SetAsideEntry before;
+  disk::v1::FileChange before;
   if (state_->FindSetAside(change.name(), &before) &&
       Replaces(StandingOfAside(before), StandingOfAside(change))) {
     return;  // One of a name is remembered, and it is the one that counts.
   }
-  disk::v1::SetAsideEntry entry;
-  entry.set_log_origin(change.log_origin());
-  entry.set_log_sequence(change.log_sequence());
-  entry.set_operation(change.operation());
-  entry.set_version_clock(change.version_clock());
-  entry.set_version_node(change.version_node());
-  entry.set_origin_node(change.origin_node());
-  entry.set_kind(change.kind());
-  entry.set_create_unix_seconds(change.create_unix_seconds());
-  entry.set_size_bytes(change.size_bytes());
-  entry.set_crc32c(change.crc32c());
-  entry.set_attributes(change.attributes());
-  entry.set_life(change.life());
-  entry.set_expire_unix_seconds(change.expire_unix_seconds());
-  entry.set_undelete_until_unix_seconds(change.undelete_until_unix_seconds());
-  entry.set_owner(change.owner());
-  entry.set_sha256(change.sha256());
-  entry.set_deduplicated(change.deduplicated());
-  batch_.PutSetAside(change.name(), entry);
-  change_.set_aside.emplace_back(change.name(), entry);
+  batch_.PutSetAside(change);
+  change_.set_aside.push_back(change);
 }
 
 void ChangeSet::EndSetAside(absl::string_view name) {

@@ -433,15 +433,15 @@ class EngineImpl : public Engine, public ReplicaStore {
 
   std::vector<LogRange> Logs() override {
     const uint32_t own = state_.log_origin();
-    std::map<std::string, disk::v1::SetAsideEntry> set_aside;
+    std::map<std::string, disk::v1::FileChange> set_aside;
     if (state_.set_aside_count() > 0) set_aside = state_.SetAside();
     std::vector<LogRange> logs;
     for (const LogHead& head : state_.Logs()) {
       LogRange range{head.id,     head.cut,           head.applied,
                      head.synced, head.origin == own, head.unsure};
-      for (const auto& [name, entry] : set_aside) {
-        if (entry.log_origin() != head.origin) continue;
-        range.unsure = std::max<uint64_t>(range.unsure, entry.log_sequence());
+      for (const auto& [name, change] : set_aside) {
+        if (change.log_origin() != head.origin) continue;
+        range.unsure = std::max<uint64_t>(range.unsure, change.log_sequence());
       }
       logs.insert(range.own ? logs.begin() : logs.end(), range);
     }
@@ -451,34 +451,34 @@ class EngineImpl : public Engine, public ReplicaStore {
   std::vector<ReplicatedChange> ListSetAside() override {
     std::vector<ReplicatedChange> changes;
     if (state_.set_aside_count() == 0) return changes;
-    for (const auto& [name, entry] : state_.SetAside()) {
+    for (const auto& [name, aside] : state_.SetAside()) {
       ReplicatedChange change;
       change.mode = ReplicatedChange::Mode::kRetry;
       LogHead head;
-      if (state_.FindLog(entry.log_origin(), &head)) {
-        change.change = LogPosition{head.id, entry.log_sequence()};
+      if (state_.FindLog(aside.log_origin(), &head)) {
+        change.change = LogPosition{head.id, aside.log_sequence()};
       }
-      change.kind = entry.operation() == kLogDelete ? ChangeKind::kDelete
+      change.kind = aside.operation() == kLogDelete ? ChangeKind::kDelete
                                                     : ChangeKind::kPut;
-      change.file.name = name;
-      change.file.size_bytes = static_cast<int64_t>(entry.size_bytes());
-      change.file.crc32c = entry.crc32c();
-      if (entry.kind() != 0) {
-        change.file.kind = static_cast<FileKind>(entry.kind());
-      }
-      change.file.create_unix_seconds = entry.create_unix_seconds();
-      change.file.version =
-          Version{entry.version_clock(), entry.version_node()};
-      change.file.origin_node =
-          entry.origin_node() != 0 ? entry.origin_node() : entry.version_node();
-      change.file.life = entry.life();
-      change.file.expire_unix_seconds = entry.expire_unix_seconds();
-      change.file.undelete_until_unix_seconds =
-          entry.undelete_until_unix_seconds();
-      change.file.attributes = entry.attributes();
-      change.file.owner = entry.owner();
-      change.file.sha256 = entry.sha256();
-      change.file.deduplicated = entry.deduplicated();
+      FileInfo& file = change.file;
+      file.name = name;
+      file.size_bytes = static_cast<int64_t>(aside.size_bytes());
+      file.crc32c = aside.crc32c();
+      if (aside.kind() != 0) file.kind = static_cast<FileKind>(aside.kind());
+      file.create_unix_seconds = aside.create_unix_seconds();
+      file.version = Version{aside.version_clock(), aside.version_node()};
+      file.origin_node =
+          aside.origin_node() != 0 ? aside.origin_node() : aside.version_node();
+      file.life = aside.life();
+      file.expire_unix_seconds = aside.expire_unix_seconds();
+      file.undelete_until_unix_seconds = aside.undelete_until_unix_seconds();
+      file.attributes = aside.attributes();
+      file.sealed_as = aside.sealed_as();
+      file.sealed_from = aside.sealed_from();
+      file.copied_from = aside.copied_from();
+      file.owner = aside.owner();
+      file.sha256 = aside.sha256();
+      file.deduplicated = aside.deduplicated();
       changes.push_back(std::move(change));
     }
     return changes;

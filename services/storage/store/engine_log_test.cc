@@ -16,6 +16,7 @@
 #include "lib/testing/status_matchers.h"
 #include "services/storage/core/replica_source.h"
 #include "services/storage/core/replica_store.h"
+#include "services/storage/store/file_record.h"
 #include "services/storage/store/test_path.h"
 #include "services/storage/store/testing/replica_members.h"
 
@@ -265,6 +266,35 @@ TEST(EngineLogTest, AChangeThatCannotBeAppliedIsSetAsideAndTriedAgain) {
   b.KillAndOpen();
   EXPECT_THAT(b.replica()->ListSetAside(), IsEmpty());
   EXPECT_EQ(b.path()->Status().files, a.path()->Status().files);
+}
+
+TEST(EngineLogTest, WhatAnEarlierVersionSetAsideIsTriedAgainAsWell) {
+  disk::v1::SetAsideEntry entry;
+  entry.set_log_origin(3);
+  entry.set_log_sequence(9);
+  entry.set_operation(2);
+  entry.set_version_clock(77);
+  entry.set_version_node(5);
+  entry.set_size_bytes(1000);
+  entry.set_attributes("attributes");
+  entry.set_owner("alice");
+  const disk::v1::FileChange old = DecodeSetAside("f", entry);
+  EXPECT_EQ(old.name(), "f");
+  EXPECT_TRUE(old.set_aside());
+  EXPECT_EQ(old.log_origin(), 3u);
+  EXPECT_EQ(old.log_sequence(), 9u);
+  EXPECT_EQ(old.operation(), 2u);
+  EXPECT_EQ(old.version_clock(), 77u);
+  EXPECT_EQ(old.version_node(), 5u);
+  EXPECT_EQ(old.size_bytes(), 1000u);
+  EXPECT_EQ(old.attributes(), "attributes");
+  EXPECT_EQ(old.owner(), "alice");
+  // What is written now has all of it in one.
+  disk::v1::FileChange change = old;
+  change.set_sealed_from("appender");
+  *entry.mutable_change() = change;
+  EXPECT_EQ(DecodeSetAside("f", entry).SerializeAsString(),
+            change.SerializeAsString());
 }
 
 TEST(EngineLogTest, ADeletionThatWasSetAsideHolds) {

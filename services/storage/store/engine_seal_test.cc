@@ -476,6 +476,41 @@ TEST(EngineSealTest, AMemberThatOnlyHeardOfTheNewFileStillEndsTheOldOne) {
   ExpectSealed(&b, content);
 }
 
+TEST(EngineSealTest, OneThatWasSetAsideEndsTheAppenderInTheEnd) {
+  Member a(1);
+  Member b(2);
+  const std::string content = MakeAppender(&a, kOld);
+  Copy(&a, &b);
+  const LogId log = a.own_log().log;
+  ASSERT_THAT(Seal(&a, SealAs(kOld, kNew)), IsOk());
+  auto changes =
+      ReadChanges(a.path(), log, b.RangeOf(log).applied, ChangeLimits{});
+  ASSERT_THAT(changes, IsOk());
+  for (ReplicatedChange& change : *changes) {
+    change.set_aside = true;
+    change.base.reset();
+    ASSERT_THAT(ApplyAndWait(&b, std::move(change)), IsOk());
+  }
+  EXPECT_THAT(b.path()->Stat(kOld), IsOk());
+  b.KillAndOpen();  // From the journal.
+  ASSERT_FALSE(b.replica()->ListSetAside().empty());
+  ASSERT_THAT(b.replica()->BeginSnapshot(), IsOk());
+  b.KillAndOpen();  // From the index.
+  const std::vector<ReplicatedChange> aside = b.replica()->ListSetAside();
+  ASSERT_FALSE(aside.empty());
+  for (const ReplicatedChange& change : aside) {
+    ASSERT_THAT(ApplyAndWait(&b, change), IsOk());
+  }
+  EXPECT_THAT(b.replica()->ListSetAside(), IsEmpty());
+  // It finds the bytes with the appender.
+  EXPECT_THAT(b.replica()->ListMissing("", 10), IsEmpty());
+  ExpectSealed(&b, content);
+  b.KillAndOpen();
+  ExpectSealed(&b, content);
+  b.Rebuild();
+  ExpectSealed(&b, content);
+}
+
 TEST(EngineSealTest, ADeletionThatHadNotHeardOfItTakesNothingAway) {
   for (const bool later : {false, true}) {
     SCOPED_TRACE(later);

@@ -474,6 +474,35 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   return record;
 }
 
+disk::v1::FileChange DecodeSetAside(absl::string_view name,
+                                    const disk::v1::SetAsideEntry& entry) {
+  disk::v1::FileChange change;
+  if (entry.has_change()) {
+    change = entry.change();
+  } else {
+    change.set_set_aside(true);
+    change.set_log_origin(entry.log_origin());
+    change.set_log_sequence(entry.log_sequence());
+    change.set_operation(entry.operation());
+    change.set_version_clock(entry.version_clock());
+    change.set_version_node(entry.version_node());
+    change.set_origin_node(entry.origin_node());
+    change.set_kind(entry.kind());
+    change.set_create_unix_seconds(entry.create_unix_seconds());
+    change.set_size_bytes(entry.size_bytes());
+    change.set_crc32c(entry.crc32c());
+    change.set_attributes(entry.attributes());
+    change.set_life(entry.life());
+    change.set_expire_unix_seconds(entry.expire_unix_seconds());
+    change.set_undelete_until_unix_seconds(entry.undelete_until_unix_seconds());
+    change.set_owner(entry.owner());
+    change.set_sha256(entry.sha256());
+    change.set_deduplicated(entry.deduplicated());
+  }
+  change.set_name(name.data(), name.size());
+  return change;
+}
+
 absl::StatusOr<FileRecord> ParseFileEntry(absl::string_view value) {
   // Kept per thread: parsing into a used message allocates nothing.
   thread_local disk::v1::FileEntry entry;

@@ -199,6 +199,11 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry);
 //   DATA_LOSS  the entry is none that this program writes.
 absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry);
 
+// The change of `name` that the entry is about; one of an earlier version says
+// less of it.
+disk::v1::FileChange DecodeSetAside(absl::string_view name,
+                                    const disk::v1::SetAsideEntry& entry);
+
 // Parses, then decodes.
 absl::StatusOr<FileRecord> ParseFileEntry(absl::string_view value);
 

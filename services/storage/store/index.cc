@@ -297,9 +297,11 @@ void IndexBatch::DeleteMissing(absl::string_view name) {
   small_.push_back({IndexFamily::kDefault, absl::StrCat(kMissingPrefix, name),
                     absl::nullopt});
 }
-void IndexBatch::PutSetAside(absl::string_view name,
-                             const disk::v1::SetAsideEntry& entry) {
-  small_.push_back({IndexFamily::kDefault, absl::StrCat(kAsidePrefix, name),
+void IndexBatch::PutSetAside(const disk::v1::FileChange& change) {
+  disk::v1::SetAsideEntry entry;
+  *entry.mutable_change() = change;
+  small_.push_back({IndexFamily::kDefault,
+                    absl::StrCat(kAsidePrefix, change.name()),
                     entry.SerializeAsString()});
 }
 void IndexBatch::DeleteSetAside(absl::string_view name) {
@@ -719,8 +721,8 @@ absl::StatusOr<std::vector<LogHead>> Index::ListOrigins() {
   return heads;
 }
 
-absl::StatusOr<Index::SetAsideEntries> Index::ListSetAside() {
-  SetAsideEntries entries;
+absl::StatusOr<std::vector<disk::v1::FileChange>> Index::ListSetAside() {
+  std::vector<disk::v1::FileChange> changes;
   std::unique_ptr<rocksdb::Iterator> it(
       db_->NewIterator(rocksdb::ReadOptions(), family(IndexFamily::kDefault)));
   for (it->Seek(ToSlice(kAsidePrefix));
@@ -731,11 +733,11 @@ absl::StatusOr<Index::SetAsideEntries> Index::ListSetAside() {
                               static_cast<int>(it->value().size()))) {
       return Damaged("index: change that was set aside: not parseable");
     }
-    entries.emplace_back(
-        std::string(FromSlice(it->key()).substr(kAsidePrefix.size())), entry);
+    changes.push_back(DecodeSetAside(
+        FromSlice(it->key()).substr(kAsidePrefix.size()), entry));
   }
   CAIRN_RETURN_IF_ERROR(FromRocksDb(it->status(), "list what was set aside"));
-  return entries;
+  return changes;
 }
 
 absl::StatusOr<UseByOwner> Index::ListOwners() {

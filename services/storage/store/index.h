@@ -99,8 +99,7 @@ class IndexBatch {
   void DeleteMissing(absl::string_view name);
 
   // A change that could not be applied is remembered, or not any more.
-  void PutSetAside(absl::string_view name,
-                   const disk::v1::SetAsideEntry& entry);
+  void PutSetAside(const disk::v1::FileChange& change);
   void DeleteSetAside(absl::string_view name);
 
   void PutRequest(const Uuid& id, const RequestItem& item);
@@ -218,9 +217,7 @@ class Index {
   absl::StatusOr<SharedContents> ListSharedContents();
   absl::StatusOr<std::vector<LogHead>> ListOrigins();
   absl::StatusOr<UseByOwner> ListOwners();
-  using SetAsideEntries =
-      std::vector<std::pair<std::string, disk::v1::SetAsideEntry>>;
-  absl::StatusOr<SetAsideEntries> ListSetAside();
+  absl::StatusOr<std::vector<disk::v1::FileChange>> ListSetAside();
 
   // Calls `visit` for each name in order until it returns false.
   absl::Status ForEachFile(

@@ -39,10 +39,11 @@ void PathState::Load(
 }
 
 void PathState::LoadSetAside(
-    const std::vector<std::pair<std::string, disk::v1::SetAsideEntry>>&
-        set_aside) {
+    const std::vector<disk::v1::FileChange>& set_aside) {
   MutexLock lock(&mu_);
-  set_aside_.insert(set_aside.begin(), set_aside.end());
+  for (const disk::v1::FileChange& change : set_aside) {
+    set_aside_[change.name()] = change;
+  }
 }
 
 void PathState::LoadSharedContents(
@@ -133,7 +134,9 @@ void PathState::Apply(const StateChange& change) {
     head.cut = std::max(head.cut, from.cut);
     head.unsure = std::max(head.unsure, from.unsure);
   }
-  for (const auto& [name, entry] : change.set_aside) set_aside_[name] = entry;
+  for (const disk::v1::FileChange& aside : change.set_aside) {
+    set_aside_[aside.name()] = aside;
+  }
   for (const std::string& name : change.set_aside_over) set_aside_.erase(name);
   version_clock_ = std::max(version_clock_, change.version_clock);
   newest_create_ = std::max(newest_create_, change.newest_create_unix_seconds);
@@ -286,7 +289,7 @@ uint64_t PathState::HeldByPresentUpTo(uint32_t origin) const {
   return it == present_.end() ? 0 : it->second;
 }
 
-std::map<std::string, disk::v1::SetAsideEntry> PathState::SetAside() const {
+std::map<std::string, disk::v1::FileChange> PathState::SetAside() const {
   MutexLock lock(&mu_);
   return set_aside_;
 }
@@ -295,11 +298,11 @@ size_t PathState::set_aside_count() const {
   return set_aside_.size();
 }
 bool PathState::FindSetAside(absl::string_view name,
-                             disk::v1::SetAsideEntry* entry) const {
+                             disk::v1::FileChange* change) const {
   MutexLock lock(&mu_);
   const auto it = set_aside_.find(std::string(name));
   if (it == set_aside_.end()) return false;
-  *entry = it->second;
+  *change = it->second;
   return true;
 }
 

@@ -33,7 +33,7 @@ struct StateChange {
   uint64_t last_sequence = 0;                          // Of the own log.
   std::vector<std::pair<uint32_t, uint64_t>> applied;  // Of others, by origin.
   std::vector<LogHead> heads;  // Heard of, moved or cut; `synced` is left out.
-  std::vector<std::pair<std::string, disk::v1::SetAsideEntry>> set_aside;
+  std::vector<disk::v1::FileChange> set_aside;
   std::vector<std::string> set_aside_over;
   uint64_t version_clock = 0;
   int64_t newest_create_unix_seconds = 0;
@@ -90,9 +90,7 @@ class PathState {
       const std::vector<LogHead>& logs);
 
   // The same, of changes that were set aside.
-  void LoadSetAside(
-      const std::vector<std::pair<std::string, disk::v1::SetAsideEntry>>&
-          set_aside);
+  void LoadSetAside(const std::vector<disk::v1::FileChange>& set_aside);
 
   // The same, of dedicated segments that several names refer to.
   void LoadSharedContents(
@@ -165,10 +163,9 @@ class PathState {
   uint64_t HeldByPresentUpTo(uint32_t origin) const;
 
   // ---- Changes that could not be applied, by name.
-  std::map<std::string, disk::v1::SetAsideEntry> SetAside() const;
+  std::map<std::string, disk::v1::FileChange> SetAside() const;
   size_t set_aside_count() const;
-  bool FindSetAside(absl::string_view name,
-                    disk::v1::SetAsideEntry* entry) const;
+  bool FindSetAside(absl::string_view name, disk::v1::FileChange* change) const;
 
   // ---- Segments.
   uint64_t AllocateSegment();
@@ -215,8 +212,7 @@ class PathState {
   bool passed_all_ ABSL_GUARDED_BY(mu_) = true;
   std::map<uint32_t, uint64_t> passed_ ABSL_GUARDED_BY(mu_);   // By origin.
   std::map<uint32_t, uint64_t> present_ ABSL_GUARDED_BY(mu_);  // By origin.
-  std::map<std::string, disk::v1::SetAsideEntry> set_aside_
-      ABSL_GUARDED_BY(mu_);
+  std::map<std::string, disk::v1::FileChange> set_aside_ ABSL_GUARDED_BY(mu_);
   uint64_t version_clock_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t newest_create_ ABSL_GUARDED_BY(mu_) = 0;
   UseTotals use_ ABSL_GUARDED_BY(mu_);
