@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -114,7 +115,11 @@ absl::StatusOr<ByteRange> ParseRange(absl::string_view text) {
   if (!ParseOffset(ends.first, &first)) return error;
   range.offset = first;
   if (ends.second.empty()) return range;
-  if (!ParseOffset(ends.second, &last) || last < first) return error;
+  // One less than the largest number, so that there is one for the length.
+  if (!ParseOffset(ends.second, &last) || last < first ||
+      last == std::numeric_limits<int64_t>::max()) {
+    return error;
+  }
   range.length = last - first + 1;
   return range;
 }

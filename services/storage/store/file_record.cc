@@ -447,6 +447,9 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
                                   entry.shadowed_segments().end());
   record.record = JournalPosition{entry.record_segment(),
                                   static_cast<int64_t>(entry.record_offset())};
+  if (record.record.offset < 0 || record.record.offset > kFileBytesMax) {
+    return Damaged("file record: place");
+  }
   record.record_prefix_bytes = entry.record_prefix_bytes();
   record.content_missing = entry.content_missing();
   record.log_origin = entry.log_origin();
