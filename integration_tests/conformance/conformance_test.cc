@@ -1133,7 +1133,9 @@ TEST_P(ConformanceTest, EveryMemberTellsWhichMembersHaveAFile) {
   EXPECT_EQ(asked.size(), static_cast<size_t>(world_->members()));
 
   const std::string gone = Put("gone");
-  ASSERT_THAT(world_->client()->Delete(gone), IsOk());
+  ASSERT_THAT(
+      world_->client()->Delete(gone, {.durability = world_->Everywhere()}),
+      IsOk());
   expected_.Gone(gone, ErrorReason::kFileDeleted);
   EXPECT_THAT(world_->client()->Stat(gone, {.include_replicas = true}),
               StatusIs(absl::StatusCode::kNotFound));
