@@ -121,9 +121,12 @@ class ResumableUploads::Run {
       wire::QueryUploadResponse response;
       const absl::Status asked = Call(kQuery, request, &response);
       if (absl::IsNotFound(asked)) {
-        // Perhaps it is finished, and we were not told.
+        // Perhaps it is finished, and we were not told. Then what else keeps
+        // the answer back, a member that is behind, has nothing to do with the
+        // upload, and the next call may have it.
         absl::StatusOr<PutResult> finished = Finish(absl::nullopt);
-        return finished.ok() ? finished : asked;
+        if (absl::IsNotFound(finished.status())) return asked;
+        return finished;
       }
       CAIRN_RETURN_IF_ERROR(asked);
       there = std::move(*response.mutable_upload());

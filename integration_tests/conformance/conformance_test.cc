@@ -3,6 +3,8 @@
 // everything in the middle: each case does something, and what came of it is
 // looked at afterwards at each member.
 
+#include <signal.h>
+
 #include <algorithm>
 #include <atomic>
 #include <fstream>
@@ -27,6 +29,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "integration_tests/conformance/world.h"
+#include "integration_tests/mini_cluster/cluster.h"
 #include "integration_tests/mini_cluster/oracle.h"
 #include "integration_tests/mini_cluster/process.h"
 #include "lib/attributes/attributes.h"
@@ -1107,6 +1110,64 @@ TEST_P(ConformanceTest, ADerivedFileIsDeletedAtAnyMember) {
 }
 
 // ---- Which members have a file.
+
+// Stops a process until the end of its life.
+class Standstill {
+ public:
+  explicit Standstill(Daemon* daemon) : daemon_(daemon) {}
+  ~Standstill() { End(); }
+  Standstill(const Standstill&) = delete;
+  Standstill& operator=(const Standstill&) = delete;
+
+  void Begin() { daemon_->process()->Signal(SIGSTOP); }
+  void End() { daemon_->process()->Signal(SIGCONT); }
+
+ private:
+  Daemon* const daemon_;
+};
+
+TEST_P(ConformanceTest, AnUploadInPartsThatWaitsForAMemberIsFinishedOnce) {
+  if (world_->members() == 1) GTEST_SKIP() << "there is nobody to wait for";
+  const std::string content = ContentOf(43, 3 * kMiB);
+  const std::string path = absl::StrCat(MakeTempFolder("parts"), "/file");
+  std::ofstream(path, std::ios::binary) << content;
+  Standstill standstill(world_->cluster()->storage(2));
+  client::ResumableOptions options;
+  options.put.durability = world_->Everywhere();
+  options.part_bytes = kMiB;
+  std::string upload_id;
+  options.begun = [&upload_id](const std::string& id) {
+    upload_id = id;
+    return absl::OkStatus();
+  };
+  int parts = 0;
+  options.part_sent = [&](const client::SentPart&) {
+    // All is there: the file is made, and a member does not get it.
+    if (++parts == 3) standstill.Begin();
+    return absl::OkStatus();
+  };
+  Client* const client = world_->At(0);
+  EXPECT_EQ(ReasonOf(client->PutFileResumable(path, options).status()),
+            ErrorReason::kInsufficientReplicas);
+  ASSERT_NE(upload_id, "");
+  // Who goes on is told the same, and not to begin anew.
+  options.resume.upload_id = upload_id;
+  EXPECT_EQ(ReasonOf(client->PutFileResumable(path, options).status()),
+            ErrorReason::kInsufficientReplicas);
+  standstill.End();
+  const absl::Time limit = absl::Now() + kProcessDeadline;
+  auto put = client->PutFileResumable(path, options);
+  while (ReasonOf(put.status()) == ErrorReason::kInsufficientReplicas &&
+         absl::Now() < limit) {
+    absl::SleepFor(absl::Milliseconds(100));
+    put = client->PutFileResumable(path, options);
+  }
+  ASSERT_THAT(put, IsOk());
+  EXPECT_TRUE(put->replayed);
+  EXPECT_EQ(put->replicas, static_cast<uint32_t>(world_->members()));
+  EXPECT_EQ(put->info.crc32c, Crc32c(content));
+  expected_.File(put->info.file_id, content);
+}
 
 TEST_P(ConformanceTest, EveryMemberTellsWhichMembersHaveAFile) {
   client::PutOptions options;
