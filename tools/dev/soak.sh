@@ -21,8 +21,8 @@ cmd_soak() {
     fail "--minutes and --seed are whole numbers"
   case $kind in
     fuzz) soak_fuzz "$minutes" "$seed" ;;
-    chaos | crash | simulation) soak_seeds "$kind" "$minutes" "$seed" ;;
-    *) fail "soak takes chaos, crash, fuzz or simulation, not '$kind'" ;;
+    chaos | crash | large | simulation) soak_seeds "$kind" "$minutes" "$seed" ;;
+    *) fail "soak takes chaos, crash, fuzz, large or simulation, not '$kind'" ;;
   esac
 }
 
