@@ -35,6 +35,7 @@ Json ToJson(const client::OpenUpload& upload) {
   if (upload.size_bytes.has_value()) json["size_bytes"] = *upload.size_bytes;
   json["received_bytes"] = upload.received_bytes;
   if (!upload.extension.empty()) json["extension"] = upload.extension;
+  if (!upload.owner.empty()) json["owner"] = upload.owner;
   json["create_time"] = FormatUtc(upload.create_time);
   json["expire_time"] = FormatUtc(upload.expire_time);
   return json;
@@ -55,14 +56,15 @@ void Print(const std::vector<client::OpenUpload>& uploads, Session* session) {
     return;
   }
   const absl::Time now = session->environment().clock->Now();
-  Table table("lrrrl");
-  table.AddRow({"UPLOAD", "SIZE", "RECEIVED", "AGE", "REMOVED"});
+  Table table("lrrrll");
+  table.AddRow({"UPLOAD", "SIZE", "RECEIVED", "AGE", "REMOVED", "OWNER"});
   for (const client::OpenUpload& upload : uploads) {
     table.AddRow(
         {upload.upload_id,
          upload.size_bytes.has_value() ? FormatBytes(*upload.size_bytes) : "?",
          FormatBytes(upload.received_bytes), AgeOf(upload, now),
-         FormatUtc(upload.expire_time)});
+         FormatUtc(upload.expire_time),
+         upload.owner.empty() ? "-" : upload.owner});
   }
   if (!uploads.empty()) session->Write(table.ToString());
   session->Say(Count(static_cast<int64_t>(uploads.size()), "open upload"));

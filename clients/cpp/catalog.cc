@@ -358,6 +358,7 @@ absl::StatusOr<std::vector<OpenUpload>> Catalog::ListUploads(
     }
     upload.received_bytes = open.received_bytes();
     upload.extension = open.extension();
+    upload.owner = open.owner();
     upload.create_time = absl::FromUnixSeconds(open.create_time().seconds());
     upload.expire_time =
         absl::FromUnixSeconds(open.upload().expire_time().seconds());

@@ -108,6 +108,7 @@ struct OpenUpload {
   absl::optional<int64_t> size_bytes = {};  // If it is known.
   int64_t received_bytes = 0;
   std::string extension = {};
+  std::string owner = {};  // Identity of the client that began it; or empty.
   absl::Time create_time = {};
   absl::Time expire_time = {};  // Removed then, unless something is written.
 };

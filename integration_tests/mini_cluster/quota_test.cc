@@ -72,9 +72,8 @@ class QuotaTest : public ::testing::Test {
                       storage < 0 ? cluster_->tracker()->address()
                                   : cluster_->storage(storage)->address()});
     if (tls_) {
-      arguments.insert(arguments.end(),
-                       {"--tls-ca", Path("ca.pem"), "--tls-cert",
-                        Path(who + ".pem"), "--tls-key", Path(who + ".key")});
+      const std::vector<std::string> tls = TlsFlags(who);
+      arguments.insert(arguments.end(), tls.begin(), tls.end());
     }
     return RunCairn(std::move(arguments),
                     Path(absl::StrCat("cairn", ++runs_, ".log")));
@@ -85,6 +84,11 @@ class QuotaTest : public ::testing::Test {
                      {"--secret-file", cluster_->secret_file()});
     const Finished run = Cairn(who, arguments);
     EXPECT_EQ(run.end, "exit 0") << run.log;
+  }
+
+  std::vector<std::string> TlsFlags(const std::string& who) const {
+    return {"--tls-ca",         Path("ca.pem"), "--tls-cert",
+            Path(who + ".pem"), "--tls-key",    Path(who + ".key")};
   }
 
   // Until the command's output has `text`.
@@ -174,6 +178,31 @@ TEST_F(QuotaTest, AClientIsKnownByItsCertificateAndStopsAtItsQuota) {
           storage);
   }
   Put("alice", 10);
+}
+
+TEST_F(QuotaTest, AnUploadThatIsOpenSaysWhoBeganIt) {
+  StartWithTls({"operator", "alice"});
+  // Each part takes a while, and the end takes long.
+  ASSERT_THAT(cluster_->storage(0)->KillAndRestart(
+                  {"--enable_fault_points=upload.before_record=delay:2s@1+;"
+                   "upload.before_publish_session=delay:60s@1+"}),
+              IsOk());
+  WritePrivateFile(Path("file"), std::string(5 << 20, 'x'));
+  std::vector<std::string> arguments = {
+      "put",           Path("file"),
+      "--resume",      "--journal",
+      Path("journal"), "--no-progress",
+      "--storage",     cluster_->storage(0)->address()};
+  const std::vector<std::string> tls = TlsFlags("alice");
+  arguments.insert(arguments.end(), tls.begin(), tls.end());
+  auto put = Process::Start(
+      {Runfile("clients/cli/cairn"), arguments, Path("put.log")});
+  ASSERT_THAT(put, IsOk());
+  const std::string secret = cluster_->secret_file();
+  Await("operator", {"uploads", "--json", "--secret-file", secret},
+        "\"owner\":\"alice\"", 0);
+  Await("operator", {"uploads", "--secret-file", secret}, "alice", 0);
+  (*put)->Kill();
 }
 
 TEST_F(QuotaTest, AGroupStopsAtItsQuotaAndGoesOnWhenThereIsRoom) {
