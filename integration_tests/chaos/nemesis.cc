@@ -9,8 +9,8 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -55,9 +55,13 @@ void FillUp(const std::string& path) {
 
 // Where the bytes are in a file that may be removed at any time.
 absl::optional<int64_t> Find(const std::string& path, absl::string_view bytes) {
+  std::error_code gone;
+  const auto size = std::filesystem::file_size(path, gone);
+  if (gone) return absl::nullopt;
+  std::string content(size, '\0');
   std::ifstream in(path, std::ios::binary);
-  const std::string content((std::istreambuf_iterator<char>(in)),
-                            std::istreambuf_iterator<char>());
+  in.read(content.data(), static_cast<std::streamsize>(size));
+  content.resize(static_cast<size_t>(std::max<int64_t>(in.gcount(), 0)));
   const size_t at = content.find(bytes.data(), 0, bytes.size());
   if (at == std::string::npos) return absl::nullopt;
   return static_cast<int64_t>(at);
@@ -336,7 +340,9 @@ absl::StatusOr<Nemesis::Heal> Nemesis::FlipABit() {
       world_->load->ExpectDamaged(file.file_id);
       destruction_.damaged.push_back(
           {file.file_id, member, static_cast<uint32_t>(path)});
-      FlipBit(segment, *position, static_cast<int>(Draw(8)));
+      if (!FlipBit(segment, *position, static_cast<int>(Draw(8)))) {
+        Say("which is in another segment now");
+      }
       return Heal(nullptr);
     }
   }

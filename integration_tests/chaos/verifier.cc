@@ -255,8 +255,14 @@ absl::Status SettleDelete(const ExpectedFile& file, StorageStub* stub,
 
 absl::StatusOr<uint32_t> NodeNumberOf(const std::string& address) {
   StorageStub stub(address);
-  CAIRN_ASSIGN_OR_RETURN(const wire::GetStateResponse state, stub.State());
-  return state.node_number();
+  const absl::Time deadline = absl::Now() + kProcessDeadline;
+  absl::StatusOr<wire::GetStateResponse> state = stub.State();
+  while (absl::IsUnavailable(state.status()) && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(50));
+    state = stub.State();
+  }
+  CAIRN_RETURN_IF_ERROR(state.status());
+  return state->node_number();
 }
 
 absl::Status AwaitQuiet(const std::vector<std::string>& addresses) {

@@ -63,7 +63,8 @@ struct ChaosVerified {
   int64_t unclaimed = 0;
 };
 
-// The node's number in file IDs.
+// The node's number in file IDs. Of a node that is up, but may have too much to
+// do to take a connection at once.
 absl::StatusOr<uint32_t> NodeNumberOf(const std::string& address);
 
 // Waits until every member says that it has all that any of them has, and all

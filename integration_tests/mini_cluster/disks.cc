@@ -86,14 +86,16 @@ std::vector<int64_t> FindInFile(const std::string& path,
   return found;
 }
 
-void FlipBit(const std::string& path, int64_t offset, int bit) {
+bool FlipBit(const std::string& path, int64_t offset, int bit) {
   const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0 && errno == ENOENT) return false;
   CAIRN_CHECK_MSG(fd >= 0, path);
   char byte = 0;
   CAIRN_CHECK_MSG(pread(fd, &byte, 1, offset) == 1, path);
   byte = static_cast<char>(byte ^ (1 << bit));
   CAIRN_CHECK_MSG(pwrite(fd, &byte, 1, offset) == 1, path);
   close(fd);
+  return true;
 }
 
 void OverwriteFile(const std::string& path, absl::string_view content) {

@@ -32,8 +32,8 @@ std::vector<std::string> FilesBelow(const std::string& folder,
 std::vector<int64_t> FindInFile(const std::string& path,
                                 absl::string_view bytes);
 
-// Changes one bit of the byte at `offset`.
-void FlipBit(const std::string& path, int64_t offset, int bit);
+// Changes one bit of the byte at `offset`. False: there is no such file.
+bool FlipBit(const std::string& path, int64_t offset, int bit);
 
 // Replaces the whole file.
 void OverwriteFile(const std::string& path, absl::string_view content);
