@@ -28,19 +28,6 @@ client::Durability AtTwo(bool synced) {
   return durability;
 }
 
-// What a change may be answered while members are hurt. All of it is worth
-// another call.
-bool MayHappenToAChange(const absl::Status& status) {
-  if (MayHappen(status)) return true;
-  switch (ReasonOf(status)) {
-    case ErrorReason::kWriteFailed:
-    case ErrorReason::kStorePathReadOnly:
-      return true;
-    default:
-      return false;
-  }
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ChangeLoad>> ChangeLoad::Connect(
@@ -264,14 +251,14 @@ absl::Status ChangeLoad::Settle() {
   return absl::OkStatus();
 }
 
-int64_t ChangeLoad::files() const {
-  int64_t files = 0;
+std::vector<std::string> ChangeLoad::file_ids() const {
+  std::vector<std::string> file_ids;
   for (const Writer& writer : writers_) {
     for (const OwnedFile& file : writer.files) {
-      if (!file.file_id.empty()) ++files;
+      if (!file.file_id.empty()) file_ids.push_back(file.file_id);
     }
   }
-  return files;
+  return file_ids;
 }
 
 absl::Status ChangeLoad::CheckAt(StorageStub* member) {

@@ -82,7 +82,7 @@ class ChangeLoad {
   absl::Status Settle() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Files that it made and knows of.
-  int64_t files() const;
+  std::vector<std::string> file_ids() const;
 
   // After Settle(): reads each file at a member, which may be the only one that
   // is up.

@@ -23,6 +23,8 @@
 #include "gtest/gtest.h"
 #include "integration_tests/chaos/change_load.h"
 #include "integration_tests/chaos/client_load.h"
+#include "integration_tests/chaos/life_load.h"
+#include "integration_tests/chaos/life_verifier.h"
 #include "integration_tests/chaos/nemesis.h"
 #include "integration_tests/chaos/verifier.h"
 #include "integration_tests/mini_cluster/cluster.h"
@@ -43,9 +45,12 @@ constexpr int64_t kSmallDiskBytes = 384 << 20;
 
 // Small, so that segments are closed, the index is written and old segments are
 // compacted in a short run too.
-constexpr char kStorageConfig[] =
-    "engine { segment_bytes: 8388608 memtable_bytes: 1048576 "
-    "checkpoint_journal_bytes: 8388608 }\n";
+constexpr char kEngineConfig[] =
+    "segment_bytes: 8388608 memtable_bytes: 1048576 "
+    "checkpoint_journal_bytes: 8388608 ";
+
+// Of every other seed: what has expired is reclaimed while all of it goes on.
+constexpr char kShortGrace[] = "expiry_grace { seconds: 4 } ";
 
 // A member that is stopped is OFFLINE soon.
 constexpr char kTrackerConfig[] =
@@ -58,6 +63,8 @@ class ChaosTest : public ::testing::Test {
 
   void StartCluster(uint64_t seed);
   absl::Status AddMember(const std::vector<std::string>& paths);
+  absl::Status Introduce(int member);
+  bool reclaims() const { return seed_ % 2 == 0; }
   void Verify(const Nemesis& nemesis, int64_t* everywhere_line);
   void KeepLogs(uint64_t seed) const;
 
@@ -65,19 +72,34 @@ class ChaosTest : public ::testing::Test {
   std::unique_ptr<Oracle> oracle_;
   std::unique_ptr<ClientLoad> load_;
   std::unique_ptr<ChangeLoad> changes_;
+  std::unique_ptr<LifeLoad> lives_;
   NemesisWorld world_;
+  uint64_t seed_ = 0;
   ChaosVerified verified_;
+  LivesVerified lives_verified_;
 };
 
 absl::Status ChaosTest::AddMember(const std::vector<std::string>& paths) {
-  const auto added = cluster_->AddStorage(paths, kStorageConfig);
+  const auto added = cluster_->AddStorage(
+      paths, absl::StrCat("engine { ", kEngineConfig,
+                          reclaims() ? kShortGrace : "", "}\n"));
   if (!added.ok()) return added.status();
   world_.paths.push_back(paths);
-  if (load_ != nullptr) load_->AddMember((*added)->address());
-  return absl::OkStatus();
+  return load_ == nullptr ? absl::OkStatus()
+                          : Introduce(cluster_->storages() - 1);
+}
+
+// Tells the loads of a member.
+absl::Status ChaosTest::Introduce(int member) {
+  const std::string& address = cluster_->storage(member)->address();
+  load_->AddMember(address);
+  const auto number = NodeNumberOf(address);
+  if (!number.ok()) return number.status();
+  return lives_->AddMember(cluster_->link(member)->address(), *number);
 }
 
 void ChaosTest::StartCluster(uint64_t seed) {
+  seed_ = seed;
   // One more may join.
   auto cluster = MiniCluster::Start({.trackers = 2,
                                      .storages = 0,
@@ -129,22 +151,44 @@ void ChaosTest::StartCluster(uint64_t seed) {
       {.trackers = cluster_->tracker_addresses(), .seed = seed}, oracle_.get());
   ASSERT_THAT(changes, IsOk());
   changes_ = *std::move(changes);
-  for (const std::string& address : cluster_->storage_addresses()) {
-    load_->AddMember(address);
+  auto lives = LifeLoad::Connect({.trackers = cluster_->tracker_addresses(),
+                                  .folder = cluster_->folder(),
+                                  .seed = seed},
+                                 oracle_.get());
+  ASSERT_THAT(lives, IsOk());
+  lives_ = *std::move(lives);
+  world_.lives = lives_.get();
+  for (int member = 0; member < kMembers; ++member) {
+    ASSERT_THAT(Introduce(member), IsOk());
   }
 }
 
 // Everything is everywhere, or this fails.
 void ChaosTest::Verify(const Nemesis& nemesis, int64_t* everywhere_line) {
-  ASSERT_THAT(AwaitQuiet(cluster_->storage_addresses()), IsOk());
-  auto settled = SettleUnanswered(oracle_.get(), cluster_->storage_addresses());
+  const bool wiped = !nemesis.destruction().wiped.empty();
+  ASSERT_THAT(AwaitQuiet(cluster_->storage_addresses(), wiped), IsOk());
+  auto settled =
+      SettleUnanswered(oracle_.get(), cluster_->storage_addresses(), wiped);
   ASSERT_THAT(settled, IsOk());
   ASSERT_THAT(changes_->Settle(), IsOk());
-  ASSERT_THAT(AwaitQuiet(cluster_->storage_addresses()), IsOk());
+  LifeVerifier lives(lives_.get(), &nemesis.destruction());
+  ASSERT_THAT(lives.Settle(), IsOk());
+  if (reclaims()) {
+    // What is to be reclaimed is looked for in the index, which has the newest
+    // changes of a path minutes later; or when it is opened.
+    for (int member = 0; member < cluster_->storages(); ++member) {
+      ASSERT_THAT(cluster_->storage(member)->KillAndRestart(), IsOk());
+    }
+  }
+  ASSERT_THAT(lives.AwaitExpired(cluster_->storage_addresses(), reclaims()),
+              IsOk());
+  ASSERT_THAT(AwaitQuiet(cluster_->storage_addresses(), wiped), IsOk());
   auto verified =
-      VerifyEachMember(cluster_.get(), oracle_.get(), changes_.get(),
+      VerifyEachMember(cluster_.get(), oracle_.get(), changes_.get(), &lives,
                        nemesis.destruction(), load_->suspicions());
   ASSERT_THAT(verified, IsOk());
+  lives.Conclude();
+  lives_verified_ = lives.verified();
   verified_ = *verified;
   verified_.settled = *settled;
   *everywhere_line = oracle_->lines();
@@ -171,10 +215,12 @@ void ChaosTest::RunSeed(uint64_t seed) {
   for (int deal = 0; deal < deals; ++deal) {
     load_->Start();
     changes_->Start();
+    lives_->Start();
     load_->AwaitAcknowledged(100, absl::Seconds(10));
     ASSERT_THAT(nemesis.Deal(100, everywhere_line), IsOk());
     ASSERT_THAT(load_->Stop(), IsOk());
     ASSERT_THAT(changes_->Stop(), IsOk());
+    ASSERT_THAT(lives_->Stop(), IsOk());
     nemesis.Say("the load has ended");
     Verify(nemesis, &everywhere_line);
     if (HasFatalFailure()) return;
@@ -183,6 +229,7 @@ void ChaosTest::RunSeed(uint64_t seed) {
 
   const LoadCounts counts = load_->counts();
   const ChangeCounts changes = changes_->counts();
+  const LifeCounts lives = lives_->counts();
   int faults = 0;
   for (const auto& [name, times] : nemesis.done()) faults += times;
   std::cout << "chaos: seed " << seed << ", "
@@ -200,8 +247,19 @@ void ChaosTest::RunSeed(uint64_t seed) {
             << " appends, " << changes.modifications << " modifications, "
             << changes.truncations << " truncations, " << changes.descriptions
             << " changes of attributes, " << changes.repeated
-            << " asked for again, " << changes.checked << " copies right"
-            << std::endl;
+            << " asked for again, " << changes.checked << " copies right; "
+            << lives.reads << " reads of lives, " << lives.moves << " moves, "
+            << lives.refused << " refused, " << lives.repeated
+            << " asked for again; " << lives_verified_.copies
+            << " copies of them right, " << lives_verified_.gone << " gone, "
+            << lives_verified_.settled << " settled, "
+            << lives_verified_.brought << " brought back, "
+            << lives_verified_.lost << " lost, " << lives_verified_.in_doubt
+            << " in doubt";
+  for (const auto& [name, times] : lives.done) {
+    std::cout << ", " << name << " " << times;
+  }
+  std::cout << std::endl;
   // Else nothing was tried.
   EXPECT_GT(counts.puts, 100);
   EXPECT_GT(counts.large_puts, 0);
@@ -209,6 +267,13 @@ void ChaosTest::RunSeed(uint64_t seed) {
   EXPECT_GT(verified_.read_back, 100);
   EXPECT_GT(changes.appends, 20);
   EXPECT_GT(changes.checked, 0);
+  EXPECT_GT(lives_verified_.copies, 100);
+  EXPECT_GT(lives_verified_.gone, 20);
+  for (const char* name :
+       {"put", "share", "derive", "copy", "create", "put in parts", "append",
+        "seal", "describe", "set expiry", "delete", "purge", "undelete"}) {
+    EXPECT_GT(lives.done.count(name), 0) << name;
+  }
 }
 
 // Where `bazel test` keeps them.
@@ -242,6 +307,7 @@ TEST_F(ChaosTest, WhatWasAcknowledgedIsAtEveryMember) {
     if (HasFailure()) KeepLogs(run.seed());
     load_.reset();
     changes_.reset();
+    lives_.reset();
     cluster_.reset();
     oracle_.reset();
     if (HasFailure()) return;

@@ -24,17 +24,6 @@ bool OneIn(std::mt19937_64* random, int n) {
   return (*random)() % static_cast<uint64_t>(n) == 0;
 }
 
-client::Durability DrawDurability(std::mt19937_64* random) {
-  client::Durability durability;
-  durability.level = OneIn(random, 2) ? client::DurabilityLevel::kCached
-                                      : client::DurabilityLevel::kSynced;
-  durability.replicas = static_cast<uint32_t>((*random)() % 4);  // 0..3
-  if (durability.replicas > 0 && OneIn(random, 3)) {
-    durability.policy = client::ReplicaPolicy::kRequired;
-  }
-  return durability;
-}
-
 }  // namespace
 
 bool MayHappen(const absl::Status& status) {
@@ -53,6 +42,28 @@ bool MayHappen(const absl::Status& status) {
     default:
       return false;
   }
+}
+
+bool MayHappenToAChange(const absl::Status& status) {
+  if (MayHappen(status)) return true;
+  switch (ReasonOf(status)) {
+    case ErrorReason::kWriteFailed:
+    case ErrorReason::kStorePathReadOnly:
+      return true;
+    default:
+      return false;
+  }
+}
+
+client::Durability DrawDurability(std::mt19937_64* random) {
+  client::Durability durability;
+  durability.level = OneIn(random, 2) ? client::DurabilityLevel::kCached
+                                      : client::DurabilityLevel::kSynced;
+  durability.replicas = static_cast<uint32_t>((*random)() % 4);  // 0..3
+  if (durability.replicas > 0 && OneIn(random, 3)) {
+    durability.policy = client::ReplicaPolicy::kRequired;
+  }
+  return durability;
 }
 
 absl::StatusOr<std::unique_ptr<ClientLoad>> ClientLoad::Connect(

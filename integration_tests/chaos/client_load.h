@@ -32,6 +32,13 @@ namespace testing {
 // full.
 bool MayHappen(const absl::Status& status);
 
+// The same for a change that is to be made at one member. All of it is worth
+// another call.
+bool MayHappenToAChange(const absl::Status& status);
+
+// Any level, number of replicas and policy.
+client::Durability DrawDurability(std::mt19937_64* random);
+
 struct ClientLoadOptions {
   std::vector<std::string> trackers = {};
   int callers = 8;

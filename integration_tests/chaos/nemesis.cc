@@ -17,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/types/optional.h"
+#include "integration_tests/chaos/verifier.h"
 #include "integration_tests/mini_cluster/disks.h"
 #include "integration_tests/mini_cluster/process.h"
 #include "integration_tests/mini_cluster/tcp_proxy.h"
@@ -284,6 +285,7 @@ absl::StatusOr<Nemesis::Heal> Nemesis::Wipe() {
   wiped.store_path = static_cast<uint32_t>(Draw(paths.size()));
   CAIRN_ASSIGN_OR_RETURN(wiped.node_number, NodeNumberOf(storage->address()));
   Say(absl::StrCat("wipe path ", wiped.store_path, " of ", Name(member)));
+  world_->lives->Forsake(member, wiped.store_path);
   storage->Kill();
   // The folder itself may be a mount.
   for (const auto& entry :

@@ -18,7 +18,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "integration_tests/chaos/client_load.h"
-#include "integration_tests/chaos/verifier.h"
+#include "integration_tests/chaos/destruction.h"
+#include "integration_tests/chaos/life_load.h"
 #include "integration_tests/mini_cluster/cluster.h"
 #include "integration_tests/mini_cluster/oracle.h"
 
@@ -34,6 +35,7 @@ struct SmallDisk {
 struct NemesisWorld {
   MiniCluster* cluster = nullptr;
   ClientLoad* load = nullptr;
+  LifeLoad* lives = nullptr;
   Oracle* oracle = nullptr;
   SmallDisk small_disk;
   std::string log_file;  // What was done, with the time.

@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cairn/storage/v1/node_service.pb.h"
+#include "integration_tests/chaos/census.h"
 #include "integration_tests/mini_cluster/process.h"
 #include "integration_tests/mini_cluster/storage_stub.h"
 #include "lib/base/error_reason.h"
@@ -29,13 +30,19 @@ constexpr int kReaders = 4;
 // stale word.
 constexpr absl::Duration kQuietFor = absl::Milliseconds(1500);
 
+// A content that nobody has any more is looked for again and again, with
+// seconds in between.
+constexpr absl::Duration kLostFor = absl::Seconds(15);
+
 absl::Status Broken(absl::string_view file_id, absl::string_view what) {
   return absl::DataLossError(absl::StrCat(file_id, ": ", what));
 }
 
-// Empty if all is quiet; else the first thing that is not.
+// Empty if all is quiet; else the first thing that is not. `missing` becomes
+// whether contents are missing, as many at each member.
 std::string WhatIsNotQuiet(
-    const std::vector<std::unique_ptr<StorageStub>>& stubs) {
+    const std::vector<std::unique_ptr<StorageStub>>& stubs, bool* missing) {
+  *missing = false;
   std::vector<wire::GetStateResponse> states;
   std::set<std::string> members;
   for (const auto& stub : stubs) {
@@ -45,6 +52,7 @@ std::string WhatIsNotQuiet(
     states.push_back(*std::move(state));
   }
   std::map<uint32_t, int64_t> files;
+  std::map<uint32_t, uint64_t> contents;
   for (const wire::GetStateResponse& state : states) {
     for (const auto& path : state.store_paths()) {
       const std::string where =
@@ -52,9 +60,11 @@ std::string WhatIsNotQuiet(
       const auto& replication = path.replication();
       if (path.state() != wire::STORE_PATH_STATE_ACTIVE ||
           !replication.caught_up() || replication.snapshot_running() ||
-          replication.missing_contents() > 0) {
+          contents.emplace(path.index(), replication.missing_contents())
+                  .first->second != replication.missing_contents()) {
         return absl::StrCat(where, path.ShortDebugString());
       }
+      if (replication.missing_contents() > 0) *missing = true;
       size_t current = 0;
       for (const auto& peer : replication.peers()) {
         if (members.count(peer.node_uuid()) == 0) continue;
@@ -221,20 +231,26 @@ absl::StatusOr<bool> Alike(const ExpectedFile& file,
 }
 
 absl::Status SettlePut(const ExpectedFile& file, StorageStub* stub,
-                       Oracle* oracle) {
+                       bool may_be_lost, Oracle* oracle) {
   const std::string content = file.Content();
-  CAIRN_ASSIGN_OR_RETURN(const StoredFile first,
-                         stub->Put(file.put_request, content));
+  const absl::StatusOr<StoredFile> first = stub->Put(file.put_request, content);
+  if (may_be_lost &&
+      ReasonOf(first.status()) == ErrorReason::kInsufficientReplicas) {
+    // All know of it, and the only one that had its content lost its disk.
+    oracle->Refused(file.put_request);
+    return absl::OkStatus();
+  }
+  CAIRN_RETURN_IF_ERROR(first.status());
   CAIRN_ASSIGN_OR_RETURN(const StoredFile second,
                          stub->Put(file.put_request, content));
   // Two of an earlier time may be told in turn (ChaosVerified::unclaimed).
   if (!second.replayed ||
-      (second.file_id != first.file_id && !first.replayed)) {
+      (second.file_id != first->file_id && !first->replayed)) {
     return Broken(
         second.file_id,
-        absl::StrCat("a repeated request made it beside ", first.file_id));
+        absl::StrCat("a repeated request made it beside ", first->file_id));
   }
-  oracle->Stored(file.put_request, first.file_id, first.replicas);
+  oracle->Stored(file.put_request, first->file_id, first->replicas);
   return absl::OkStatus();
 }
 
@@ -265,16 +281,25 @@ absl::StatusOr<uint32_t> NodeNumberOf(const std::string& address) {
   return state->node_number();
 }
 
-absl::Status AwaitQuiet(const std::vector<std::string>& addresses) {
+absl::Status AwaitQuiet(const std::vector<std::string>& addresses,
+                        bool may_be_lost) {
   std::vector<std::unique_ptr<StorageStub>> stubs;
   for (const std::string& address : addresses) {
     stubs.push_back(std::make_unique<StorageStub>(address));
   }
   const absl::Time deadline = absl::Now() + kProcessDeadline;
   absl::Time quiet_since = absl::InfiniteFuture();
+  absl::Time missing_since = absl::InfiniteFuture();
   while (true) {
-    const std::string why = WhatIsNotQuiet(stubs);
+    bool missing = false;
+    std::string why = WhatIsNotQuiet(stubs, &missing);
     const absl::Time now = absl::Now();
+    missing_since =
+        missing ? std::min(missing_since, now) : absl::InfiniteFuture();
+    if (why.empty() && missing &&
+        (!may_be_lost || now - missing_since < kLostFor)) {
+      why = "contents are missing at all members";
+    }
     quiet_since =
         why.empty() ? std::min(quiet_since, now) : absl::InfiniteFuture();
     if (now - quiet_since >= kQuietFor) return absl::OkStatus();
@@ -287,7 +312,8 @@ absl::Status AwaitQuiet(const std::vector<std::string>& addresses) {
 }
 
 absl::StatusOr<int64_t> SettleUnanswered(
-    Oracle* oracle, const std::vector<std::string>& addresses) {
+    Oracle* oracle, const std::vector<std::string>& addresses,
+    bool may_be_lost) {
   std::vector<std::unique_ptr<StorageStub>> stubs;
   for (const std::string& address : addresses) {
     stubs.push_back(std::make_unique<StorageStub>(address));
@@ -297,7 +323,7 @@ absl::StatusOr<int64_t> SettleUnanswered(
     StorageStub* const stub =
         stubs[static_cast<size_t>(settled) % stubs.size()].get();
     if (file.put == ExpectedFile::Put::kUnanswered) {
-      CAIRN_RETURN_IF_ERROR(SettlePut(file, stub, oracle));
+      CAIRN_RETURN_IF_ERROR(SettlePut(file, stub, may_be_lost, oracle));
       ++settled;
     } else if (file.deletion == ExpectedFile::Deletion::kUnanswered) {
       CAIRN_RETURN_IF_ERROR(SettleDelete(file, stub, oracle));
@@ -309,12 +335,14 @@ absl::StatusOr<int64_t> SettleUnanswered(
 
 absl::StatusOr<ChaosVerified> VerifyEachMember(
     MiniCluster* cluster, Oracle* oracle, ChangeLoad* changes,
-    const Destruction& destruction, const std::vector<Suspicion>& suspicions) {
+    LifeVerifier* lives, const Destruction& destruction,
+    const std::vector<Suspicion>& suspicions) {
   ChaosVerified verified;
   CAIRN_ASSIGN_OR_RETURN(verified.mended, MendAll(cluster));
   const std::vector<ExpectedFile> files = oracle->Files();
   std::vector<std::vector<Found>> by_file(files.size());
   std::vector<int64_t> counts;
+  std::vector<Census> censuses;
   for (int member = 0; member < cluster->storages(); ++member) {
     for (int other = 0; other < cluster->storages(); ++other) {
       if (other != member) cluster->storage(other)->Kill();
@@ -330,8 +358,11 @@ absl::StatusOr<ChaosVerified> VerifyEachMember(
     StorageStub stub(address);
     CAIRN_RETURN_IF_ERROR(
         WithContext(changes->CheckAt(&stub), absl::StrCat("member ", member)));
+    CAIRN_RETURN_IF_ERROR(lives->CheckAt(member, address));
     CAIRN_ASSIGN_OR_RETURN(const int64_t count, stub.Files());
     counts.push_back(count);
+    CAIRN_ASSIGN_OR_RETURN(Census census, TakeCensus(address));
+    censuses.push_back(std::move(census));
     for (int other = 0; other < cluster->storages(); ++other) {
       if (other != member) {
         CAIRN_RETURN_IF_ERROR(cluster->storage(other)->Start());
@@ -339,12 +370,18 @@ absl::StatusOr<ChaosVerified> VerifyEachMember(
     }
   }
 
-  int64_t there_in_all = 0;
+  std::set<std::string> there_in_all = lives->there();
+  std::set<std::string> known = lives->file_ids();
+  for (std::string& id : changes->file_ids()) {
+    there_in_all.insert(id);
+    known.insert(std::move(id));
+  }
   std::map<std::string, const ExpectedFile*> by_id;
   for (size_t i = 0; i < files.size(); ++i) {
     CAIRN_ASSIGN_OR_RETURN(const bool there, Alike(files[i], by_file[i]));
     by_id[files[i].file_id] = &files[i];
-    if (there) ++there_in_all;
+    known.insert(files[i].file_id);
+    if (there) there_in_all.insert(files[i].file_id);
     const bool deleted = files[i].deletion == ExpectedFile::Deletion::kDeleted;
     if (!there && !deleted) ++verified.lost;
     if (there && deleted) ++verified.undone;
@@ -355,10 +392,12 @@ absl::StatusOr<ChaosVerified> VerifyEachMember(
                                               " and ", count, " files"));
     }
   }
-  verified.unclaimed = counts.front() - there_in_all - changes->files();
-  if (verified.unclaimed < 0) {
-    return absl::DataLossError(absl::StrCat("members count ", counts.front(),
-                                            " files, and have ", there_in_all));
+  CAIRN_RETURN_IF_ERROR(CompareCensuses(censuses));
+  for (const std::string& id : there_in_all) {
+    if (censuses.front().count(id) == 0) return Broken(id, "is not listed");
+  }
+  for (const auto& [id, info] : censuses.front()) {
+    if (known.count(id) == 0) ++verified.unclaimed;
   }
   for (const Suspicion& suspicion : suspicions) {
     const auto it = by_id.find(suspicion.file_id);

@@ -21,33 +21,13 @@
 #include "absl/status/statusor.h"
 #include "integration_tests/chaos/change_load.h"
 #include "integration_tests/chaos/client_load.h"
+#include "integration_tests/chaos/destruction.h"
+#include "integration_tests/chaos/life_verifier.h"
 #include "integration_tests/mini_cluster/cluster.h"
 #include "integration_tests/mini_cluster/oracle.h"
 
 namespace cairn {
 namespace testing {
-
-// What was destroyed, between two lines of the oracle: everything that only
-// this store path had is lost. The lines are those of the last time when all
-// members had everything, and of when the path was there again.
-struct WipedPath {
-  int64_t from_line = 0;
-  int64_t to_line = 0;
-  uint32_t node_number = 0;
-  uint32_t store_path = 0;
-};
-
-// A copy with a flipped bit.
-struct DamagedCopy {
-  std::string file_id;
-  int member = 0;
-  uint32_t store_path = 0;
-};
-
-struct Destruction {
-  std::vector<WipedPath> wiped;
-  std::vector<DamagedCopy> damaged;
-};
 
 // What the verifier found.
 struct ChaosVerified {
@@ -68,24 +48,29 @@ struct ChaosVerified {
 absl::StatusOr<uint32_t> NodeNumberOf(const std::string& address);
 
 // Waits until every member says that it has all that any of them has, and all
-// count the same files.
+// count the same files. `may_be_lost`: contents may be missing for good, if
+// they are at all members, since a path was wiped that alone had them.
 //   DEADLINE_EXCEEDED  they do not; the message says what is missing where.
-absl::Status AwaitQuiet(const std::vector<std::string>& addresses);
+absl::Status AwaitQuiet(const std::vector<std::string>& addresses,
+                        bool may_be_lost = false);
 
 // Repeats puts and deletes that had no answer, until they have one. Returns how
 // many.
 absl::StatusOr<int64_t> SettleUnanswered(
-    Oracle* oracle, const std::vector<std::string>& addresses);
+    Oracle* oracle, const std::vector<std::string>& addresses,
+    bool may_be_lost);
 
 // For a cluster that is quiet and settled: has every member read all its files
 // and mend what is damaged, then looks. It is complete again afterwards.
 // `suspicions`: what was not found while it was hurt, which only files may that
 // are lost.
 //   DATA_LOSS  a promise was broken; the message names the file and member.
-// `changes` looks after its files at each member, too.
+// `changes` and `lives` look after their files at each member, too; and all
+// members must list the same files, with the same of each.
 absl::StatusOr<ChaosVerified> VerifyEachMember(
     MiniCluster* cluster, Oracle* oracle, ChangeLoad* changes,
-    const Destruction& destruction, const std::vector<Suspicion>& suspicions);
+    LifeVerifier* lives, const Destruction& destruction,
+    const std::vector<Suspicion>& suspicions);
 
 }  // namespace testing
 }  // namespace cairn

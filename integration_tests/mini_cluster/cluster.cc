@@ -127,6 +127,10 @@ std::string MiniCluster::secret_file() const {
   return absl::StrCat(folder_, "/secret");
 }
 
+const char* MiniCluster::cluster_secret() { return kClusterSecret; }
+
+const char* MiniCluster::cluster_id() { return kClusterId; }
+
 // Its target is set when that is known.
 absl::StatusOr<std::unique_ptr<TcpProxy>> MiniCluster::MakeLink() {
   // The proxy's thread may ask for its port before Start() has returned it.

@@ -142,6 +142,10 @@ class MiniCluster {
   // As `cairn --secret-file` wants it.
   std::string secret_file() const;
 
+  // Of every cluster here.
+  static const char* cluster_secret();
+  static const char* cluster_id();
+
   // As clients and storages know them.
   std::vector<std::string> tracker_addresses() const;
 
