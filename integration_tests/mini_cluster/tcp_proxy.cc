@@ -14,11 +14,12 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
-#include <fstream>
 #include <list>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -58,6 +59,19 @@ void CloseWithReset(int fd) {
 void DoNotDelay(int fd) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+// All of a file that has no size; empty if it is not there.
+std::string ReadProc(const char* path) {
+  std::string content;
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return content;
+  std::string piece(1 << 16, '\0');
+  for (ssize_t size; (size = read(fd, piece.data(), piece.size())) > 0;) {
+    content.append(piece, 0, static_cast<size_t>(size));
+  }
+  close(fd);
+  return content;
 }
 
 }  // namespace
@@ -436,12 +450,19 @@ absl::optional<int> ProcessOfConnection(
   const std::string local = absl::StrFormat("0100007F:%04X", source_port);
   const std::string remote = absl::StrFormat("0100007F:%04X", target_port);
   std::string inode;
-  // A dual-stack socket shows in tcp6, with its address mapped.
-  for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
-    std::ifstream in(table);
-    for (std::string line; inode.empty() && std::getline(in, line);) {
+  // A dual-stack socket shows in tcp6, with its address mapped: most do.
+  for (const char* table : {"/proc/net/tcp6", "/proc/net/tcp"}) {
+    if (!inode.empty()) break;
+    const std::string content = ReadProc(table);
+    // A busy machine has thousands of lines, and this is asked for each
+    // connection: only lines that have the address are looked at.
+    for (size_t at = content.find(local);
+         inode.empty() && at != std::string::npos;
+         at = content.find(local, at + 1)) {
+      const size_t begin = content.rfind('\n', at) + 1;
       const std::vector<std::string> fields =
-          absl::StrSplit(line, ' ', absl::SkipEmpty());
+          absl::StrSplit(content.substr(begin, content.find('\n', at) - begin),
+                         ' ', absl::SkipEmpty());
       if (fields.size() > 9 && absl::EndsWith(fields[1], local) &&
           absl::EndsWith(fields[2], remote)) {
         inode = fields[9];
