@@ -365,7 +365,7 @@ TEST_P(LargeFileTest, IsStoredInParts) {
     const absl::Time limit = absl::Now() + kProcessDeadline;
     while (ReasonOf(put.status()) == ErrorReason::kInsufficientReplicas &&
            absl::Now() < limit) {
-      absl::SleepFor(absl::Milliseconds(500));
+      absl::SleepFor(absl::Milliseconds(100));
       options.resume.upload_id = upload_id;
       put = client_->PutFileResumable(path, options);
     }
