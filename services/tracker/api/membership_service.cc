@@ -12,6 +12,7 @@
 #include "lib/rpc/cluster_auth.h"
 #include "lib/rpc/grpc_status.h"
 #include "services/tracker/api/convert.h"
+#include "services/tracker/api/group_peers.h"
 
 namespace cairn {
 namespace tracker {
@@ -164,23 +165,8 @@ class MembershipServiceImpl::Stream
       welcome_.clear();
     } else if (peers_due_) {
       peers_due_ = false;
-      v1::GroupPeers* peers = response_.mutable_peers();
-      peers->Clear();
-      for (const NodeRecord& peer : service_->membership_->PeersOf(identity_)) {
-        *peers->add_nodes() = ToProto(peer);
-      }
-      for (const Decision& removal :
-           service_->membership_->RemovalsIn(identity_.group)) {
-        *peers->add_removals() = ToProto(removal);
-      }
-      for (Decision& quota : service_->membership_->QuotasIn(identity_.group)) {
-        quota.reason.clear();  // For operators; there may be many.
-        *peers->add_quotas() = ToProto(quota);
-      }
-      const absl::optional<NodeRecord> self =
-          service_->membership_->FindNode(identity_.node_uuid);
-      CAIRN_CHECK(self.has_value());  // Nodes are never forgotten.
-      *peers->mutable_effective() = ToProto(self->effective);
+      *response_.mutable_peers() =
+          MakeGroupPeers(identity_, service_->membership_);
     } else {
       return;
     }
@@ -323,25 +309,11 @@ void MembershipServiceImpl::OnChange() {
   std::vector<std::pair<std::shared_ptr<Stream>, absl::Status>> removed;
   {
     MutexLock lock(&mu_);
-    const auto changes = membership_->ChangesSince(peers_revision_, SIZE_MAX);
-    std::set<std::string> groups;
-    if (changes.has_value()) {
-      for (const auto& change : *changes) {
-        peers_revision_ = change->revision;
-        if (change->space_only) continue;
-        for (const NodeRecord& node : change->changed) {
-          groups.insert(node.identity.group);
-        }
-        for (const NodeRecord& node : change->removed) {
-          groups.insert(node.identity.group);
-        }
-      }
-    } else {
-      peers_revision_ = membership_->revision();
-    }
+    const absl::optional<std::set<std::string>> groups =
+        GroupsToTell(membership_, &peers_revision_);
     for (const auto& [unused, entry] : streams_) {
       if (entry.attachment == 0) continue;
-      if (!changes.has_value() || groups.count(entry.group) > 0) {
+      if (!groups.has_value() || groups->count(entry.group) > 0) {
         const absl::Status member = membership_->CheckMember(entry.node_uuid);
         if (member.ok()) {
           concerned.push_back(entry.stream);
