@@ -300,7 +300,8 @@ class Server : public StorageServer {
 
     replication_ = std::make_unique<Replication>(
         &node_, transport_.get(), UpkeepOptionsOf(config_, jobs_.get()), clock_,
-        config_.default_replicas());
+        config_.default_replicas(),
+        static_cast<size_t>(config_.trackers_size()));
     sync_service_ = std::make_unique<SyncServiceImpl>(
         context, &member_auth_,
         [this](absl::string_view node_uuid) {

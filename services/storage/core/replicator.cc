@@ -97,7 +97,7 @@ Replicator::~Replicator() {
   DetachPath();
 }
 
-void Replicator::SetPeers(std::vector<Peer> peers) {
+void Replicator::SetPeers(std::vector<Peer> peers, bool all_known) {
   std::vector<Uuid> members;
   for (const Peer& peer : peers) members.push_back(peer.node_uuid);
   waits_.SetMembers(members);
@@ -108,7 +108,7 @@ void Replicator::SetPeers(std::vector<Peer> peers) {
                                 before.node_uuid) == members.end();
     }
     wanted_peers_ = std::move(peers);
-    peers_known_ = true;
+    peers_known_ = peers_known_ || all_known;
   }
   wake_();
 }

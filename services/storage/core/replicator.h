@@ -159,8 +159,11 @@ class Replicator : public LogObserver {
   Replicator(const Replicator&) = delete;
   Replicator& operator=(const Replicator&) = delete;
 
-  // The other members of the group, as far as they are known.
-  void SetPeers(std::vector<Peer> peers) ABSL_LOCKS_EXCLUDED(mu_);
+  // The other members of the group, as far as they are known; not `all_known`:
+  // there may be others, and until a call says that there are none nobody may
+  // take it that nothing is there which these do not have.
+  void SetPeers(std::vector<Peer> peers, bool all_known = true)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // Does what is to be done now. One thread at a time; several times a second,
   // and when woken. Reads the index now and then.
@@ -199,7 +202,7 @@ class Replicator : public LogObserver {
   std::vector<Peer> PeersFor(uint32_t origin_node) const
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  // SetPeers() was called: who is not among them is no member.
+  // SetPeers() has named all: who is not among them is no member.
   bool peers_known() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // As ReplicationProgress::syncing: others may have what this path took and

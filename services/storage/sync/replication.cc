@@ -4,7 +4,6 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "lib/base/uuid.h"
 
 namespace cairn {
 namespace storage {
@@ -13,19 +12,12 @@ namespace {
 // Between two ticks when nothing calls for one.
 constexpr absl::Duration kTick = absl::Milliseconds(100);
 
-// The tracker that has heard of a node last knows its address best.
-bool IsBetter(const tracker::v1::Node& a, const tracker::v1::Node& b) {
-  const bool a_active = a.state() == tracker::v1::NODE_STATE_ACTIVE;
-  const bool b_active = b.state() == tracker::v1::NODE_STATE_ACTIVE;
-  if (a_active != b_active) return a_active;
-  return a.last_heard_time().seconds() > b.last_heard_time().seconds();
-}
-
 }  // namespace
 
 Replication::Replication(StorageNode* node, PeerTransport* transport,
                          const UpkeepOptions& upkeep, Clock* clock,
-                         uint32_t replicas) {
+                         uint32_t replicas, size_t trackers)
+    : clock_(clock), members_(trackers) {
   for (size_t i = 0; i < node->path_count(); ++i) {
     ReplicatorOptions options;
     options.store_path = static_cast<uint8_t>(i);
@@ -74,6 +66,10 @@ void Replication::Run() {
       stop = stop_;
     }
     if (!stop) {
+      members_.Tick(clock_->Monotonic(), replicators_.size(),
+                    [this](size_t path, std::vector<Peer> peers, bool all) {
+                      SetPeers(path, std::move(peers), all);
+                    });
       for (const auto& replicator : replicators_) replicator->Tick();
       continue;
     }
@@ -90,37 +86,15 @@ void Replication::Run() {
 
 void Replication::OnPeers(const std::string& tracker,
                           const tracker::v1::GroupPeers& peers) {
-  removed_.Merge(peers);
-  std::map<std::string, tracker::v1::Node> best;
-  {
-    MutexLock lock(&mu_);
-    said_[tracker] = peers;
-    for (const auto& [name, group] : said_) {
-      for (const tracker::v1::Node& node : group.nodes()) {
-        const auto [it, added] =
-            best.emplace(node.identity().node_uuid(), node);
-        if (!added && IsBetter(node, it->second)) it->second = node;
-      }
-    }
-  }
-  for (size_t i = 0; i < replicators_.size(); ++i) {
-    std::vector<Peer> wanted;
-    for (const auto& [text, node] : best) {
-      const absl::StatusOr<Uuid> uuid = Uuid::Parse(text);
-      if (!uuid.ok() || removed_.IsRemoved(text) ||
-          static_cast<int>(i) >= node.report().store_paths_size()) {
-        continue;
-      }
-      Peer peer;
-      peer.node_uuid = *uuid;
-      peer.node_number = node.identity().node_number();
-      peer.name = node.identity().name();
-      peer.address = node.identity().address();
-      wanted.push_back(std::move(peer));
-    }
-    replicators_[i]->SetPeers(std::move(wanted));
-  }
-  removed_.MergeHeirs(peers);
+  members_.Merge(tracker, peers, clock_->Monotonic(), replicators_.size(),
+                 [this](size_t path, std::vector<Peer> members, bool all) {
+                   SetPeers(path, std::move(members), all);
+                 });
+}
+
+void Replication::SetPeers(size_t store_path, std::vector<Peer> peers,
+                           bool all_known) {
+  replicators_[store_path]->SetPeers(std::move(peers), all_known);
 }
 
 void Replication::SetAlone() {

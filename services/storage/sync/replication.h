@@ -4,8 +4,8 @@
 #ifndef CAIRN_SERVICES_STORAGE_SYNC_REPLICATION_H_
 #define CAIRN_SERVICES_STORAGE_SYNC_REPLICATION_H_
 
+#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -21,7 +21,7 @@
 #include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
 #include "services/storage/core/upkeep.h"
-#include "services/storage/sync/removed_members.h"
+#include "services/storage/sync/group_members.h"
 
 namespace cairn {
 namespace storage {
@@ -30,9 +30,11 @@ namespace storage {
 class Replication {
  public:
   // All borrowed, `upkeep.jobs` too. `node` has all its paths. `replicas` is
-  // how many members are to have a change; it is only counted by.
+  // how many members are to have a change; it is only counted by. `trackers`
+  // are asked who the other members are.
   Replication(StorageNode* node, PeerTransport* transport,
-              const UpkeepOptions& upkeep, Clock* clock, uint32_t replicas);
+              const UpkeepOptions& upkeep, Clock* clock, uint32_t replicas,
+              size_t trackers);
   ~Replication();  // Stop().
 
   Replication(const Replication&) = delete;
@@ -47,8 +49,8 @@ class Replication {
   // The other members of the group as one tracker sees them. A member counts
   // for as long as the last word of any tracker names it, and no later one of
   // any says that it was removed.
-  void OnPeers(const std::string& tracker, const tracker::v1::GroupPeers& peers)
-      ABSL_LOCKS_EXCLUDED(mu_);
+  void OnPeers(const std::string& tracker,
+               const tracker::v1::GroupPeers& peers);
 
   // Nobody will say who the other members are: there are none.
   void SetAlone();
@@ -58,27 +60,29 @@ class Replication {
 
   // OK, or why calls of that node are refused: PERMISSION_DENIED, NODE_REMOVED.
   absl::Status CheckMember(absl::string_view node_uuid) const {
-    return removed_.Check(node_uuid);
+    return members_.removed().Check(node_uuid);
   }
 
   // As RemovedMembers::ChangerOf().
   uint32_t ChangerOf(uint32_t origin_node) const {
-    return removed_.ChangerOf(origin_node);
+    return members_.removed().ChangerOf(origin_node);
   }
 
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
   void Wake() ABSL_LOCKS_EXCLUDED(mu_);
 
+  void SetPeers(size_t store_path, std::vector<Peer> peers, bool all_known);
+
+  Clock* const clock_;
   std::vector<std::unique_ptr<Replicator>> replicators_;  // Fixed.
 
-  RemovedMembers removed_;
+  GroupMembers members_;
 
   Mutex mu_;
   CondVar wake_;
   bool woken_ ABSL_GUARDED_BY(mu_) = false;
   bool stop_ ABSL_GUARDED_BY(mu_) = false;
-  std::map<std::string, tracker::v1::GroupPeers> said_ ABSL_GUARDED_BY(mu_);
 
   std::thread thread_;  // Runs Run(). Joined by Stop().
 };
