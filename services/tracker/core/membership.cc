@@ -390,6 +390,7 @@ size_t Membership::MergeDecisions(absl::Span<const Decision> decisions,
   {
     MutexLock lock(&mu_);
     std::set<std::string> nodes;
+    std::set<std::string> numbers;  // Of nodes whose group is to hear of it.
     bool groups = false;
     // Whose members are to hear of a quota.
     std::set<std::string> quota_groups;
@@ -416,15 +417,24 @@ size_t Membership::MergeDecisions(absl::Span<const Decision> decisions,
         case DecisionField::kClientQuotaBytes:
           client_quotas = true;
           break;
+        case DecisionField::kNodeHeir:
+          // The removed node may not be known here, and its heir not any more.
+          numbers.insert(decision.key.subject);
+          if (decision.value.has_value()) {
+            numbers.insert(absl::StrCat(*decision.value));
+          }
+          break;
         default:
           nodes.insert(decision.key.subject);
       }
     }
     std::vector<const Member*> moved;
     for (auto& [uuid, member] : members_) {
+      const NodeIdentity& identity = member.node.identity;
       const bool hears =
-          !member.node.removed &&
-          (client_quotas || quota_groups.count(member.node.identity.group) > 0);
+          numbers.count(SubjectOf(identity.node_number)) > 0 ||
+          (!member.node.removed &&
+           (client_quotas || quota_groups.count(identity.group) > 0));
       if ((nodes.count(uuid) > 0 && ApplyDecisions(&member)) || hears) {
         moved.push_back(&member);
       }

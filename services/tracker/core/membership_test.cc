@@ -679,6 +679,20 @@ TEST_F(DecidedTest, MembersAreToldWhoWasRemovedAndWhoWasLetBack) {
   EXPECT_EQ(membership_.RemovalsIn("g1")[0].value, absl::nullopt);
 }
 
+// Two trackers that did not reach each other removed the same node.
+TEST_F(DecidedTest, AnotherHeirAloneIsToldToo) {
+  Attach(1);
+  Attach(2);
+  Decide(DecisionField::kNodeRemoved, UuidOf(1), 1);
+  const uint64_t revision = membership_.revision();
+  EXPECT_EQ(Decide(DecisionField::kNodeHeir, SubjectOf(101), 102), 0u);
+  const auto changes = membership_.ChangesSince(revision, 10);
+  ASSERT_TRUE(changes.has_value());
+  ASSERT_THAT(*changes, SizeIs(1));
+  ASSERT_THAT((*changes)[0]->changed, SizeIs(1));
+  EXPECT_EQ((*changes)[0]->changed[0].identity.node_uuid, UuidOf(2));
+}
+
 TEST_F(DecidedTest, MembersHearOfTheQuotasOfTheirGroupAndOfAllClients) {
   Attach(1);
   Attach(2);
