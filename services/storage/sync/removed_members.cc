@@ -1,5 +1,7 @@
 #include "services/storage/sync/removed_members.h"
 
+#include <cstddef>
+
 #include "absl/strings/str_cat.h"
 #include "lib/base/error_reason.h"
 
@@ -32,9 +34,15 @@ bool RemovedMembers::IsRemoved(absl::string_view node_uuid) const {
 
 uint32_t RemovedMembers::ChangerOf(uint32_t origin_node) const {
   MutexLock lock(&mu_);
-  const auto known = heirs_.find(absl::StrCat(origin_node));
-  if (known == heirs_.end() || !known->second.has_value()) return origin_node;
-  return static_cast<uint32_t>(known->second.value());
+  uint32_t changer = origin_node;
+  // One step is all there is, unless trackers that were cut off from each other
+  // removed a node and its heir.
+  for (size_t steps = 0; steps <= heirs_.size(); ++steps) {
+    const auto known = heirs_.find(absl::StrCat(changer));
+    if (known == heirs_.end() || !known->second.has_value()) return changer;
+    changer = static_cast<uint32_t>(known->second.value());
+  }
+  return origin_node;  // They inherit from each other: an operator's case.
 }
 
 absl::Status RemovedMembers::Check(absl::string_view node_uuid) const {

@@ -41,7 +41,8 @@ class RemovedMembers {
       ABSL_LOCKS_EXCLUDED(mu_);
 
   // Number of the node that changes appenders which the node with this number
-  // created: itself, unless it was removed.
+  // created: itself, unless it was removed. The heir's heir, if that was
+  // removed by a tracker which had not heard of the first removal.
   uint32_t ChangerOf(uint32_t origin_node) const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

@@ -57,11 +57,12 @@ TEST(RemovedMembersTest, TheLatestWordCountsWhoeverSaysItLast) {
   EXPECT_FALSE(removed.IsRemoved(kNode));
 }
 
-tracker::v1::GroupPeers Heir(int64_t unix_ms, uint64_t number) {
+tracker::v1::GroupPeers Heir(int64_t unix_ms, uint64_t number,
+                             const std::string& of = "7") {
   tracker::v1::GroupPeers peers;
   tracker::v1::Decision* const decision = peers.add_removals();
   decision->set_field(tracker::v1::DECISION_FIELD_NODE_HEIR);
-  decision->set_subject("7");
+  decision->set_subject(of);
   if (number != 0) decision->set_value(number);
   decision->mutable_time()->set_unix_ms(unix_ms);
   decision->mutable_time()->set_tracker_instance("t");
@@ -81,6 +82,23 @@ TEST(RemovedMembersTest, AnotherNodeChangesTheAppendersOfARemovedOne) {
   EXPECT_EQ(removed.ChangerOf(7), 8u);
   removed.MergeHeirs(Heir(11, 0));
   EXPECT_EQ(removed.ChangerOf(7), 7u);
+}
+
+// Two trackers that do not reach each other each removed one of the two.
+TEST(RemovedMembersTest, TheHeirOfAHeirThatWasRemovedChangesThem) {
+  RemovedMembers removed;
+  removed.MergeHeirs(Heir(10, 8));
+  removed.MergeHeirs(Heir(10, 9, "8"));
+  EXPECT_EQ(removed.ChangerOf(7), 9u);
+  EXPECT_EQ(removed.ChangerOf(8), 9u);
+  removed.MergeHeirs(Heir(11, 0, "8"));
+  EXPECT_EQ(removed.ChangerOf(7), 8u);
+  // Until an operator lets one of them back.
+  removed.MergeHeirs(Heir(12, 7, "8"));
+  EXPECT_EQ(removed.ChangerOf(7), 7u);
+  EXPECT_EQ(removed.ChangerOf(8), 8u);
+  removed.MergeHeirs(Heir(13, 0, "8"));
+  EXPECT_EQ(removed.ChangerOf(7), 8u);
 }
 
 }  // namespace
