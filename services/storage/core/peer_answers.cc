@@ -23,7 +23,9 @@ bool PeerAnswers::IsLastWord(const absl::Status& said) {
       reason == ErrorReason::kFileSealed) {
     return true;
   }
-  if (!MayBeElsewhere(said)) unreachable_.Update(said);
+  // One that has no content of it, or none that it can read, knows that there
+  // is such a file.
+  if (reason != ErrorReason::kFileNotFound) unreachable_.Update(said);
   return false;
 }
 
@@ -39,7 +41,7 @@ absl::Status PeerAnswers::Verdict() const {
   return ErrorWithReason(
       absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
       absl::StrCat("the file is not known here, and a member that may have it "
-                   "cannot be asked: ",
+                   "cannot be asked, or cannot read it: ",
                    unreachable_.message()));
 }
 

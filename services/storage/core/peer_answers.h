@@ -30,13 +30,14 @@ class PeerAnswers {
   void CannotAsk();
 
   // All were asked, and none had the last word.
-  //   UNAVAILABLE  CONTENT_NOT_HERE: not all of them could be asked.
+  //   UNAVAILABLE  CONTENT_NOT_HERE: not all of them could be asked, or one
+  //                knows the file and cannot read it.
   //   any other    what this member says itself.
   absl::Status Verdict() const;
 
  private:
   const absl::Status here_;
-  absl::Status unreachable_;  // The first member that could not be asked.
+  absl::Status unreachable_;  // What the first one said that may have it.
 };
 
 }  // namespace storage

@@ -56,6 +56,20 @@ TEST(PeerAnswersTest, ADamagedCopyStaysOneIfNobodyHasABetter) {
   EXPECT_EQ(ReasonOf(answers.Verdict()), ErrorReason::kContentDamaged);
 }
 
+TEST(PeerAnswersTest, AFileIsNotSaidToBeUnknownThatAMemberCannotRead) {
+  for (const ErrorReason reason :
+       {ErrorReason::kContentDamaged, ErrorReason::kReadFailed,
+        ErrorReason::kContentNotHere}) {
+    PeerAnswers answers(NotFound());
+    EXPECT_FALSE(answers.IsLastWord(NotFound()));
+    EXPECT_FALSE(answers.IsLastWord(
+        ErrorWithReason(absl::StatusCode::kUnavailable, reason, "there")));
+    EXPECT_FALSE(answers.IsLastWord(NotFound()));
+    EXPECT_EQ(ReasonOf(answers.Verdict()), ErrorReason::kContentNotHere);
+    EXPECT_TRUE(absl::IsUnavailable(answers.Verdict()));
+  }
+}
+
 }  // namespace
 }  // namespace storage
 }  // namespace cairn
