@@ -55,6 +55,27 @@ RC_GTEST_PROP(AttributesPropertyTest, TheBytesAreTheMessage, ()) {
   RC_ASSERT(*back == attributes);
 }
 
+// Also if the keys are in another order, come twice or have too long values.
+RC_GTEST_PROP(AttributesPropertyTest, WhatIsSentBecomesTheMessage, ()) {
+  common::v1::Attributes sent;
+  Attributes attributes;
+  bool allowed = true;
+  const int number = *rc::gen::inRange(0, 5);
+  for (int i = 0; i < number; ++i) {
+    common::v1::Attribute* const attribute = sent.add_attributes();
+    attribute->set_key(AnyKey());
+    attribute->set_value(*rc::gen::element<std::string>(
+        "", "value", std::string(1024, 'v'), std::string(1025, 'v')));
+    const bool fresh =
+        attributes.emplace(attribute->key(), attribute->value()).second;
+    allowed = allowed && fresh && attribute->value().size() <= 1024;
+  }
+  const absl::StatusOr<std::string> stored =
+      NormalizeAttributes(sent.SerializeAsString());
+  RC_ASSERT(stored.ok() == allowed);
+  if (allowed) RC_ASSERT(*stored == EncodeAttributes(attributes));
+}
+
 RC_GTEST_PROP(AttributesPropertyTest, AChangeIsWhatAMapWouldDo, ()) {
   const Attributes before = AnyAttributes();
   AttributeChange change;

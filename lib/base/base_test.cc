@@ -1,11 +1,14 @@
 // The small things everything stands on.
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <thread>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/check.h"
@@ -16,6 +19,7 @@
 #include "lib/base/mutex.h"
 #include "lib/base/status_macros.h"
 #include "lib/base/uuid.h"
+#include "lib/base/varint.h"
 
 namespace cairn {
 namespace {
@@ -34,6 +38,35 @@ absl::StatusOr<int> Quarter(int n) {
 TEST(StatusMacrosTest, AssignOrReturnPassesValuesAndErrors) {
   EXPECT_EQ(*Quarter(8), 2);
   EXPECT_EQ(Quarter(6).status().message(), "odd");
+}
+
+TEST(VarintTest, ComesBackFromItsBytes) {
+  for (int bits = 0; bits <= 64; ++bits) {
+    const uint64_t power = bits == 64 ? 0 : uint64_t{1} << bits;
+    for (const uint64_t value : {power - 1, power, power + 1}) {
+      SCOPED_TRACE(value);
+      char bytes[kVarintBytesMax];
+      const auto size = static_cast<size_t>(WriteVarint(value, bytes) - bytes);
+      ASSERT_LE(size, sizeof(bytes));
+      EXPECT_EQ(size, VarintBytes(value));
+      const std::string written(bytes, size);
+      absl::string_view rest = written;
+      uint64_t read = ~value;
+      ASSERT_TRUE(TakeVarint(&rest, &read));
+      EXPECT_EQ(read, value);
+      EXPECT_TRUE(rest.empty());
+      for (size_t cut = 0; cut < size; ++cut) {
+        absl::string_view torn = absl::string_view(written).substr(0, cut);
+        EXPECT_FALSE(TakeVarint(&torn, &read));
+      }
+    }
+  }
+}
+
+TEST(VarintTest, DoesNotGoOnForEver) {
+  absl::string_view bytes("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
+  uint64_t value = 0;
+  EXPECT_FALSE(TakeVarint(&bytes, &value));
 }
 
 TEST(StatusMacrosTest, WithContextKeepsCodeAndPayloads) {
