@@ -11,6 +11,9 @@ namespace {
 
 constexpr int kVersionCounterBits = 16;
 
+// Of all records that are kept; some MiB.
+constexpr size_t kRecentExtentsMax = 64 << 10;
+
 int64_t UnixMillis(const Version& version) {
   return static_cast<int64_t>(version.clock >> kVersionCounterBits);
 }
@@ -94,6 +97,11 @@ absl::StatusOr<bool> ChangeSet::FindFile(absl::string_view name,
   if (last_known_.has_value() && last_known_->name == name) {
     if (last_known_->found) *record = last_known_->record;
     return last_known_->found;
+  }
+  const auto recent = recent_.find(name);
+  if (recent != recent_.end()) {
+    *record = recent->second;
+    return true;
   }
   CAIRN_ASSIGN_OR_RETURN(const Lookup found,
                          index_->GetFile(name, /*may_block=*/true, record));
@@ -369,7 +377,8 @@ void ChangeSet::EndSetAside(absl::string_view name) {
 }
 
 absl::Status ChangeSet::Apply(const RecordPlace& place,
-                              const disk::v1::FileChange& change) {
+                              const disk::v1::FileChange& change,
+                              absl::Span<const Extent> runs) {
   const bool logged = change.log_sequence() != 0 && !options_.rebuilding &&
                       !change.outside_log() &&
                       (place.header.flags & kRecordMoved) == 0;
@@ -382,9 +391,9 @@ absl::Status ChangeSet::Apply(const RecordPlace& place,
     if (logged) AddToLog(change, change.operation(), nullptr);
     return absl::OkStatus();
   }
-  CAIRN_ASSIGN_OR_RETURN(
-      FileRecord record,
-      FileRecordFromChange(change, place.header, place.at, place.prefix_bytes));
+  CAIRN_ASSIGN_OR_RETURN(FileRecord record,
+                         FileRecordFromChange(change, place.header, place.at,
+                                              place.prefix_bytes, runs));
   if (options_.rebuilding) {
     // Short ids belong to the index that is gone.
     record.log_origin = 0;
@@ -526,6 +535,7 @@ absl::Status ChangeSet::EndAppender(absl::string_view name,
 
 void ChangeSet::DropTombstone(const ExpiryKey& expiry,
                               const FileRecord& record) {
+  ForgetRecent(expiry.name);
   batch_.DeleteFile(expiry.name);
   batch_.DeleteExpiry(expiry);
   Count(record, -1);
@@ -541,6 +551,7 @@ void ChangeSet::ForgetExpiry(const ExpiryKey& expiry) {
 }
 
 void ChangeSet::LoseContent(absl::string_view name, const FileRecord& record) {
+  ForgetRecent(name);
   FileRecord without = record;
   without.content_missing = true;
   without.extents.clear();
@@ -566,9 +577,30 @@ void ChangeSet::ForgetDoomed(uint64_t number) {
   change_.undoomed.push_back(number);
 }
 
+void ChangeSet::KeepRecent() {
+  for (auto& [name, record] : files_) {
+    ForgetRecent(name);
+    if (record.extents.size() < 2 || options_.rebuilding) continue;
+    if (recent_extents_ > kRecentExtentsMax) {
+      recent_.clear();
+      recent_extents_ = 0;
+    }
+    recent_extents_ += record.extents.size();
+    recent_.emplace(std::string(name), std::move(record));
+  }
+}
+
+void ChangeSet::ForgetRecent(absl::string_view name) {
+  const auto it = recent_.find(name);
+  if (it == recent_.end()) return;
+  recent_extents_ -= it->second.extents.size();
+  recent_.erase(it);
+}
+
 void ChangeSet::Write() {
   index_->Write(&batch_);
   state_->Apply(change_);
+  KeepRecent();
   change_.taken = UseTotals();
   Reset();
 }

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "absl/types/span.h"
 #include "cairn/disk/v1/index.pb.h"
 #include "cairn/disk/v1/segment.pb.h"
 #include "services/storage/core/file_use.h"
@@ -104,10 +105,12 @@ class ChangeSet {
   // Applies a PUT, FILE, PIECES, DELETE or PASSED. It wins over what is known
   // of the name if it Replaces() that, or is of the same version and its place
   // later. One with `sealed_from` deletes that appender in the same step. Names
-  // in `change` must stay valid and unchanged until Write() or Reset().
+  // in `change` must stay valid and unchanged until Write() or Reset(). `runs`
+  // as in FileRecordFromChange().
   //   DATA_LOSS  the record is none that this program writes.
   absl::Status Apply(const RecordPlace& place,
-                     const disk::v1::FileChange& change);
+                     const disk::v1::FileChange& change,
+                     absl::Span<const Extent> runs = {});
 
   // Says how far a log is; `head.synced` is left out. Positions do not move
   // back.
@@ -184,6 +187,11 @@ class ChangeSet {
   absl::Status EndAppender(absl::string_view name, absl::string_view sealed_as,
                            const FileRecord& sealed);
 
+  // For recent_: what was written, and a name of which it is not known any
+  // more.
+  void KeepRecent();
+  void ForgetRecent(absl::string_view name);
+
   const ChangeSetOptions options_;
   Index* const index_;
   PathState* const state_;
@@ -199,6 +207,12 @@ class ChangeSet {
     FileRecord record;
   };
   absl::optional<Known> last_known_;
+
+  // What the index says of files that were changed last and are in pieces: they
+  // are likely to be changed again, and their records take long to decode.
+  // Nobody else changes what the index says of files.
+  absl::flat_hash_map<std::string, FileRecord> recent_;
+  size_t recent_extents_ = 0;
 
   std::vector<NameCount> names_;  // Of one record; a handful at most.
 

@@ -695,7 +695,8 @@ absl::Status Committer::AddRecord(RecordType type, uint8_t flags,
                                   const disk::v1::FileChange& change,
                                   const absl::Cord* content,
                                   uint32_t content_crc,
-                                  absl::Span<const uint32_t> block_crcs) {
+                                  absl::Span<const uint32_t> block_crcs,
+                                  absl::Span<const Extent> runs) {
   meta_.clear();
   change.AppendToString(&meta_);
   RecordPlace place;
@@ -710,7 +711,7 @@ absl::Status Committer::AddRecord(RecordType type, uint8_t flags,
   const size_t before = prefixes_.size();
   place.prefix_bytes =
       AppendRecordPrefix(next_, place.header, meta_, block_crcs, &prefixes_);
-  absl::Status applied = changes_.Apply(place, change);
+  absl::Status applied = changes_.Apply(place, change, runs);
   if (!applied.ok()) {
     prefixes_.resize(before);
     return applied;
@@ -790,7 +791,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
     change->set_size_bytes(request->size_bytes);
     change->set_crc32c(request->crc32c);
     if (request->extent.length > 0) {
-      EncodeExtent(request->extent, change->add_extents());
+      EncodeRuns({&request->extent, 1}, change->mutable_runs());
     }
     change->set_sha256(request->sha256);
     change->set_deduplicated(deduplicated);
@@ -1129,8 +1130,7 @@ void Committer::AdmitMove(CommitRequest* request, Outcome* outcome) {
   change->clear_request_id();
   // Recovery may have found that the content is gone.
   if (existing.needs_content()) {
-    change->clear_extents();
-    change->set_content_missing(true);
+    SetContentMissing(change);
   }
   // An older tombstone does no harm, an older file would come back.
   AddShadowed(existing, ShadowedBy(existing), change);
@@ -1190,7 +1190,9 @@ absl::Status Committer::AddPieces(absl::string_view name,
                    has_own ? &request->content : nullptr,
                    has_own ? request->crc32c : 0,
                    has_own ? absl::MakeConstSpan(request->block_crcs)
-                           : absl::Span<const uint32_t>());
+                           : absl::Span<const uint32_t>(),
+                   after.content_missing ? absl::Span<const Extent>()
+                                         : absl::MakeConstSpan(after.extents));
 }
 
 void Committer::MovePieces(const FileRecord& existing, CommitRequest* request,
@@ -1652,9 +1654,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     change->set_shares_segment(shares);
     change->set_size_bytes(static_cast<uint64_t>(replica.file.size_bytes));
     change->set_crc32c(replica.file.crc32c);
-    for (const Extent& extent : source.extents) {
-      EncodeExtent(extent, change->add_extents());
-    }
+    EncodeRuns(source.extents, change->mutable_runs());
     const bool synced = DedicatedAreSynced(source);
     NeedsDedicated(synced, *request, outcome);
     outcome->status =
@@ -1669,7 +1669,7 @@ void Committer::AdmitReplica(CommitRequest* request, Outcome* outcome) {
     change->set_crc32c(replica.file.crc32c);
     uint8_t flags = 0;
     if (request->extent.length > 0) {
-      EncodeExtent(request->extent, change->add_extents());
+      EncodeRuns({&request->extent, 1}, change->mutable_runs());
       if (request->durability == Durability::kSynced) {
         flags = kRecordContentSynced;
       }

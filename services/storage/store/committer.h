@@ -408,7 +408,8 @@ class Committer {
   absl::Status AddRecord(RecordType type, uint8_t flags,
                          const disk::v1::FileChange& change,
                          const absl::Cord* content, uint32_t content_crc,
-                         absl::Span<const uint32_t> block_crcs);
+                         absl::Span<const uint32_t> block_crcs,
+                         absl::Span<const Extent> runs = {});
   // OK, or why the index cannot take more changes.
   absl::Status IndexUsable() const;
   void ApplyBackPressure();

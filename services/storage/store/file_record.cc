@@ -5,7 +5,6 @@
 
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
-#include "lib/checksum/crc32c.h"
 #include "lib/checksum/sha256.h"
 
 namespace cairn {
@@ -43,131 +42,91 @@ absl::Status CheckHash(const std::string& sha256) {
              : Damaged("file record: SHA-256");
 }
 
-// Whether a run is one that a reader can check: all of a content, or whole
-// blocks of it.
-bool IsSound(const Extent& extent) {
-  if (extent.length <= 0 || extent.length > kFileBytesMax) return false;
-  if (extent.is_hole()) return true;
-  if (extent.content_bytes <= 0 || extent.content_bytes > kFileBytesMax ||
-      extent.content_offset < 0 || extent.content_offset > kFileBytesMax) {
-    return false;
-  }
-  const int64_t from = extent.offset - extent.content_offset;
-  const int64_t left = extent.content_bytes - from;
-  if (from < 0 || from % kBlockBytes != 0 || extent.length > left ||
-      (extent.length != left && extent.length % kBlockBytes != 0)) {
-    return false;
-  }
-  return !extent.in_record() ||
-         (extent.record_offset >= kSegmentHeaderBytes &&
-          extent.content_offset - extent.record_offset >= kRecordHeaderBytes &&
-          extent.content_bytes <= kRecordContentBytesMax);
+OwnContent OwnContentOf(const FileRecord& record) {
+  return OwnContent{record.record, record.record_prefix_bytes,
+                    record.record_content_bytes};
 }
 
-// The sum of the extents must be the file, or readers would run past them.
-// `record` says where what is its own lies.
+// What earlier versions wrote.
 absl::Status DecodeExtents(
     const google::protobuf::RepeatedPtrField<disk::v1::Extent>& from,
     FileRecord* record) {
-  int64_t sum = 0;
+  const OwnContent own = OwnContentOf(*record);
   for (const disk::v1::Extent& encoded : from) {
+    if (encoded.offset() > static_cast<uint64_t>(kFileBytesMax)) {
+      return Damaged("file record: extent");
+    }
     Extent extent;
-    extent.segment = encoded.segment();
-    extent.offset = static_cast<int64_t>(encoded.offset());
-    extent.length = static_cast<int64_t>(encoded.length());
-    extent.crc32c = encoded.crc32c();
-    extent.record_offset = static_cast<int64_t>(encoded.record_offset());
-    if (extent.offset < 0 || extent.offset > kFileBytesMax) {
-      return Damaged("file record: extent");
-    }
     if (encoded.own()) {
-      extent.segment = record->record.segment;
-      extent.record_offset = record->record.offset;
-      extent.content_offset =
-          record->record.offset + record->record_prefix_bytes;
-      extent.content_bytes = record->record_content_bytes;
-      extent.offset += extent.content_offset;
-    } else if (encoded.content_bytes() == 0) {
-      extent.content_offset = extent.offset;
-      extent.content_bytes = extent.length;
+      extent =
+          ExtentOf(own, static_cast<int64_t>(encoded.offset()),
+                   static_cast<int64_t>(encoded.length()), encoded.crc32c());
     } else {
-      extent.content_offset = static_cast<int64_t>(encoded.content_offset());
-      extent.content_bytes = static_cast<int64_t>(encoded.content_bytes());
+      extent.segment = encoded.segment();
+      extent.offset = static_cast<int64_t>(encoded.offset());
+      extent.length = static_cast<int64_t>(encoded.length());
+      extent.crc32c = encoded.crc32c();
+      extent.record_offset = static_cast<int64_t>(encoded.record_offset());
+      const bool whole = encoded.content_bytes() == 0;
+      extent.content_offset =
+          whole ? extent.offset
+                : static_cast<int64_t>(encoded.content_offset());
+      extent.content_bytes =
+          whole ? extent.length : static_cast<int64_t>(encoded.content_bytes());
     }
-    if (!IsSound(extent) || extent.length > kFileBytesMax - sum) {
-      return Damaged("file record: extent");
+    if (extent.is_hole()) {
+      // There is no content that zeros are from.
+      extent.offset = 0;
+      extent.content_offset = 0;
+      extent.content_bytes = extent.length;
     }
-    sum += extent.length;
+    if (!IsSound(extent)) return Damaged("file record: extent");
     record->extents.push_back(extent);
   }
-  if (sum != record->size_bytes) return Damaged("file record: sum of extents");
   return absl::OkStatus();
+}
+
+// The extents must be the file, or readers would run past them.
+absl::Status CheckSum(const FileRecord& record) {
+  int64_t left = record.size_bytes;
+  for (const Extent& extent : record.extents) {
+    if (extent.length > left) return Damaged("file record: sum of extents");
+    left -= extent.length;
+  }
+  return left == 0 ? absl::OkStatus() : Damaged("file record: sum of extents");
+}
+
+// Of a FileChange or a FileEntry.
+template <typename Message>
+absl::Status DecodeContent(const Message& message, FileRecord* record) {
+  CAIRN_RETURN_IF_ERROR(message.runs().empty()
+                            ? DecodeExtents(message.extents(), record)
+                            : DecodeRuns(message.runs(), OwnContentOf(*record),
+                                         &record->extents));
+  return CheckSum(*record);
+}
+
+absl::Status TakeRuns(absl::Span<const Extent> runs, FileRecord* record) {
+  const OwnContent own = OwnContentOf(*record);
+  record->extents.reserve(runs.size());
+  for (const Extent& run : runs) {
+    record->extents.push_back(
+        run.record_offset == kOwnRecord
+            ? ExtentOf(own, run.offset, run.length, run.crc32c)
+            : run);
+  }
+  return CheckSum(*record);
 }
 
 void AddInlineExtent(FileRecord* record) {
   record->content_inline = true;
   record->record_content_bytes = record->size_bytes;
   if (record->size_bytes == 0) return;
-  Extent extent =
-      OwnExtent(0, record->size_bytes, record->crc32c, record->size_bytes);
-  extent.segment = record->record.segment;
-  extent.record_offset = record->record.offset;
-  extent.content_offset = record->record.offset + record->record_prefix_bytes;
-  extent.offset = extent.content_offset;
-  record->extents.push_back(extent);
+  record->extents.push_back(
+      ExtentOf(OwnContentOf(*record), 0, record->size_bytes, record->crc32c));
 }
 
 }  // namespace
-
-Extent DedicatedExtent(uint64_t segment, int64_t bytes, uint32_t crc32c) {
-  Extent extent;
-  extent.segment = segment;
-  extent.offset = kSegmentHeaderBytes;
-  extent.length = bytes;
-  extent.crc32c = crc32c;
-  extent.content_offset = extent.offset;
-  extent.content_bytes = bytes;
-  return extent;
-}
-
-Extent OwnExtent(int64_t offset, int64_t length, uint32_t crc32c,
-                 int64_t content_bytes) {
-  Extent extent;
-  extent.offset = offset;
-  extent.length = length;
-  extent.crc32c = crc32c;
-  extent.record_offset = kOwnRecord;
-  extent.content_bytes = content_bytes;
-  return extent;
-}
-
-Extent ZeroExtent(int64_t length) {
-  Extent extent;
-  extent.length = length;
-  extent.content_bytes = length;
-  // Of one zero byte, then of twice as many again and again.
-  uint32_t power_crc = Crc32c(absl::string_view("\0", 1));
-  int64_t power = 1;
-  for (int64_t left = length; left > 0; left /= 2) {
-    if (left % 2 != 0) {
-      extent.crc32c =
-          CombineCrc32c(extent.crc32c, power_crc, static_cast<uint64_t>(power));
-    }
-    power_crc =
-        CombineCrc32c(power_crc, power_crc, static_cast<uint64_t>(power));
-    power *= 2;
-  }
-  return extent;
-}
-
-uint32_t CrcOf(absl::Span<const Extent> extents) {
-  uint32_t crc = 0;
-  for (const Extent& extent : extents) {
-    crc =
-        CombineCrc32c(crc, extent.crc32c, static_cast<uint64_t>(extent.length));
-  }
-  return crc;
-}
 
 bool FileRecord::NeedsRecord(const JournalPosition& at) const {
   if (record == at) return true;
@@ -182,6 +141,7 @@ bool FileRecord::NeedsRecord(const JournalPosition& at) const {
 absl::InlinedVector<Extent, 1> FileRecord::Holders() const {
   absl::InlinedVector<Extent, 1> holders;
   if (content_inline) return holders;
+  holders.reserve(extents.size());
   // Two runs may be of one content only if neither is all of it.
   absl::InlinedVector<std::pair<uint64_t, int64_t>, 4> parted;
   for (const Extent& extent : extents) {
@@ -252,7 +212,8 @@ void FileRecord::FillFileInfo(absl::string_view name, FileInfo* info) const {
 
 absl::StatusOr<FileRecord> FileRecordFromChange(
     const disk::v1::FileChange& change, const RecordHeader& header,
-    const JournalPosition& at, int64_t prefix_bytes) {
+    const JournalPosition& at, int64_t prefix_bytes,
+    absl::Span<const Extent> runs) {
   if (change.name().empty()) return Damaged("file record: no name");
   FileRecord record;
   CAIRN_ASSIGN_OR_RETURN(record.kind, DecodeKind(change.kind()));
@@ -314,7 +275,8 @@ absl::StatusOr<FileRecord> FileRecordFromChange(
     record.content_missing = true;
     return record;
   }
-  CAIRN_RETURN_IF_ERROR(DecodeExtents(change.extents(), &record));
+  CAIRN_RETURN_IF_ERROR(runs.empty() ? DecodeContent(change, &record)
+                                     : TakeRuns(runs, &record));
   return record;
 }
 
@@ -330,20 +292,10 @@ FileState DecodeState(const disk::v1::FileState& state) {
                    static_cast<int64_t>(state.size_bytes()), state.crc32c()};
 }
 
-void EncodeExtent(const Extent& extent, disk::v1::Extent* to) {
-  to->Clear();
-  to->set_segment(extent.segment);
-  to->set_offset(extent.offset);
-  to->set_length(extent.length);
-  to->set_crc32c(extent.crc32c);
-  if (extent.record_offset == kOwnRecord) {
-    to->set_own(true);
-    return;
-  }
-  to->set_record_offset(extent.record_offset);
-  if (extent.is_whole()) return;
-  to->set_content_offset(extent.content_offset);
-  to->set_content_bytes(extent.content_bytes);
+void SetContentMissing(disk::v1::FileChange* change) {
+  change->clear_extents();
+  change->clear_runs();
+  change->set_content_missing(true);
 }
 
 void FillPieces(const FileRecord& record, disk::v1::FileChange* change) {
@@ -375,9 +327,10 @@ void FillPieces(const FileRecord& record, disk::v1::FileChange* change) {
   }
   change->set_content_missing(record.content_missing);
   change->clear_extents();
-  if (record.content_missing) return;
-  for (const Extent& extent : record.extents) {
-    EncodeExtent(extent, change->add_extents());
+  if (record.content_missing) {
+    change->clear_runs();
+  } else {
+    EncodeRuns(record.extents, change->mutable_runs());
   }
 }
 
@@ -420,9 +373,7 @@ void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry) {
   }
   if (record.content_inline) return;
   entry->set_record_content_bytes(record.record_content_bytes);
-  for (const Extent& extent : record.extents) {
-    EncodeExtent(extent, entry->add_extents());
-  }
+  EncodeRuns(record.extents, entry->mutable_runs());
 }
 
 absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
@@ -469,11 +420,12 @@ absl::StatusOr<FileRecord> DecodeFileEntry(const disk::v1::FileEntry& entry) {
   CAIRN_ASSIGN_OR_RETURN(record.undelete_until_unix_seconds,
                          DecodeSeconds(entry.undelete_until_unix_seconds()));
   if (!record.has_content()) return record;
-  if (entry.extents_size() == 0 && record.record_content_bytes == 0) {
+  if (entry.runs().empty() && entry.extents_size() == 0 &&
+      record.record_content_bytes == 0) {
     AddInlineExtent(&record);
     return record;
   }
-  CAIRN_RETURN_IF_ERROR(DecodeExtents(entry.extents(), &record));
+  CAIRN_RETURN_IF_ERROR(DecodeContent(entry, &record));
   return record;
 }
 

@@ -15,58 +15,11 @@
 #include "cairn/disk/v1/index.pb.h"
 #include "cairn/disk/v1/segment.pb.h"
 #include "services/storage/core/store_path.h"
+#include "services/storage/store/extent.h"
 #include "services/storage/store/segment_format.h"
 
 namespace cairn {
 namespace storage {
-
-// No file is larger; the same limit as in file IDs.
-inline constexpr int64_t kFileBytesMax = (int64_t{1} << 56) - 1;
-
-// Extent::record_offset of a run that is from a record about to be written.
-inline constexpr int64_t kOwnRecord = -1;
-
-// A run of content. Never empty. It is from the content of a record or of a
-// dedicated segment, and all of it or whole blocks of it:
-//
-//   | record prefix | block | block | block | bl |      one content
-//   ^ record_offset ^ content_offset ^ offset    ^ offset + length
-//
-// or there is no segment, and it is of zero bytes.
-struct Extent {
-  uint64_t segment = 0;
-  int64_t offset = 0;
-  int64_t length = 0;
-  uint32_t crc32c = 0;        // Of the run.
-  int64_t record_offset = 0;  // 0: it is in a dedicated segment, or in none.
-  int64_t content_offset = 0;
-  int64_t content_bytes = 0;
-
-  bool is_hole() const { return segment == 0 && record_offset == 0; }
-  bool in_record() const { return record_offset != 0; }
-  bool is_whole() const { return length == content_bytes; }
-
-  // Bytes of the record that holds it, padding included.
-  int64_t record_bytes() const {
-    return RecordBytes(content_offset - record_offset, content_bytes);
-  }
-
-  friend bool operator==(const Extent& a, const Extent& b) {
-    return a.segment == b.segment && a.offset == b.offset &&
-           a.length == b.length && a.crc32c == b.crc32c;
-  }
-};
-
-// All of the content of a dedicated segment.
-Extent DedicatedExtent(uint64_t segment, int64_t bytes, uint32_t crc32c);
-
-// All of the content of a record that is about to be written, or whole blocks
-// of it from `offset` on.
-Extent OwnExtent(int64_t offset, int64_t length, uint32_t crc32c,
-                 int64_t content_bytes);
-
-// `length` zero bytes.
-Extent ZeroExtent(int64_t length);
 
 // A file, or the tombstone of one. The name is the key and not in here.
 struct FileRecord {
@@ -174,11 +127,14 @@ struct FileRecord {
   void FillFileInfo(absl::string_view name, FileInfo* info) const;
 };
 
-// The record that `change` makes, found at `at` with this header.
+// The record that `change` makes, found at `at` with this header. Whoever knows
+// what `change.runs()` lists saves decoding it with `runs`; those of the record
+// itself are OwnExtent()s there.
 //   DATA_LOSS  the change is none that this program writes.
 absl::StatusOr<FileRecord> FileRecordFromChange(
     const disk::v1::FileChange& change, const RecordHeader& header,
-    const JournalPosition& at, int64_t prefix_bytes);
+    const JournalPosition& at, int64_t prefix_bytes,
+    absl::Span<const Extent> runs = {});
 
 // What a record of kPieces says of a file besides its name, `extents` among it:
 // the version and its place in the log, too, so that a copy needs no more.
@@ -187,11 +143,8 @@ void FillPieces(const FileRecord& record, disk::v1::FileChange* change);
 void EncodeState(const FileState& state, disk::v1::FileState* to);
 FileState DecodeState(const disk::v1::FileState& state);
 
-// Overwrites `to`.
-void EncodeExtent(const Extent& extent, disk::v1::Extent* to);
-
-// Of `extents`, in order; of all of them that is the CRC-32C of the file.
-uint32_t CrcOf(absl::Span<const Extent> extents);
+// The change is of a file whose content is not here (any more).
+void SetContentMissing(disk::v1::FileChange* change);
 
 // Overwrites `entry`.
 void EncodeFileEntry(const FileRecord& record, disk::v1::FileEntry* entry);

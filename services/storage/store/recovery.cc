@@ -312,8 +312,14 @@ class Recovery {
     }
     if (record.header.type == RecordType::kFile ||
         record.header.type == RecordType::kPieces) {
+      const absl::StatusOr<FileRecord> file = FileRecordFromChange(
+          change, record.header, scanner.position(), record.prefix_bytes);
+      if (!file.ok()) {
+        ReportDamage(scanner.position(), file.status().message());
+        return absl::OkStatus();
+      }
       CAIRN_ASSIGN_OR_RETURN(const bool whole,
-                             TakeDedicated(change, record.header.flags));
+                             TakeDedicated(file->extents, record.header.flags));
       if (!whole) {
         result_.lost_files += 1;
         CAIRN_LOG(kWarning, "store",
@@ -322,8 +328,7 @@ class Recovery {
                   change.name(), scanner.position().ToString());
         // The change stays: what follows in its log would hang in the air, and
         // a member that pulled it knows the file.
-        change.clear_extents();
-        change.set_content_missing(true);
+        SetContentMissing(&change);
       }
     }
     RecordPlace place;
@@ -343,22 +348,17 @@ class Recovery {
 
   // Whether what a FILE or PIECES record names in dedicated segments can be
   // relied on. What it names in the journal stands before it there.
-  absl::StatusOr<bool> TakeDedicated(const disk::v1::FileChange& change,
+  absl::StatusOr<bool> TakeDedicated(absl::Span<const Extent> extents,
                                      uint8_t flags) {
     const bool durable = (flags & kRecordContentSynced) != 0;
-    for (const disk::v1::Extent& from : change.extents()) {
-      if (from.segment() == 0 || from.record_offset() != 0) continue;
+    for (const Extent& extent : extents) {
+      if (extent.is_hole() || extent.in_record()) continue;
       // Names that share a content lose it together, or it would be counted as
       // if one were there that is not.
-      const std::pair<uint64_t, uint32_t> content{from.segment(),
-                                                  from.crc32c()};
+      const std::pair<uint64_t, uint32_t> content{extent.segment,
+                                                  extent.crc32c};
       if (lost_.count(content) != 0) return false;
       if (!durable && !CacheIsWhole()) {
-        Extent extent = DedicatedExtent(
-            from.segment(), static_cast<int64_t>(from.length()), from.crc32c());
-        if (from.content_bytes() != 0) {
-          extent.content_bytes = static_cast<int64_t>(from.content_bytes());
-        }
         CAIRN_ASSIGN_OR_RETURN(
             const bool whole,
             DedicatedIsWhole(segments_, extent, DedicatedCheck::kContent));
@@ -367,16 +367,16 @@ class Recovery {
           return false;
         }
       }
-      orphans_.erase(from.segment());
+      orphans_.erase(extent.segment);
       if (durable) continue;
       absl::StatusOr<std::shared_ptr<File>> file =
-          segments_->Open(from.segment());
+          segments_->Open(extent.segment);
       if (!file.ok()) continue;  // A later record deletes it.
       if (suspect_) {
         CAIRN_ASSIGN_OR_RETURN(const int64_t size, (*file)->Size());
         CAIRN_RETURN_IF_ERROR(WriteAgain(file->get(), 0, size));
       }
-      state_->AddUnsynced(from.segment(), *std::move(file));
+      state_->AddUnsynced(extent.segment, *std::move(file));
     }
     return true;
   }

@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <memory>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "cairn/disk/v1/segment.pb.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
 #include "services/storage/core/store_path.h"
+#include "services/storage/store/extent.h"
 #include "services/storage/store/segment_format.h"
 #include "services/storage/store/segment_scan.h"
 
@@ -53,6 +56,36 @@ bool NumberFromPath(absl::string_view path, uint64_t* number) {
          absl::SimpleHexAtoi(path, number);
 }
 
+// ` runs=[4096 bytes crc32c=… segment 3 offset 8192, …]`, of a record that has
+// a list of them. Places in the record itself count from its content.
+std::string RunsText(const RecordPrefix& record,
+                     const disk::v1::FileChange& change) {
+  if (change.runs().empty()) return "";
+  OwnContent own;
+  own.record.offset = kSegmentHeaderBytes;
+  own.prefix_bytes = record.prefix_bytes;
+  own.content_bytes = record.header.content_bytes;
+  absl::InlinedVector<Extent, 1> runs;
+  if (!DecodeRuns(change.runs(), own, &runs).ok()) return " runs=unparseable";
+  return absl::StrCat(
+      " runs=[",
+      absl::StrJoin(runs, ", ",
+                    [](std::string* out, const Extent& run) {
+                      absl::StrAppendFormat(out, "%d bytes crc32c=%08x ",
+                                            run.length, run.crc32c);
+                      if (run.is_hole()) {
+                        absl::StrAppend(out, "zeros");
+                      } else if (run.segment == 0) {
+                        absl::StrAppend(out, "own offset ",
+                                        run.offset - run.content_offset);
+                      } else {
+                        absl::StrAppend(out, "segment ", run.segment,
+                                        " offset ", run.offset);
+                      }
+                    }),
+      "]");
+}
+
 std::string MetaText(const RecordPrefix& record) {
   switch (record.header.type) {
     case RecordType::kPut:
@@ -65,7 +98,9 @@ std::string MetaText(const RecordPrefix& record) {
                                  static_cast<int>(record.meta.size()))) {
         return " meta=unparseable";
       }
-      return absl::StrCat(" ", change.ShortDebugString());
+      const std::string runs = RunsText(record, change);
+      change.clear_runs();
+      return absl::StrCat(" ", change.ShortDebugString(), runs);
     }
     case RecordType::kLogs: {
       disk::v1::LogPositions positions;

@@ -21,6 +21,7 @@ namespace storage {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
 constexpr const char* kShared = "/disk/path/segments/00/0000000000000001.seg";
@@ -61,6 +62,8 @@ TEST_F(SegmentDumpTest, PrintsEveryRecord) {
               AllOf(HasSubstr("segment 1 kind=SHARED"),
                     HasSubstr("4096 OPENED"), HasSubstr("PUT flags=0"),
                     HasSubstr("name: \"small\""), HasSubstr("FILE flags=2"),
+                    ContainsRegex("runs=.600000 bytes crc32c=[0-9a-f]{8} "
+                                  "segment 2 offset 4096."),
                     HasSubstr("DELETE"), HasSubstr("CLEAN_END")));
 }
 
