@@ -52,6 +52,7 @@ using storage::ReplicatedChange;
 using Mode = ReplicatedChange::Mode;
 
 constexpr int64_t kSmallMax = 256;
+constexpr int64_t kDedupMin = 64;
 
 // Of what is deleted, and of what has expired.
 constexpr absl::Duration kUndeleteWindow = absl::Hours(1);
@@ -93,6 +94,7 @@ class EngineSubject : public Subject {
     options_.node_number = number;
     options_.node_uuid = Uuid::Random();
     options_.small_file_bytes_max = kSmallMax;
+    options_.dedup_bytes_min = kDedupMin;
     options_.undelete_window = kUndeleteWindow;
     options_.expiry_grace = kExpiryGrace;
     // The model has no segments that tombstones would shadow.
@@ -135,6 +137,7 @@ class ModelSubject : public Subject {
       : loop_(number, /*print=*/false), disk_(&loop_) {
     options_.node_number = number;
     options_.small_file_bytes_max = kSmallMax;
+    options_.dedup_bytes_min = kDedupMin;
     options_.undelete_window = kUndeleteWindow;
     options_.expiry_grace = kExpiryGrace;
     options_.tombstone_retention = absl::Hours(24 * 365 * 500);
@@ -213,7 +216,9 @@ std::string Of(Pair* pair, const KnownFile& known) {
       file.undelete_until_unix_seconds, " sealed from ", file.sealed_from,
       " as ", file.sealed_as, " copied from ", file.copied_from,
       " grown since ", file.grown_since.clock, "/", file.grown_since.node,
-      " change ", pair->NameOf(known.change.log), " ", known.change.sequence);
+      " change ", pair->NameOf(known.change.log), " ", known.change.sequence,
+      known.deleted || file.sha256.empty() ? "" : " hashed",
+      !known.deleted && file.deduplicated ? " shared" : "");
 }
 
 std::string Of(const absl::optional<storage::FileState>& state) {
@@ -293,6 +298,9 @@ std::string PutStep(Pair* pair, EventLoop* draw, Script* script, int to,
     name = absl::StrCat("d", draw->Draw(3));
     if (draw->Chance(0.7)) content.assign(draw->Chance(0.5) ? 300 : 30, 'd');
   }
+  // Few contents, that are looked for.
+  const bool dedup = draw->Chance(0.3) && kind != FileKind::kAppender;
+  if (dedup) content.assign(draw->Chance(0.5) ? 300 : 70, 's');
   script->names.insert(name);
   Uuid request = draw->DrawUuid();
   if (draw->Chance(0.3)) request = Uuid();
@@ -313,12 +321,14 @@ std::string PutStep(Pair* pair, EventLoop* draw, Script* script, int to,
       small.attributes = attributes;
       small.expire_unix_seconds = expire;
       small.durability = level;
+      small.dedup = dedup;
       here->path()->Put(std::move(small), std::move(done));
       return;
     }
     auto started = here->path()->StartUpload(absl::nullopt);
     CAIRN_CHECK_OK(started.status());
     const std::shared_ptr<storage::Upload> upload = *std::move(started);
+    if (dedup) upload->Share();
     CAIRN_CHECK_OK(upload->Write(absl::Cord(content)));
     storage::Upload::FinishRequest finish;
     finish.request_id = request;
@@ -522,6 +532,11 @@ std::string Step(Pair* pair, EventLoop* draw, Script* script) {
       for (const std::string& name : here->replica()->ListMissing("", 3)) {
         const auto known = here->replica()->Find(name);
         CAIRN_CHECK(known.ok() && known->has_value());
+        if (draw->Chance(0.5)) {
+          const bool shared = here->replica()->ShareContent(**known);
+          absl::StrAppend(&text, shared ? " shares" : " shares nothing");
+          if (shared) continue;
+        }
         const auto file = there->path()->Open(name);
         if (!file.ok()) {
           absl::StrAppend(&text, " ", Of(file.status()));

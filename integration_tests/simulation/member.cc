@@ -1,5 +1,6 @@
 #include "integration_tests/simulation/member.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/cord.h"
@@ -31,24 +32,27 @@ using storage::Upload;
 namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(200);
+constexpr absl::Duration kReportInterval = absl::Seconds(1);
+
+// A tracker that is silent for so long is not there.
+constexpr absl::Duration kTrackerPatience = absl::Seconds(8);
 
 // As in read_through_path.cc.
 constexpr absl::Duration kPeerPatience = absl::Seconds(5);
 
-storage::ReplicatorOptions Options() {
+storage::ReplicatorOptions Options(bool upkeep, bool compare) {
   storage::ReplicatorOptions options;
   options.fetches_max = 2;
   options.away_after = absl::Seconds(2);
-  // Here the logs alone have to make members equal, and the model looks after
-  // them; upkeep_test has the rest.
-  options.upkeep.scrubber.bytes_per_second = 0;
-  options.upkeep.comparer.interval = absl::ZeroDuration();
-  return options;
-}
-
-storage::ReplicaGateOptions GateOptions(uint32_t node_number) {
-  storage::ReplicaGateOptions options;
-  options.node_number = node_number;
+  options.retry_longest = absl::Seconds(8);
+  // Without, the logs alone have to make members equal.
+  options.upkeep.scrubber.bytes_per_second = upkeep ? 1 << 20 : 0;
+  options.upkeep.scrubber.first_pause = absl::Seconds(3);
+  options.upkeep.scrubber.pause = absl::Seconds(5);
+  options.upkeep.comparer.first_pause = absl::Seconds(2);
+  options.upkeep.comparer.interval =
+      upkeep && compare ? absl::Seconds(4) : absl::ZeroDuration();
+  options.upkeep.repairs.backoff_longest = absl::Seconds(8);
   return options;
 }
 
@@ -191,6 +195,58 @@ class Member::PeerRead : public FetchListener,
   absl::Status given_up_;
 };
 
+// The way to one tracker, as TrackerLinks keeps it.
+class Member::TrackerLink : public AttachListener {
+ public:
+  TrackerLink(Member* member, Tracker* tracker)
+      : member_(member), tracker_(tracker) {}
+  ~TrackerLink() override {
+    if (attachment_ != nullptr) attachment_->listener = nullptr;
+  }
+
+  // Connects if it has to, reports, and gives up who is silent.
+  void Drive() {
+    const absl::Duration now = member_->loop_->now();
+    if (attachment_ != nullptr && now - attachment_->heard > kTrackerPatience) {
+      Leave();
+      return;
+    }
+    if (attachment_ != nullptr) {
+      tracker_->Report(attachment_, member_->StatusForTrackers());
+    } else if (now >= retry_at_) {
+      attachment_ =
+          tracker_->Connect(member_->host(), member_->IdentityForTrackers(),
+                            member_->StatusForTrackers(), this);
+    }
+  }
+
+  void Leave() {
+    if (attachment_ == nullptr) return;
+    const std::shared_ptr<Attachment> left = std::move(attachment_);
+    attachment_ = nullptr;
+    tracker_->Leave(left);
+  }
+
+  void OnPeers(const tracker::v1::GroupPeers& peers) override {
+    member_->process_->members->Merge(tracker_->address(), peers,
+                                      member_->clock_.Monotonic(), /*paths=*/1,
+                                      member_->TakePeers());
+  }
+
+  void OnEnded(const absl::Status& status) override {
+    attachment_ = nullptr;
+    const bool needs_a_person = ReasonOf(status) == ErrorReason::kNodeRemoved;
+    retry_at_ = member_->loop_->now() +
+                (needs_a_person ? absl::Seconds(5) : absl::Seconds(1));
+  }
+
+ private:
+  Member* const member_;
+  Tracker* const tracker_;
+  std::shared_ptr<Attachment> attachment_;
+  absl::Duration retry_at_ = absl::ZeroDuration();
+};
+
 Member::Member(const MemberOptions& options, const DiskFaults* faults,
                EventLoop* loop, Network* net)
     : options_(options),
@@ -205,13 +261,52 @@ Member::Member(const MemberOptions& options, const DiskFaults* faults,
 
 Member::~Member() { Kill(/*dark=*/false); }
 
-Peer Member::AsPeer() const {
-  Peer peer;
-  peer.node_uuid = uuid_;
-  peer.node_number = options_.node_number;
-  peer.name = name_;
-  peer.address = address_;
-  return peer;
+tracker::NodeIdentity Member::IdentityForTrackers() const {
+  tracker::NodeIdentity identity;
+  identity.node_uuid = uuid_.ToString();
+  identity.node_number = options_.node_number;
+  identity.name = name_;
+  identity.group = kGroup;
+  identity.cluster_id = options_.cluster_id.ToString();
+  identity.address = address_;
+  return identity;
+}
+
+tracker::NodeStatus Member::StatusForTrackers() const {
+  const storage::ReplicationProgress progress =
+      process_->replicator->Progress();
+  const storage::StorePathStatus path = process_->path->Status();
+  tracker::StorePathStatus said;
+  said.space.writable = path.state == storage::StorePathState::kActive;
+  said.space.readable = path.state != storage::StorePathState::kOffline;
+  said.space.total_bytes = path.total_bytes;
+  said.space.free_bytes = path.free_bytes;
+  said.space.files = path.files;
+  said.space.syncing = progress.syncing;
+  said.incarnation = path.incarnation.ToString();
+  for (const storage::PeerProgress& peer : progress.peers) {
+    said.behind_changes = std::max(said.behind_changes, peer.behind_changes);
+  }
+  said.missing_contents = progress.missing_contents;
+  said.changes_only_here = progress.changes_only_here;
+  said.under_replicated_changes = progress.under_replicated_changes;
+  tracker::NodeStatus status;
+  status.store_paths.push_back(said);
+  return status;
+}
+
+storage::GroupMembers::SetPeers Member::TakePeers() {
+  return [this](size_t /*path*/, std::vector<Peer> peers, bool all_known) {
+    process_->replicator->SetPeers(std::move(peers), all_known);
+  };
+}
+
+void Member::DriveLinks() {
+  for (const auto& link : process_->links) link->Drive();
+  loop_->After(loop_->Between(kReportInterval / 2, kReportInterval),
+               [this, alive = alive_] {
+                 if (*alive) DriveLinks();
+               });
 }
 
 void Member::Start() {
@@ -221,26 +316,42 @@ void Member::Start() {
   if (loop_->Chance(0.2)) address_ = absl::StrCat(name_, ":", starts_);
   loop_->Trace("start ", name_, " at ", address_);
   process_ = std::make_unique<Process>();
+  const std::vector<Tracker*> trackers = options_.trackers();
+  process_->members = std::make_unique<storage::GroupMembers>(trackers.size());
   alive_ = std::make_shared<bool>(true);
   if (disk_.suspect()) lost_unsynced_ = loop_->now();
   process_->path = std::make_shared<ModelPath>(options_.path, faults_, &disk_,
                                                loop_, &clock_);
   process_->transport = net_->MakeTransport(options_.host, uuid_);
   process_->replicator = std::make_unique<Replicator>(
-      Options(),
+      Options(options_.upkeep, !options_.mutations.compare_nothing),
       [path = process_->path]() -> std::shared_ptr<storage::StorePath> {
         return path;
       },
       process_->transport.get(), &clock_, [this] { TickSoon(); });
+  storage::ReplicaGateOptions gate_options;
+  gate_options.node_number = options_.node_number;
+  gate_options.changer_of = [this](uint32_t origin) {
+    return ChangerOf(origin);
+  };
   process_->gate = std::make_unique<storage::ReplicaGate>(
-      [this](uint8_t) { return process_->replicator.get(); },
-      GateOptions(options_.node_number), &clock_);
-  process_->serving = {uuid_, process_->path, process_->replicator.get()};
+      [this](uint8_t) { return process_->replicator.get(); }, gate_options,
+      &clock_);
+  process_->serving = {
+      uuid_, process_->path, process_->replicator.get(),
+      [this](const Uuid& caller) {
+        return process_->members->removed().Check(caller.ToString());
+      }};
   net_->Serve(options_.host, address_, &process_->serving);
   Tick();
+  for (Tracker* tracker : trackers) {
+    process_->links.push_back(std::make_unique<TrackerLink>(this, tracker));
+  }
+  DriveLinks();
 }
 
 void Member::Tick() {
+  process_->members->Tick(clock_.Monotonic(), /*paths=*/1, TakePeers());
   process_->replicator->Tick();
   if (loop_->Chance(0.05)) process_->path->LookAtExpiries();
   if (loop_->Chance(0.05)) process_->path->CutLogs();
@@ -263,6 +374,10 @@ void Member::TickSoon() {
 // What is under way in the process ends without reaching anybody.
 void Member::End(bool dark) {
   *alive_ = false;
+  if (!dark) {
+    for (const auto& link : process_->links) link->Leave();
+  }
+  process_->links.clear();
   process_->path->Kill();
   net_->Gone(options_.host, dark);
   do {
@@ -305,8 +420,25 @@ void Member::Wipe() {
   lost_all_ = loop_->now();
 }
 
-void Member::SetPeers(std::vector<Peer> peers) {
-  if (running()) process_->replicator->SetPeers(std::move(peers));
+void Member::SetRetired(bool retired) {
+  retired_ = retired;
+  lost_unsynced_ = loop_->now();
+  lost_all_ = loop_->now();
+}
+
+uint32_t Member::ChangerOf(uint32_t origin_node) const {
+  // As if nobody had said anything.
+  if (options_.mutations.anybody_changes) return options_.node_number;
+  return process_->members->removed().ChangerOf(origin_node);
+}
+
+std::vector<std::string> Member::PeersKnown() const {
+  std::vector<std::string> known;
+  for (const Peer& peer : process_->replicator->PeersFor(0)) {
+    known.push_back(peer.address);
+  }
+  std::sort(known.begin(), known.end());
+  return known;
 }
 
 void Member::Guard(
@@ -369,6 +501,7 @@ void Member::PutHere(storage::PutRequest put, CommitDone done) {
       return;
     }
     const std::shared_ptr<Upload> upload = *std::move(started);
+    if (put.dedup) upload->Share();
     const absl::Status written = upload->Write(put.content);
     if (!written.ok()) {
       (*moved)(written);

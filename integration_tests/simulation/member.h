@@ -1,8 +1,9 @@
 // A member of the group: a machine with a clock and a disk, and the process
 // that runs on it, or none.
 //
-//   Start ─▶ process: ModelPath, Replicator, ReplicaGate (all of core) ─▶ Kill,
-//            PowerCut, StopCleanly ─▶ Start …          disk ─▶ Wipe
+//   Start ─▶ process: ModelPath, Replicator, ReplicaGate (all of core), a link
+//            to each tracker ─▶ Kill, PowerCut, StopCleanly ─▶ Start …
+//   disk ─▶ Wipe
 
 #ifndef CAIRN_INTEGRATION_TESTS_SIMULATION_MEMBER_H_
 #define CAIRN_INTEGRATION_TESTS_SIMULATION_MEMBER_H_
@@ -23,13 +24,18 @@
 #include "integration_tests/simulation/model_path.h"
 #include "integration_tests/simulation/network.h"
 #include "integration_tests/simulation/sim_clock.h"
+#include "integration_tests/simulation/tracker.h"
 #include "lib/base/uuid.h"
 #include "services/storage/api/replica_gate.h"
 #include "services/storage/core/peer_transport.h"
 #include "services/storage/core/replicator.h"
+#include "services/storage/sync/group_members.h"
 
 namespace cairn {
 namespace simulation {
+
+// Of all members.
+inline constexpr char kGroup[] = "group1";
 
 struct MemberOptions {
   HostId host = 0;
@@ -37,6 +43,14 @@ struct MemberOptions {
   ModelPathOptions path;
   double clock_rate = 1;
   absl::Duration clock_offset = absl::ZeroDuration();
+  Uuid cluster_id;
+
+  // Those that a process attaches to which begins now.
+  std::function<std::vector<Tracker*>()> trackers;
+
+  // It compares what it has with the others', and reads it again.
+  bool upkeep = false;
+  Mutations mutations;
 };
 
 // For one thread.
@@ -70,9 +84,24 @@ class Member {
   absl::Duration lost_unsynced() const { return lost_unsynced_; }
   absl::Duration lost_all() const { return lost_all_; }
 
+  // Operators have removed it, or let it back: either way nothing counts that
+  // it alone had.
+  void SetRetired(bool retired);
+  bool retired() const { return retired_; }
+
+  // Clients have heard that it takes no uploads any more.
+  void SetDraining(bool draining) { draining_ = draining; }
+  bool draining() const { return draining_; }
+
   // ---- For the process that runs. What a request says of its durability does
   // not count, `wish` does.
-  void SetPeers(std::vector<storage::Peer> peers);
+
+  // Who changes the appenders of the node with this number, as far as is known
+  // here.
+  uint32_t ChangerOf(uint32_t origin_node) const;
+
+  // The other members, as far as is known here, by address.
+  std::vector<std::string> PeersKnown() const;
 
   // `put.content` may be large.
   void Put(storage::PutRequest put, const storage::ReplicaWish& wish,
@@ -102,7 +131,6 @@ class Member {
   ModelPath* path() { return process_->path.get(); }
   storage::Replicator* replicator() { return process_->replicator.get(); }
 
-  storage::Peer AsPeer() const;
   HostId host() const { return options_.host; }
   const std::string& name() const { return name_; }
   const Uuid& uuid() const { return uuid_; }
@@ -113,7 +141,10 @@ class Member {
 
  private:
   class PeerRead;
+  class TrackerLink;
   struct Process {
+    std::unique_ptr<storage::GroupMembers> members;
+    std::vector<std::unique_ptr<TrackerLink>> links;
     std::set<std::shared_ptr<PeerRead>> reads;
     std::shared_ptr<ModelPath> path;
     std::unique_ptr<storage::PeerTransport> transport;
@@ -124,6 +155,10 @@ class Member {
   };
 
   void End(bool dark);
+  void DriveLinks();
+  storage::GroupMembers::SetPeers TakePeers();
+  tracker::NodeIdentity IdentityForTrackers() const;
+  tracker::NodeStatus StatusForTrackers() const;
   void Tick();
   void TickSoon();
 
@@ -161,6 +196,8 @@ class Member {
   ModelDisk disk_;
   std::string address_;
   uint64_t starts_ = 0;
+  bool retired_ = false;
+  bool draining_ = false;
   absl::Duration lost_unsynced_ = -absl::InfiniteDuration();
   absl::Duration lost_all_ = -absl::InfiniteDuration();
   std::unique_ptr<Process> process_;

@@ -24,6 +24,11 @@ bool DiskContent::IsSynced() const {
                      [](const auto& piece) { return piece->synced; });
 }
 
+bool DiskContent::IsRotten() const {
+  return std::any_of(pieces.begin(), pieces.end(),
+                     [](const auto& piece) { return piece->rotten; });
+}
+
 bool DiskContent::IsOnePiece() const {
   return pieces.size() == 1 && pieces.front()->beside;
 }
@@ -32,6 +37,8 @@ void DiskState::File::GiveUpContent(int64_t undelete_until) {
   known.file.undelete_until_unix_seconds = undelete_until;
   known.file.attributes.clear();
   known.file.expire_unix_seconds = 0;
+  known.file.sha256.clear();
+  known.file.deduplicated = false;
   content = nullptr;
 }
 
@@ -42,6 +49,7 @@ void DiskState::Apply(const DiskRecord& record) {
         Log& log = logs[range.log];
         log.applied = std::max(log.applied, range.applied);
         log.cut = std::max(log.cut, range.cut);
+        log.unsure = std::max(log.unsure, range.unsure);
       }
       return;
     case DiskRecord::Kind::kOpened:
@@ -53,6 +61,19 @@ void DiskState::Apply(const DiskRecord& record) {
       return;
     case DiskRecord::Kind::kChange:
       break;
+  }
+  if (record.aside_over) aside.erase(record.entry.name);
+  if (record.aside.has_value()) {
+    const auto standing = [](const storage::ReplicatedChange& change) {
+      return storage::StandingOf(change.file,
+                                 change.kind == storage::ChangeKind::kDelete);
+    };
+    // One of a name is remembered, and it is the one that counts.
+    const auto before = aside.find(record.aside->file.name);
+    if (before == aside.end() ||
+        !storage::Replaces(standing(before->second), standing(*record.aside))) {
+      aside[record.aside->file.name] = *record.aside;
+    }
   }
   if (record.known.has_value()) {
     version_clock = std::max(version_clock, record.known->file.version.clock);
@@ -135,7 +156,7 @@ bool DiskState::Has(const FileInfo& change, bool deleted, bool with_content,
     return false;
   }
   if (!with_content || file->known.deleted) return true;
-  return file->content != nullptr && (!synced || file->content->IsSynced());
+  return file->has_good_content() && (!synced || file->content->IsSynced());
 }
 
 ModelDisk::ModelDisk(EventLoop* loop) : loop_(loop) { Wipe(); }
@@ -236,7 +257,18 @@ void ModelDisk::LoseUnsynced() {
   Fold();
 }
 
+bool ModelDisk::Rot(const std::string& name) {
+  const DiskState::File* const file = now_.Find(name);
+  if (file == nullptr || file->content == nullptr ||
+      file->content->pieces.empty()) {
+    return false;
+  }
+  loop_->Pick(file->content->pieces)->rotten = true;
+  return true;
+}
+
 void ModelDisk::Wipe() {
+  unreadable_.clear();
   incarnation_ = loop_->DrawUuid();
   ++boot_;
   era_boot_ = 0;

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct DiskPiece {
   std::string bytes;
   bool beside = false;
   bool synced = true;
+
+  // They do not match their checksum any more; `bytes` is what they were.
+  bool rotten = false;
 };
 
 // The content of a file, in order. Files may share pieces.
@@ -40,6 +44,7 @@ struct DiskContent {
 
   std::string Bytes() const;
   bool IsSynced() const;
+  bool IsRotten() const;
 
   // It is all of a large piece.
   bool IsOnePiece() const;
@@ -62,7 +67,12 @@ struct DiskRecord {
   absl::optional<storage::KnownFile> known;
   std::shared_ptr<const DiskContent> content;  // Null: none, or missing.
 
-  std::vector<storage::LogRange> logs;  // kLogs: `applied` and `cut`.
+  // kChange: a change that was set aside, and that the one of this name is
+  // over.
+  absl::optional<storage::ReplicatedChange> aside;
+  bool aside_over = false;
+
+  std::vector<storage::LogRange> logs;  // kLogs: `applied`, `cut`, `unsure`.
   storage::LogId own;                   // kOpened.
   std::string name;                     // kDrop.
 };
@@ -76,6 +86,9 @@ struct DiskState {
     std::shared_ptr<const DiskContent> content;
 
     bool keeps_content() const { return known.deleted && content != nullptr; }
+    bool has_good_content() const {
+      return content != nullptr && !content->IsRotten();
+    }
 
     // Makes a tombstone one that keeps nothing; until `undelete_until` others
     // may have the content.
@@ -84,10 +97,12 @@ struct DiskState {
   struct Log {
     uint64_t cut = 0;
     uint64_t applied = 0;
+    uint64_t unsure = 0;
     std::map<uint64_t, storage::LogEntry> entries;
   };
 
   std::map<std::string, File> files;
+  std::map<std::string, storage::ReplicatedChange> aside;  // By name.
   std::map<storage::LogId, Log> logs;
   std::map<Uuid, storage::LogPosition> requests;
   uint64_t version_clock = 0;
@@ -133,6 +148,18 @@ class ModelDisk {
   // The process has said all that it had to say.
   void CleanEnd();
 
+  // ---- What may happen to it at any time. Bytes of a file rot; false if there
+  // are none.
+  bool Rot(const std::string& name);
+
+  // What is known of a name cannot be read, nor anything be written in its
+  // place.
+  void SetUnreadable(const std::string& name) { unreadable_.insert(name); }
+  void MendUnreadable() { unreadable_.clear(); }
+  bool IsUnreadable(absl::string_view name) const {
+    return unreadable_.count(std::string(name)) != 0;
+  }
+
   // ---- What may happen to it while no process has it open.
   void PowerCut();
   void Wipe();
@@ -152,6 +179,7 @@ class ModelDisk {
   uint64_t era_boot_ = 0;
   bool clean_ = true;
   bool suspect_ = false;  // A sync has failed since Open().
+  std::set<std::string> unreadable_;
   std::vector<DiskRecord> records_;
   size_t synced_ = 0;      // Records.
   size_t checkpoint_ = 0;  // Records.

@@ -9,6 +9,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
 #include "lib/checksum/crc32c.h"
+#include "lib/checksum/sha256.h"
 #include "services/storage/core/file_key.h"
 #include "services/storage/core/testing/scan_file_map.h"
 
@@ -62,6 +63,12 @@ absl::Status ContentNotHere() {
                          "the content is at other members");
 }
 
+absl::Status Damaged() {
+  return ErrorWithReason(absl::StatusCode::kDataLoss,
+                         ErrorReason::kContentDamaged,
+                         "what is there does not match its checksum");
+}
+
 // Unix time of a version.
 int64_t MillisOf(const Version& version) {
   return static_cast<int64_t>(version.clock >> kVersionCounterBits);
@@ -84,18 +91,41 @@ FileState StateOf(const FileInfo& file) {
   return FileState{file.version, file.size_bytes, file.crc32c};
 }
 
+}  // namespace
+
 class ModelOpenFile : public storage::OpenFile {
  public:
-  ModelOpenFile(FileInfo info, const DiskContent& content)
-      : info_(std::move(info)), bytes_(content.Bytes()) {}
+  ModelOpenFile(std::weak_ptr<bool> alive, ModelPath* path, FileInfo info,
+                std::shared_ptr<const DiskContent> content)
+      : alive_(std::move(alive)),
+        path_(path),
+        info_(std::move(info)),
+        content_(std::move(content)) {}
 
   const FileInfo& info() const override { return info_; }
 
   absl::StatusOr<absl::Cord> Read(int64_t offset, int64_t length) override {
     CAIRN_CHECK(offset >= 0 && length >= 0 &&
                 offset + length <= info_.size_bytes);
-    return absl::Cord(absl::string_view(bytes_).substr(
-        static_cast<size_t>(offset), static_cast<size_t>(length)));
+    const std::shared_ptr<bool> alive = alive_.lock();
+    const bool is_open = alive != nullptr && *alive;
+    absl::Cord data;
+    int64_t begin = 0;
+    for (const auto& piece : content_->pieces) {
+      const auto size = static_cast<int64_t>(piece->bytes.size());
+      const int64_t from = std::max(offset - begin, int64_t{0});
+      const int64_t to = std::min(offset + length - begin, size);
+      begin += size;
+      if (from >= to) continue;
+      if (piece->rotten && is_open && !path_->options_.mutations.hide_damage) {
+        if (path_->observer_ != nullptr) path_->observer_->OnDamaged(info_);
+        return Damaged();
+      }
+      data.Append(absl::string_view(piece->bytes)
+                      .substr(static_cast<size_t>(from),
+                              static_cast<size_t>(to - from)));
+    }
+    return data;
   }
   absl::optional<absl::StatusOr<absl::Cord>> TryRead(int64_t offset,
                                                      int64_t length) override {
@@ -103,11 +133,11 @@ class ModelOpenFile : public storage::OpenFile {
   }
 
  private:
+  const std::weak_ptr<bool> alive_;
+  ModelPath* const path_;
   const FileInfo info_;
-  const std::string bytes_;
+  const std::shared_ptr<const DiskContent> content_;
 };
-
-}  // namespace
 
 // ---- SimExecutor.
 
@@ -148,6 +178,8 @@ class ModelUpload : public storage::Upload {
  public:
   explicit ModelUpload(ModelPath* path) : path_(path) {}
 
+  void Share() override { share_ = true; }
+
   absl::Status Write(const absl::Cord& data) override {
     CAIRN_RETURN_IF_ERROR(path_->Refusal());
     bytes_ += std::string(data);
@@ -168,6 +200,10 @@ class ModelUpload : public storage::Upload {
     request.file.origin_node = finish.origin_node;
     request.file.attributes = std::move(finish.attributes);
     request.file.expire_unix_seconds = finish.expire_unix_seconds;
+    if ((share_ || finish.dedup) &&
+        size_bytes() >= path_->options_.dedup_bytes_min) {
+      request.file.sha256 = Sha256(bytes_);
+    }
     Submit(std::move(request), std::move(done));
   }
 
@@ -180,6 +216,12 @@ class ModelUpload : public storage::Upload {
                                : ErrorReason::kChecksumMismatch,
                            "what was received is not the file"));
       return;
+    }
+    const DiskState::File* const here =
+        path_->disk_->now().Find(change.file.name);
+    if (path_->options_.mutations.mend_badly && here != nullptr &&
+        here->content != nullptr && !bytes_.empty()) {
+      bytes_.front() ^= 1;
     }
     ModelPath::Request request;
     request.kind = ModelPath::Request::Kind::kReplica;
@@ -197,7 +239,8 @@ class ModelUpload : public storage::Upload {
     auto content = std::make_shared<DiskContent>();
     if (size_bytes() > 0) {
       const std::shared_ptr<DiskPiece> piece = PieceOf(std::move(bytes_));
-      piece->beside = request.file.size_bytes > path_->small_file_bytes_max();
+      piece->beside = request.file.size_bytes > path_->small_file_bytes_max() ||
+                      !request.file.sha256.empty();
       piece->synced =
           !piece->beside || request.durability == Durability::kSynced;
       content->pieces.push_back(piece);
@@ -209,6 +252,7 @@ class ModelUpload : public storage::Upload {
 
   ModelPath* const path_;
   std::string bytes_;
+  bool share_ = false;
 };
 
 // ---- ModelPath.
@@ -301,6 +345,13 @@ void ModelPath::Put(storage::PutRequest put, CommitDone done) {
   request.file.expire_unix_seconds = put.expire_unix_seconds;
   request.content = ContentOf(std::string(put.content));
   request.durability = put.durability;
+  if (put.dedup && put.kind != FileKind::kAppender &&
+      request.file.size_bytes >= options_.dedup_bytes_min) {
+    request.file.sha256 = Sha256(std::string(put.content));
+    DiskPiece* const piece = request.content->pieces.front().get();
+    piece->beside = true;
+    piece->synced = put.durability == Durability::kSynced;
+  }
   request.done = std::move(done);
   Submit(std::move(request));
 }
@@ -382,6 +433,8 @@ absl::Status ModelPath::LayOut(const DiskState::File& existing,
       pieces.push_back(PieceOf(std::move(added)));
     }
   }
+  // Bytes that stay have to be read.
+  if (cuts && existing.content->IsRotten()) return Damaged();
   const std::string bytes = content->Bytes();
   after->known = existing.known;
   after->known.file.size_bytes = static_cast<int64_t>(bytes.size());
@@ -679,9 +732,17 @@ absl::optional<ModelPath::Outcome> ModelPath::AnswerFromRequestId(
   return outcome;
 }
 
+absl::Status ModelPath::CheckReadable(absl::string_view name) const {
+  return disk_->IsUnreadable(name) ? Damaged() : absl::OkStatus();
+}
+
 ModelPath::Outcome ModelPath::Admit(Request* request) {
   Outcome outcome;
   outcome.committed.replayed = true;  // Unless it turns out to change anything.
+  if (request->kind != Request::Kind::kReplica) {
+    outcome.status = CheckReadable(request->file.name);
+    if (!outcome.status.ok()) return outcome;
+  }
   if (absl::optional<Outcome> replay = AnswerFromRequestId(*request)) {
     // The content that came is not needed.
     request->content = nullptr;
@@ -776,6 +837,7 @@ void ModelPath::Record(absl::optional<After> after, Request* request,
   LogEntry& entry = record.entry;
   if (is_replica) {
     if (replica.mode == Mode::kNext) record.log = replica.change.log;
+    record.aside_over = replica.mode == Mode::kRetry;
     entry.sequence = replica.change.sequence;
     entry.kind = replica.kind;
     entry.version = replica.file.version;
@@ -839,6 +901,14 @@ void ModelPath::AdmitPut(Request* request, Outcome* outcome) {
       file.expire_unix_seconds = existing->known.file.expire_unix_seconds;
     }
   }
+  if (request->kind == Request::Kind::kPut && !file.sha256.empty()) {
+    const Content here = FindByHash(file);
+    // What is there is read before.
+    if (here != nullptr && !here->IsRotten()) {
+      request->content = here;
+      file.deduplicated = true;
+    }
+  }
   after.content = request->content;
   Commit(std::move(after), request, outcome);
 }
@@ -887,6 +957,7 @@ void ModelPath::AdmitCopy(Request* request, Outcome* outcome) {
   }
   if (!outcome->status.ok()) return;
   request->content = from->content;
+  request->file.sha256 = file.sha256;
   AdmitPut(request, outcome);
 }
 
@@ -1109,6 +1180,12 @@ void ModelPath::AdmitReplica(Request* request, Outcome* outcome) {
       return;
     }
   }
+  if (replica.set_aside) {
+    SetAside(*request);
+    return;
+  }
+  outcome->status = CheckReadable(request->file.name);
+  if (!outcome->status.ok()) return;
   const DiskState::File* const existing = state.Find(request->file.name);
   const bool is_delete = replica.kind == ChangeKind::kDelete;
   const Version version = replica.file.version;
@@ -1149,7 +1226,9 @@ void ModelPath::AdmitReplica(Request* request, Outcome* outcome) {
       Append(std::move(taken));
     }
     request->content = nullptr;
-    if (is_next) Record(absl::nullopt, request, outcome);
+    if (is_next || replica.mode == Mode::kRetry) {
+      Record(absl::nullopt, request, outcome);
+    }
     return;
   }
   if (replica.base.has_value()) {
@@ -1169,6 +1248,8 @@ void ModelPath::AdmitReplica(Request* request, Outcome* outcome) {
   if (is_delete) {
     file.attributes.clear();
     file.expire_unix_seconds = 0;
+    file.sha256.clear();
+    file.deduplicated = false;
   } else {
     file.sealed_as.clear();
     file.undelete_until_unix_seconds = 0;
@@ -1182,6 +1263,7 @@ void ModelPath::AdmitReplica(Request* request, Outcome* outcome) {
     after.pieces = !shares;
   } else {
     after.content = request->content;
+    if (replica.mode == Mode::kContent && after.content == nullptr) return;
   }
   if (is_delete && !after.pieces) after.content = nullptr;
   const bool keeps = is_delete && after.content != nullptr;
@@ -1196,6 +1278,8 @@ void ModelPath::AdmitReplica(Request* request, Outcome* outcome) {
     file.expire_unix_seconds = before.expire_unix_seconds;
     file.sealed_from = before.sealed_from;
     file.copied_from = before.copied_from;
+    file.sha256 = before.sha256;
+    file.deduplicated = before.deduplicated;
   } else if (state.logs.count(replica.change.log) != 0) {
     known.change = replica.change;
   } else {
@@ -1204,6 +1288,47 @@ void ModelPath::AdmitReplica(Request* request, Outcome* outcome) {
   outcome->committed.replayed = false;
   outcome->changed = true;
   Record(std::move(after), request, outcome);
+}
+
+void ModelPath::SetAside(const Request& request) {
+  const ReplicatedChange& replica = request.replica;
+  DiskRecord record;
+  LogEntry& entry = record.entry;
+  if (replica.mode == Mode::kNext) {
+    record.log = replica.change.log;
+    entry.request_id = replica.request_id;
+  }
+  entry.sequence = replica.change.sequence;
+  entry.kind = replica.kind;
+  entry.version = replica.file.version;
+  entry.life = replica.file.life;
+  entry.name = replica.file.name;
+  // Of a change that another has replaced nothing is to be made good.
+  if (!replica.passed && !options_.mutations.forget_aside) {
+    record.aside = replica;
+    record.aside->mode = Mode::kRetry;
+    record.aside->set_aside = false;
+    record.aside->request_id = Uuid();
+  }
+  loop_->Trace("    node ", options_.node_number, " sets a change of ",
+               replica.file.name, " aside");
+  Append(std::move(record));
+}
+
+std::vector<ReplicatedChange> ModelPath::ListSetAside() {
+  std::vector<ReplicatedChange> changes;
+  for (const auto& [name, change] : visible_.aside) changes.push_back(change);
+  return changes;
+}
+
+void ModelPath::LoseFile(const std::string& name) {
+  DiskRecord record;
+  record.kind = DiskRecord::Kind::kDrop;
+  record.name = name;
+  disk_->Append(record);
+  visible_.Apply(record);
+  // It does not come back when the path is opened again.
+  disk_->Checkpoint();
 }
 
 bool ModelPath::KeepDeleted(const DiskState::File& existing,
@@ -1239,11 +1364,17 @@ ModelPath::Content ModelPath::FindSameContent(const Request& request,
                                               bool* shares) const {
   const ReplicatedChange& replica = request.replica;
   const FileInfo& file = replica.file;
-  if (replica.kind != ChangeKind::kPut || replica.mode == Mode::kContent ||
+  if (replica.kind != ChangeKind::kPut ||
       (request.content != nullptr && request.content->IsOnePiece())) {
     return nullptr;
   }
   const DiskState& state = disk_->now();
+  if (replica.mode == Mode::kContent) {
+    // What is here and is to be exchanged is no good.
+    *shares = true;
+    return existing->known.content_missing ? FindByHash(existing->known.file)
+                                           : nullptr;
+  }
   const DiskState::File* same = nullptr;
   if (existing != nullptr) {
     if (!(existing->known.file.version == file.version)) same = existing;
@@ -1258,12 +1389,43 @@ ModelPath::Content ModelPath::FindSameContent(const Request& request,
       }
     }
   }
-  if (same == nullptr || same->content == nullptr ||
-      same->known.file.size_bytes != file.size_bytes ||
-      same->known.file.crc32c != file.crc32c) {
-    return nullptr;
+  if (same != nullptr && same->content != nullptr &&
+      same->known.file.size_bytes == file.size_bytes &&
+      same->known.file.crc32c == file.crc32c) {
+    return same->content;
   }
-  return same->content;
+  *shares = true;
+  return FindByHash(file);
+}
+
+ModelPath::Content ModelPath::FindByHash(const FileInfo& wanted) const {
+  if (wanted.sha256.empty()) return nullptr;
+  const bool wrongly = options_.mutations.share_wrongly;
+  for (const auto& [name, file] : disk_->now().files) {
+    const FileInfo& here = file.known.file;
+    if (file.content != nullptr && file.content->IsOnePiece() &&
+        !here.sha256.empty() && here.size_bytes == wanted.size_bytes &&
+        (wrongly ||
+         (here.sha256 == wanted.sha256 && here.crc32c == wanted.crc32c))) {
+      return file.content;
+    }
+  }
+  return nullptr;
+}
+
+bool ModelPath::ShareContent(const KnownFile& file) {
+  if (!Refusal().ok() || FindByHash(file.file) == nullptr) return false;
+  ReplicatedChange change;
+  change.mode = Mode::kContent;
+  change.change = file.change;
+  change.file = file.file;
+  change.synced = true;
+  bool shared = false;
+  Apply(std::move(change), [&shared](const absl::StatusOr<Committed>& done) {
+    shared = done.ok() && !done->replayed;
+  });
+  Flush();
+  return shared;
 }
 
 // Whether a change that counts for nothing any more brings the content that is
@@ -1339,6 +1501,7 @@ bool ModelPath::AddGrown(const DiskState::File& existing, Request* request,
 
 absl::StatusOr<FileInfo> ModelPath::Stat(absl::string_view name) {
   if (dead_ || stopped_) return ShuttingDown();
+  CAIRN_RETURN_IF_ERROR(CheckReadable(name));
   const DiskState::File* const file = visible_.Find(name);
   CAIRN_RETURN_IF_ERROR(CheckPresent(file));
   if (HasExpired(file->known.file)) return NotFound(ErrorReason::kFileExpired);
@@ -1359,11 +1522,12 @@ absl::StatusOr<std::unique_ptr<storage::OpenFile>> ModelPath::Open(
 absl::StatusOr<std::unique_ptr<storage::OpenFile>> ModelPath::OpenForMember(
     absl::string_view name) {
   if (dead_ || stopped_) return ShuttingDown();
+  CAIRN_RETURN_IF_ERROR(CheckReadable(name));
   const DiskState::File* const file = visible_.Find(name);
   CAIRN_RETURN_IF_ERROR(CheckPresent(file));
   if (file->content == nullptr) return ContentNotHere();
-  return std::unique_ptr<storage::OpenFile>(
-      std::make_unique<ModelOpenFile>(file->known.file, *file->content));
+  return std::unique_ptr<storage::OpenFile>(std::make_unique<ModelOpenFile>(
+      alive_, this, file->known.file, file->content));
 }
 
 absl::optional<absl::StatusOr<std::unique_ptr<storage::OpenFile>>>
@@ -1440,6 +1604,11 @@ std::vector<LogRange> ModelPath::Logs() {
     range.applied = log.applied;
     range.synced = synced == synced_.end() ? 0 : synced->second;
     range.own = id == visible_.own;
+    range.unsure = log.unsure;
+    for (const auto& [name, aside] : visible_.aside) {
+      if (aside.change.log != id) continue;
+      range.unsure = std::max(range.unsure, aside.change.sequence);
+    }
     logs.insert(range.own ? logs.begin() : logs.end(), range);
   }
   return logs;
@@ -1455,7 +1624,11 @@ absl::StatusOr<std::vector<LogEntry>> ModelPath::ReadLog(const LogId& log,
                            ErrorReason::kUnknownLog, "the log is not known");
   }
   std::vector<LogEntry> entries;
-  if (after >= found->second.applied) return entries;
+  if (after >= found->second.applied ||
+      (options_.mutations.keep_to_itself &&
+       log.incarnation != visible_.own.incarnation)) {
+    return entries;
+  }
   for (auto it = found->second.entries.upper_bound(after);
        it != found->second.entries.end() && entries.size() < limit; ++it) {
     if (it->first != after + entries.size() + 1) break;  // Not kept.
@@ -1472,6 +1645,7 @@ absl::StatusOr<std::vector<LogEntry>> ModelPath::ReadLog(const LogId& log,
 absl::StatusOr<absl::optional<KnownFile>> ModelPath::Find(
     absl::string_view name) {
   if (dead_ || stopped_) return ShuttingDown();
+  CAIRN_RETURN_IF_ERROR(CheckReadable(name));
   const DiskState::File* const file = visible_.Find(name);
   if (file == nullptr) return absl::optional<KnownFile>();
   return absl::optional<KnownFile>(ToKnown(*file));

@@ -42,11 +42,22 @@ struct Mutations {
   bool forget_deletions = false;  // Tombstones go before all have them.
   bool leave_out = false;         // Snapshots do not tell of some files.
   bool miss_deleted = false;      // Deleted files say that content is missing.
+  bool keep_to_itself = false;    // Nobody is told of the logs of others.
+  bool anybody_changes = false;   // Every member changes every appender.
+  bool keep_decisions = false;    // Trackers tell nobody what was decided.
+  bool hide_damage = false;       // What has rotten is read as if it had not.
+  bool compare_nothing = false;   // Members with upkeep do not compare.
+  bool mend_badly = false;     // What takes the place of damage is no better.
+  bool forget_aside = false;   // What was set aside is not remembered.
+  bool share_wrongly = false;  // Contents of one size are taken for the same.
 };
 
 struct ModelPathOptions {
   uint32_t node_number = 0;
   int64_t small_file_bytes_max = 256;
+
+  // Contents from this size on are shared by who asks for it.
+  int64_t dedup_bytes_min = 64;
   absl::Duration tombstone_retention = absl::Hours(24);
   absl::Duration request_retention = absl::Hours(24);
   absl::Duration expiry_grace = absl::Hours(24);
@@ -114,6 +125,9 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   // Cuts logs, by how old entries are in simulated time: clocks must not decide
   // it here, since requests are known by their entries.
   void CutLogs();
+
+  // The disk loses what it knows of a file, as if it had never been there.
+  void LoseFile(const std::string& name);
 
   bool broken() const { return broken_; }
   const DiskState& visible() const { return visible_; }
@@ -187,8 +201,11 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   absl::Status Sync() override;
   void SetPassed(const std::vector<storage::LogPosition>& passed) override;
   void SetHeldByPresent(const std::vector<storage::LogPosition>& held) override;
+  std::vector<storage::ReplicatedChange> ListSetAside() override;
+  bool ShareContent(const storage::KnownFile& file) override;
 
  private:
+  friend class ModelOpenFile;
   friend class ModelUpload;
 
   using Content = std::shared_ptr<const DiskContent>;
@@ -235,6 +252,7 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   };
 
   absl::Status Refusal() const;
+  absl::Status CheckReadable(absl::string_view name) const;
   uint64_t OlderThan(const storage::LogId& log, absl::Duration age) const;
 
   // What a change of a file says, whatever it is of.
@@ -262,6 +280,7 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
   void AdmitAttributes(Request* request, Outcome* outcome);
   void AdmitSeal(Request* request, Outcome* outcome);
   void AdmitReplica(Request* request, Outcome* outcome);
+  void SetAside(const Request& request);
   void AddTombstone(const DiskState::File& existing, int64_t undelete_until,
                     Request* request, Outcome* outcome);
   bool AddGrown(const DiskState::File& existing, Request* request,
@@ -270,6 +289,7 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
                    After* after) const;
   Content FindSameContent(const Request& request,
                           const DiskState::File* existing, bool* shares) const;
+  Content FindByHash(const storage::FileInfo& wanted) const;
   static bool BringsContent(const DiskState::File& existing,
                             const Request& request);
   void EndSealed(const Request& request);

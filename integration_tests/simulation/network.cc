@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "lib/base/check.h"
 #include "lib/base/error_reason.h"
+#include "services/storage/core/digest_source.h"
 #include "services/storage/core/log_sender.h"
 #include "services/storage/core/queue_full.h"
 
@@ -15,6 +16,11 @@ namespace simulation {
 
 using storage::Acknowledgement;
 using storage::ChangeLimits;
+using storage::DigestBatch;
+using storage::DigestLimits;
+using storage::DigestListener;
+using storage::DigestSender;
+using storage::DigestWish;
 using storage::FetchListener;
 using storage::FetchWish;
 using storage::FileInfo;
@@ -48,6 +54,14 @@ ChangeLimits SmallLimits() {
   limits.entries_max = 8;
   limits.bytes_max = 600;
   limits.content_bytes_max = 256;
+  return limits;
+}
+
+DigestLimits SmallDigestLimits() {
+  DigestLimits limits;
+  limits.names_per_range = 8;
+  limits.ranges_max = 3;
+  limits.entries_max = 5;
   return limits;
 }
 
@@ -145,12 +159,8 @@ class Stream : public PeerStream, public std::enable_shared_from_this<Stream> {
  public:
   Stream(Network* net, uint64_t id, HostId client, HostId server)
       : net_(net), id_(id), client_(client), server_(server) {
-    up_ = std::make_shared<Network::Channel>();
-    up_->from = client;
-    up_->to = server;
-    down_ = std::make_shared<Network::Channel>();
-    down_->from = server;
-    down_->to = client;
+    up_ = Network::OpenChannel(client, server);
+    down_ = Network::OpenChannel(server, client);
   }
   ~Stream() override { CAIRN_CHECK(server_ended_ || !serving_); }
 
@@ -174,10 +184,11 @@ class Stream : public PeerStream, public std::enable_shared_from_this<Stream> {
   }
 
   // `on_end` runs once, at the end.
-  void Begin(std::function<void(const absl::Status&)> on_end,
+  void Begin(const Uuid& caller,
+             std::function<void(const absl::Status&)> on_end,
              std::function<void(Stream*)> serve) {
     on_end_ = std::move(on_end);
-    Up([serve = std::move(serve)](Stream* self) {
+    Up([caller, serve = std::move(serve)](Stream* self) {
       if (self->server_ended_) return;
       ServingProcess* const process = self->net_->ProcessAt(self->server_);
       if (process == nullptr || process->path == nullptr) {
@@ -187,6 +198,12 @@ class Stream : public PeerStream, public std::enable_shared_from_this<Stream> {
       }
       self->serving_ = true;
       self->path_ = process->path;
+      self->caller_ = caller;
+      const absl::Status member = process->check_member(caller);
+      if (!member.ok()) {
+        self->EndServer(member, true);
+        return;
+      }
       serve(self);
       self->woken_ = true;
       self->Pump();
@@ -222,6 +239,11 @@ class Stream : public PeerStream, public std::enable_shared_from_this<Stream> {
     fetch_listener_ = listener;
   }
 
+  void ServeDigest(const DigestWish& wish, DigestListener* listener) {
+    digest_ = std::make_unique<DigestSender>(path_, wish, SmallDigestLimits());
+    digest_listener_ = listener;
+  }
+
   void OnWoken() {
     woken_ = true;
     Pump();
@@ -235,6 +257,7 @@ class Stream : public PeerStream, public std::enable_shared_from_this<Stream> {
     log_ = nullptr;
     snapshot_ = nullptr;
     fetch_ = nullptr;
+    digest_ = nullptr;
     path_ = nullptr;
     if (tell) {
       Down([status](Stream* self) {
@@ -275,7 +298,7 @@ class Stream : public PeerStream, public std::enable_shared_from_this<Stream> {
  private:
   void Up(std::function<void(Stream*)> what) { Over(up_, std::move(what)); }
   void Down(std::function<void(Stream*)> what) { Over(down_, std::move(what)); }
-  void Over(const std::shared_ptr<Network::Channel>& channel,
+  void Over(const std::shared_ptr<Channel>& channel,
             std::function<void(Stream*)> what) {
     const bool sent =
         net_->SendOver(channel, [self = shared_from_this(),
@@ -331,7 +354,8 @@ class Stream : public PeerStream, public std::enable_shared_from_this<Stream> {
     working_ = false;
     if (server_ended_) return;
     bool last = false;
-    const absl::Status status = Produce(&last);
+    absl::Status status = net_->ProcessAt(server_)->check_member(caller_);
+    if (status.ok()) status = Produce(&last);
     if (server_ended_) return;
     if (!status.ok() || last) {
       EndServer(status, true);
@@ -362,6 +386,15 @@ class Stream : public PeerStream, public std::enable_shared_from_this<Stream> {
       });
       return absl::OkStatus();
     }
+    if (digest_ != nullptr) {
+      absl::StatusOr<DigestBatch> batch = digest_->Next();
+      if (!batch.ok()) return batch.status();
+      *last = batch->end;
+      Message([listener = digest_listener_, taken = *std::move(batch)] {
+        listener->OnBatch(taken);
+      });
+      return absl::OkStatus();
+    }
     absl::StatusOr<FetchSender::Message> message = fetch_->Next();
     if (!message.ok()) return message.status();
     *last = fetch_->done();
@@ -383,8 +416,8 @@ class Stream : public PeerStream, public std::enable_shared_from_this<Stream> {
   const uint64_t id_;
   const HostId client_;
   const HostId server_;
-  std::shared_ptr<Network::Channel> up_;
-  std::shared_ptr<Network::Channel> down_;
+  std::shared_ptr<Channel> up_;
+  std::shared_ptr<Channel> down_;
   bool broken_ = false;
 
   // The client's end.
@@ -401,13 +434,16 @@ class Stream : public PeerStream, public std::enable_shared_from_this<Stream> {
   bool woken_ = false;
   bool working_ = false;
   int window_ = kWindow;
+  Uuid caller_;
   std::shared_ptr<ModelPath> path_;
   std::unique_ptr<LogSender> log_;
   std::unique_ptr<SnapshotSender> snapshot_;
   std::unique_ptr<FetchSender> fetch_;
+  std::unique_ptr<DigestSender> digest_;
   SyncListener* sync_listener_ = nullptr;
   SnapshotListener* snapshot_listener_ = nullptr;
   FetchListener* fetch_listener_ = nullptr;
+  DigestListener* digest_listener_ = nullptr;
 };
 
 class SimTransport : public storage::PeerTransport {
@@ -421,6 +457,7 @@ class SimTransport : public storage::PeerTransport {
                                         SyncListener* listener) override {
     const std::shared_ptr<Stream> stream = net_->Open(host_, peer);
     stream->Begin(
+        node_uuid_,
         [listener](const absl::Status& status) { listener->OnEnd(status); },
         [caller = node_uuid_, log, have, listener](Stream* self) {
           self->ServeLog(caller, log, have, listener);
@@ -433,6 +470,7 @@ class SimTransport : public storage::PeerTransport {
       SnapshotListener* listener) override {
     const std::shared_ptr<Stream> stream = net_->Open(host_, peer);
     stream->Begin(
+        node_uuid_,
         [listener](const absl::Status& status) { listener->OnEnd(status); },
         [from, listener](Stream* self) {
           self->ServeSnapshot(from, listener);
@@ -445,8 +483,20 @@ class SimTransport : public storage::PeerTransport {
                                          FetchListener* listener) override {
     const std::shared_ptr<Stream> stream = net_->Open(host_, peer);
     stream->Begin(
+        node_uuid_,
         [listener](const absl::Status& status) { listener->OnEnd(status); },
         [wish, listener](Stream* self) { self->ServeFetch(wish, listener); });
+    return stream;
+  }
+
+  std::shared_ptr<PeerStream> StartDigest(const Peer& peer, uint8_t /*path*/,
+                                          const DigestWish& wish,
+                                          DigestListener* listener) override {
+    const std::shared_ptr<Stream> stream = net_->Open(host_, peer);
+    stream->Begin(
+        node_uuid_,
+        [listener](const absl::Status& status) { listener->OnEnd(status); },
+        [wish, listener](Stream* self) { self->ServeDigest(wish, listener); });
     return stream;
   }
 
@@ -469,6 +519,13 @@ Network::~Network() {
     const std::shared_ptr<Channel> channel = weak.lock();
     if (channel != nullptr) channel->held.clear();
   }
+}
+
+std::shared_ptr<Channel> Network::OpenChannel(HostId from, HostId to) {
+  auto channel = std::make_shared<Channel>();
+  channel->from = from;
+  channel->to = to;
+  return channel;
 }
 
 std::unique_ptr<storage::PeerTransport> Network::MakeTransport(
@@ -585,9 +642,7 @@ bool Network::SendOver(const std::shared_ptr<Channel>& channel, Event event) {
 }
 
 void Network::Send(HostId from, HostId to, Event event) {
-  auto channel = std::make_shared<Channel>();
-  channel->from = from;
-  channel->to = to;
+  const std::shared_ptr<Channel> channel = OpenChannel(from, to);
   if (IsBlocked(from, to)) {
     // It may arrive when the link is back: kept by nobody else.
     if (loop_->Chance(0.5)) return;
@@ -672,6 +727,11 @@ void Network::SendAck(HostId client, const Uuid& caller, const Peer& peer,
         acknowledgement] {
          ServingProcess* const process = ProcessAt(server);
          if (process == nullptr || process->node_uuid != wanted) return;
+         const absl::Status member = process->check_member(caller);
+         if (!member.ok()) {
+           Send(server, client, [this, id, member] { AckDone(id, member); });
+           return;
+         }
          loop_->Trace("  ack ", id, " from ", client, " to ", server, ": ",
                       Describe(acknowledgement));
          process->replicator->waits()->OnAck(caller, acknowledgement);

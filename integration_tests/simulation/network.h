@@ -46,6 +46,9 @@ struct ServingProcess {
   Uuid node_uuid;
   std::shared_ptr<ModelPath> path;
   storage::Replicator* replicator = nullptr;
+
+  // Why calls of that node are refused, if they are.
+  std::function<absl::Status(const Uuid& caller)> check_member;
 };
 
 struct Weather {
@@ -57,9 +60,19 @@ struct Weather {
 
 class Stream;
 
+// One direction of a stream.
+struct Channel {
+  using Event = absl::AnyInvocable<void()>;
+  HostId from = 0;
+  HostId to = 0;
+  bool frozen = false;
+  absl::Duration last = absl::ZeroDuration();  // Arrival.
+  std::deque<Event> held;
+};
+
 class Network {
  public:
-  using Event = absl::AnyInvocable<void()>;
+  using Event = Channel::Event;
 
   explicit Network(EventLoop* loop);
   ~Network();
@@ -76,6 +89,9 @@ class Network {
   // The process is no more. `dark`: its machine says nothing to anybody, until
   // something is served there again.
   void Gone(HostId host, bool dark);
+
+  // The machine is dark no more.
+  void BackUp(HostId host) { dark_.erase(host); }
 
   // Ends what the host's process has opened, here and now.
   void EndOpenedBy(HostId host);
@@ -95,6 +111,11 @@ class Network {
   // receiver.
   void Send(HostId from, HostId to, Event event);
 
+  // Messages that arrive in the order in which they are sent. False: the
+  // message is lost, and nothing may be sent behind it.
+  static std::shared_ptr<Channel> OpenChannel(HostId from, HostId to);
+  bool SendOver(const std::shared_ptr<Channel>& channel, Event event);
+
   // For the processes.
   std::unique_ptr<storage::PeerTransport> MakeTransport(HostId host,
                                                         const Uuid& node_uuid);
@@ -103,18 +124,6 @@ class Network {
   friend class Stream;
   friend class SimTransport;
 
-  // One direction of a stream.
-  struct Channel {
-    HostId from = 0;
-    HostId to = 0;
-    bool frozen = false;
-    absl::Duration last = absl::ZeroDuration();  // Arrival.
-    std::deque<Event> held;
-  };
-
-  // In order with what was sent over the channel before. False: the message is
-  // the one that breaks it.
-  bool SendOver(const std::shared_ptr<Channel>& channel, Event event);
   void Arrive(const std::shared_ptr<Channel>& channel, Event event);
 
   absl::optional<HostId> HostAt(const std::string& address) const;

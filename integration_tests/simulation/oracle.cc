@@ -22,7 +22,14 @@ constexpr absl::Duration kNewsTravel = absl::Seconds(10);
 
 constexpr size_t kFailuresMax = 20;
 
-absl::Duration LostAt(const Member& member, Durability level) {
+// It is there, and nobody has noticed yet that it cannot be read.
+bool IsDamagedIn(const DiskState& state, const std::string& name) {
+  const DiskState::File* const file = state.Find(name);
+  return file != nullptr && file->content != nullptr &&
+         file->content->IsRotten();
+}
+
+absl::Duration LastLoss(const Member& member, Durability level) {
   return level == Durability::kSynced ? member.lost_all()
                                       : member.lost_unsynced();
 }
@@ -62,9 +69,8 @@ const char* Oracle::NameOf(CallKind kind) {
 
 void Oracle::Tried(CallKind kind, const std::string& name,
                    const std::string& content) {
-  const bool is_new = files_.count(name) == 0;
   File& file = files_[name];
-  if (is_new) names_.push_back(name);
+  if (!std::exchange(file.tried, true)) names_.push_back(name);
   switch (kind) {
     case CallKind::kPut:
       file.put = content;
@@ -116,6 +122,8 @@ void Oracle::OnChange(const storage::KnownFile& known,
   if (content != nullptr) state.content = content->Bytes();
   const storage::Version& version = known.file.version;
   File& file = files_[known.file.name];
+  // What an appender becomes expires when that would have.
+  if (known.file.expire_unix_seconds != 0) file.may_expire = true;
   const auto [it, inserted] =
       file.versions.emplace(std::make_pair(version.clock, version.node), state);
   if (inserted) return;
@@ -165,14 +173,20 @@ Oracle::Promise Oracle::MakePromise(CallKind kind, const ReplicaWish& wish,
     if (has) {
       promise.holders.push_back(member.get());
       ++had;
-    } else if (loop_->now() - LostAt(*member, wish.level) < kNewsTravel) {
+    } else if (loop_->now() - LastLoss(*member, wish.level) < kNewsTravel ||
+               IsDamagedIn(state, name) ||
+               (kind == CallKind::kDelete && committed.replayed &&
+                state.Find(name) == nullptr)) {  // It has forgotten it.
       ++had;
     }
   }
   // What was undone meanwhile is passed on as a place in the log alone.
-  const bool undone =
-      kind != CallKind::kDelete &&
-      (file.ever_deleted || file.is_derived || file.may_expire || file.is_cut);
+  const bool undone = kind == CallKind::kDelete
+                          ? file.undeleted
+                          : file.ever_deleted || file.is_derived ||
+                                file.may_expire || file.is_cut ||
+                                file.is_damaged ||
+                                (file.is_sealed && committed.replayed);
   if (committed.replicas > had && !undone) {
     Fail("a ", what, " of ", name, " is said to be at ", committed.replicas,
          " members", synced ? ", synced" : "", ", and is at", account);
@@ -183,9 +197,15 @@ Oracle::Promise Oracle::MakePromise(CallKind kind, const ReplicaWish& wish,
 
 void Oracle::Done(CallKind kind, const std::string& name,
                   const std::string& from, const ReplicaWish& wish,
-                  const Committed& committed) {
+                  const Committed& committed, const std::string& appended) {
   const std::string& stored = committed.file.name;
   Promise promise = MakePromise(kind, wish, committed);
+  promise.appended = appended;
+  for (const auto& member : *members_) {
+    if (member->node_number() == committed.file.version.node) {
+      promise.taker = member.get();
+    }
+  }
   if (stored != name) {
     if (!committed.replayed) {
       Fail("a ", NameOf(kind), " of ", name, " gave ", stored);
@@ -215,8 +235,76 @@ void Oracle::Done(CallKind kind, const std::string& name,
 bool Oracle::IsBroken(const Promise& promise) {
   return std::all_of(promise.holders.begin(), promise.holders.end(),
                      [&promise](const Member* member) {
-                       return LostAt(*member, promise.level) >= promise.at;
+                       return member->retired() ||
+                              LastLoss(*member, promise.level) >= promise.at;
                      });
+}
+
+bool Oracle::IsSettled(const File& file) {
+  if (!file.settled_deleted || !file.at_retired) return file.settled_deleted;
+  return std::any_of(file.settled_by.begin(), file.settled_by.end(),
+                     [&file](const Member* member) {
+                       return !member->retired() &&
+                              member->lost_all() < file.settled_at;
+                     });
+}
+
+// Nobody has it. `by`: who knows that it was deleted.
+void Oracle::Settle(const std::string& name, File* file,
+                    const std::vector<const Member*>& by) {
+  if (IsSettled(*file)) return;
+  file->settled_deleted = true;
+  file->settled_at = loop_->now();
+  file->settled_by = by;
+  file->at_retired =
+      std::any_of(members_->begin(), members_->end(), [&](const auto& member) {
+        const DiskState::File* const here = member->disk()->now().Find(name);
+        return member->retired() && here != nullptr && !here->known.deleted;
+      });
+}
+
+void Oracle::LostAt(const Member* member, const std::string& name) {
+  for (Promise& promise : files_[name].promises) {
+    auto& holders = promise.holders;
+    holders.erase(std::remove(holders.begin(), holders.end(), member),
+                  holders.end());
+    if (promise.taker == member) promise.taker = nullptr;
+  }
+}
+
+void Oracle::Retire(const Member* member, bool force) {
+  if (force) return;
+  for (auto& [name, file] : files_) {
+    for (Promise& promise : file.promises) {
+      const auto holds =
+          std::find(promise.holders.begin(), promise.holders.end(), member);
+      if (holds == promise.holders.end() || IsBroken(promise)) continue;
+      // Who has it now has to answer for it from now on.
+      storage::FileInfo change;
+      change.name = name;
+      change.life = promise.standing.life;
+      change.version = promise.standing.version;
+      const bool synced = promise.level == Durability::kSynced;
+      std::vector<const Member*> heirs;
+      for (const auto& other : *members_) {
+        const DiskState& state =
+            synced ? other->disk()->durable() : other->disk()->now();
+        if (other.get() != member && !other->retired() &&
+            state.Has(change, promise.standing.deleted, promise.with_content,
+                      synced)) {
+          heirs.push_back(other.get());
+        }
+      }
+      if (heirs.empty() && !file.ever_deleted && !file.may_be_gone() &&
+          !file.is_cut && !file.is_derived && !file.is_damaged) {
+        Fail(member->name(), " is removed without force, and alone has what ",
+             name, " was in version ", promise.standing.version.clock, "/",
+             promise.standing.version.node);
+      }
+      promise.holders = std::move(heirs);
+      promise.at = loop_->now();
+    }
+  }
 }
 
 bool Oracle::IsPromised(const File& file, bool with_content,
@@ -249,7 +337,7 @@ void Oracle::ReadDone(const std::string& name, absl::Duration begun,
                       return IsContentOf(version.second, *content);
                     });
     if (!is_one) Fail("a read of ", name, " at ", member, " gave other bytes");
-    if (file.settled_deleted) {
+    if (IsSettled(file)) {
       Fail("a read of ", name, " at ", member,
            " gave a file that was deleted everywhere");
     }
@@ -257,6 +345,7 @@ void Oracle::ReadDone(const std::string& name, absl::Duration begun,
   }
   const ErrorReason reason = ReasonOf(content.status());
   if (absl::IsDataLoss(content.status())) {
+    if (file.is_damaged) return;
     Fail("a read of ", name, " at ", member, ": ", content.status().ToString());
   } else if (reason == ErrorReason::kFileDeleted && !file.ever_deleted &&
              !file.may_expire && !file.is_sealed) {
@@ -296,7 +385,8 @@ void Oracle::CheckState(const std::string& name, const Member& member,
       file.kind != made.kind || file.size_bytes != made.size_bytes ||
       file.crc32c != made.crc32c || file.attributes != made.attributes ||
       file.expire_unix_seconds != made.expire_unix_seconds ||
-      file.sealed_from != made.sealed_from) {
+      file.sealed_from != made.sealed_from || file.sha256 != made.sha256 ||
+      file.deduplicated != made.deduplicated) {
     Fail(name, " is not what its version is, at ", member.name());
   }
   if (here.content != nullptr &&
@@ -317,7 +407,7 @@ void Oracle::CheckFile(const std::string& name, File* file,
     const DiskState::File* const here = member->disk()->now().Find(name);
     const bool there = here != nullptr && !here->known.deleted;
     if (there) ++known_here;
-    if (there && here->content != nullptr) ++readable;
+    if (there && here->has_good_content()) ++readable;
     if (here == nullptr) {
       absl::StrAppend(&account, " ", member->name(), ": none;");
       continue;
@@ -351,7 +441,7 @@ void Oracle::CheckFile(const std::string& name, File* file,
     Fail(name, " differs:", account);
     return;
   }
-  if (known_here > 0 && file->settled_deleted) {
+  if (known_here > 0 && IsSettled(*file)) {
     Fail(name, " was deleted everywhere, and is known again");
   }
   if (first != nullptr) {
@@ -366,6 +456,20 @@ void Oracle::CheckFile(const std::string& name, File* file,
            promise.standing.version.clock, "/", promise.standing.version.node,
            ", and that is undone:", account);
     }
+    if (readable > 0 && !file->ever_cut) {
+      const std::string bytes = first->content->Bytes();
+      for (const Promise& promise : file->promises) {
+        // Its taker, which nobody else changes it besides, may have lost it.
+        if (promise.appended.empty() || promise.taker == nullptr ||
+            promise.taker->retired() ||
+            LastLoss(*promise.taker, promise.level) >= promise.at ||
+            bytes.find(promise.appended) != std::string::npos) {
+          continue;
+        }
+        Fail(name, " has lost what was appended at ", promise.taker->name(),
+             ":", account);
+      }
+    }
     if (first->known.deleted && !file->ever_deleted && !file->may_be_gone()) {
       Fail(name, " is deleted, which nobody has asked for");
     }
@@ -374,6 +478,16 @@ void Oracle::CheckFile(const std::string& name, File* file,
       known_here == 0 ? !file->may_be_gone() : readable == 0 && !file->is_cut;
   if (is_lost && IsPromised(*file, /*with_content=*/known_here > 0, now)) {
     Fail(name, " was promised, and is lost;", account);
+  }
+  std::vector<const Member*> know_better;
+  if (first != nullptr) {
+    know_better.assign(members.begin(), members.end());
+  } else {
+    for (const Promise& promise : file->promises) {
+      if (!promise.standing.deleted || IsBroken(promise)) continue;
+      know_better.insert(know_better.end(), promise.holders.begin(),
+                         promise.holders.end());
+    }
   }
   file->promises.clear();
   if (first != nullptr && (known_here == 0 || readable > 0)) {
@@ -388,7 +502,7 @@ void Oracle::CheckFile(const std::string& name, File* file,
   }
   // Nothing that was tried and not done comes any more.
   if (known_here == 0 && (file->may_be_gone() || file->ever_deleted)) {
-    file->settled_deleted = true;
+    Settle(name, file, know_better);
   }
   file->deleted = false;
   file->undeleted = false;
@@ -398,7 +512,7 @@ void Oracle::CheckFile(const std::string& name, File* file,
 void Oracle::CheckAll(const std::vector<Member*>& members) {
   for (Member* member : members) {
     for (const auto& [name, file] : member->disk()->now().files) {
-      if (files_.count(name) == 0) {
+      if (!files_[name].tried) {
         Fail(member->name(), " has file ", name, ", which nobody has put");
       }
     }

@@ -60,15 +60,26 @@ class Oracle {
 
   // Bytes of the appender may be cut off or written over: until others have
   // fetched what it is then, they have neither that nor what it was.
-  void CutTried(const std::string& name) { files_[name].is_cut = true; }
+  void CutTried(const std::string& name) {
+    files_[name].is_cut = true;
+    files_[name].ever_cut = true;
+  }
+
+  // A disk loses or spoils what it has of the file, or cannot read it.
+  void Damaged(const std::string& name) { files_[name].is_damaged = true; }
+
+  // The member has not any more what it had of the file.
+  void LostAt(const Member* member, const std::string& name);
 
   // The appender may become another file.
   void SealTried(const std::string& name) { files_[name].is_sealed = true; }
 
   // A member says so to the client. `from`: of kSeal and kCopy.
+  // `appended`: of an update that did nothing but that.
   void Done(CallKind kind, const std::string& name, const std::string& from,
             const storage::ReplicaWish& wish,
-            const storage::Committed& committed);
+            const storage::Committed& committed,
+            const std::string& appended = std::string());
 
   // A member takes a change: ModelPathOptions::on_change.
   void OnChange(const storage::KnownFile& known, const DiskContent* content);
@@ -77,6 +88,9 @@ class Oracle {
   void ReadDone(const std::string& name, absl::Duration begun,
                 const std::string& member,
                 const absl::StatusOr<std::string>& content);
+
+  // Operators remove the member, by force or since nothing is there alone.
+  void Retire(const Member* member, bool force);
 
   // Everything is healed and quiet: compares all members, and takes what they
   // have for promised.
@@ -105,6 +119,10 @@ class Oracle {
     storage::Standing standing;
     bool with_content = false;
     std::vector<const Member*> holders;
+
+    // What was appended, and who has done it.
+    std::string appended;
+    const Member* taker = nullptr;
   };
 
   // What a version of a file is.
@@ -116,13 +134,16 @@ class Oracle {
   };
 
   struct File {
-    std::string put;  // The content that a client has put.
+    bool tried = false;  // By a client.
+    std::string put;     // The content that it has put.
     std::map<std::pair<uint64_t, uint32_t>, State> versions;
     std::vector<Promise> promises;
     bool is_derived = false;
     bool may_expire = false;
-    bool is_sealed = false;  // Somebody has tried to.
-    bool is_cut = false;     // It may have got another content, lately.
+    bool is_sealed = false;   // Somebody has tried to.
+    bool is_cut = false;      // It may have got another content, lately,
+    bool ever_cut = false;    // or ever.
+    bool is_damaged = false;  // Some member may be unable to read it.
 
     // Somebody has tried to, ever, and since the last check.
     bool ever_deleted = false;
@@ -130,6 +151,12 @@ class Oracle {
     bool undeleted = false;
 
     bool settled_deleted = false;  // Everywhere, at some check.
+
+    // If a member that was removed then still has it, and may be let back:
+    // those who know better, since then.
+    bool at_retired = false;
+    absl::Duration settled_at = absl::ZeroDuration();
+    std::vector<const Member*> settled_by;
 
     // It may be gone, and nobody has broken a promise.
     bool may_be_gone() const {
@@ -143,6 +170,9 @@ class Oracle {
   Promise MakePromise(CallKind kind, const storage::ReplicaWish& wish,
                       const storage::Committed& committed);
   static bool IsBroken(const Promise& promise);
+  static bool IsSettled(const File& file);
+  void Settle(const std::string& name, File* file,
+              const std::vector<const Member*>& by);
 
   // Whether one of the promises that it is there must still be true.
   static bool IsPromised(const File& file, bool with_content,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,8 +18,12 @@
 #include "integration_tests/simulation/network.h"
 #include "integration_tests/simulation/oracle.h"
 #include "integration_tests/simulation/sim_clock.h"
+#include "integration_tests/simulation/tracker.h"
 #include "lib/attributes/attributes.h"
 #include "lib/file_id/file_id.h"
+#include "lib/placement/cluster_model.h"
+#include "lib/placement/placer.h"
+#include "services/tracker/core/operator_plan.h"
 
 namespace cairn {
 namespace simulation {
@@ -26,8 +31,10 @@ namespace {
 
 using storage::Committed;
 using storage::Durability;
-using storage::Peer;
 using storage::ReplicaWish;
+
+// Hosts of trackers are numbered from here on.
+constexpr HostId kTrackerHosts = 100;
 
 // How long a healed group may take until nothing is left to do.
 constexpr absl::Duration kHealingMax = absl::Seconds(120);
@@ -62,6 +69,22 @@ struct Profile {
   bool disk_faults = false;
   bool clocks = false;
   bool cuts = false;
+  bool tracker_faults = false;
+
+  // Members join, are drained, removed and let back.
+  bool membership = false;
+
+  // Members compare and read again what they have. What their disks lose and
+  // spoil without a word they find then.
+  bool upkeep = false;
+  bool rot = false;
+  bool losses = false;
+
+  // Of the puts, that share a content with others: few contents.
+  double dedup = 0;
+
+  // Of some files a disk can read and write nothing for a while.
+  bool unreadable = false;
 };
 
 Profile DrawProfile(EventLoop* loop) {
@@ -94,6 +117,15 @@ Profile DrawProfile(EventLoop* loop) {
   profile.clocks = loop->Chance(0.5);
   profile.cuts = loop->Chance(0.5);
   if (profile.cuts) profile.round += absl::Seconds(15);
+  profile.tracker_faults = loop->Chance(0.4);
+  profile.membership = loop->Chance(0.4);
+  if (profile.membership) profile.round += absl::Seconds(20);
+  profile.upkeep = loop->Chance(0.5);
+  profile.rot = profile.upkeep && loop->Chance(0.7);
+  // A snapshot of a member that has lost a file says that it was deleted.
+  profile.losses = profile.upkeep && !profile.cuts && loop->Chance(0.9);
+  profile.unreadable = loop->Chance(0.4);
+  profile.dedup = loop->Chance(0.3) ? 0.5 : 0;
   return profile;
 }
 
@@ -103,12 +135,15 @@ class Simulation {
       : loop_(options.seed, options.print),
         net_(&loop_),
         oracle_(&loop_, &members_),
-        profile_(DrawProfile(&loop_)) {
+        profile_(DrawProfile(&loop_)),
+        placer_(options.seed) {
     mutations_ = options.mutations;
     retention_ = loop_.Chance(0.5) ? absl::Seconds(20) : absl::Hours(24);
+    cluster_id_ = loop_.DrawUuid();
+    const int trackers = 1 + static_cast<int>(loop_.Draw(3));
+    for (int i = 0; i < trackers; ++i) AddTracker();
     const int count = 2 + static_cast<int>(loop_.Draw(3));
     for (int i = 0; i < count; ++i) AddMember();
-    Introduce();
   }
 
   SimulationResult Run() {
@@ -123,6 +158,7 @@ class Simulation {
       if (!oracle_.failures().empty()) break;
     }
     for (const auto& member : members_) member->Kill(/*dark=*/false);
+    for (const auto& tracker : trackers_) tracker->Kill(/*dark=*/false);
     SimulationResult result;
     result.failures = oracle_.failures();
     result.trace_hash = loop_.trace_hash();
@@ -147,6 +183,10 @@ class Simulation {
       oracle_.OnChange(known, content);
     };
     options.path.mutations = mutations_;
+    options.mutations = mutations_;
+    options.cluster_id = cluster_id_;
+    options.trackers = [this] { return Trackers(); };
+    options.upkeep = profile_.upkeep;
     if (profile_.cuts) {
       // Longer than anybody repeats a call.
       options.path.log_retention = absl::Seconds(5);
@@ -166,22 +206,60 @@ class Simulation {
     return loop_.Between(-absl::Hours(24), absl::Hours(24));
   }
 
-  // Tells everybody who else is there.
-  void Introduce() {
-    for (const auto& member : members_) {
-      if (!member->running()) continue;
-      std::vector<Peer> peers;
-      for (const auto& other : members_) {
-        if (other != member) peers.push_back(other->AsPeer());
-      }
-      member->SetPeers(std::move(peers));
+  void AddTracker() {
+    TrackerOptions options;
+    options.host = kTrackerHosts + static_cast<HostId>(trackers_.size());
+    options.name = absl::StrCat("t", trackers_.size() + 1);
+    options.cluster_id = cluster_id_;
+    options.fail = [this](const std::string& what) { oracle_.Fail(what); };
+    options.keep_decisions = mutations_.keep_decisions;
+    if (profile_.clocks) options.clock_offset = DrawOffset();
+    trackers_.push_back(std::make_unique<Tracker>(options, &loop_, &net_));
+    for (const auto& tracker : trackers_) {
+      std::vector<Tracker*> others = Trackers();
+      others.erase(std::find(others.begin(), others.end(), tracker.get()));
+      tracker->SetOthers(std::move(others));
     }
+    trackers_.back()->Start();
   }
 
+  std::vector<Tracker*> Trackers() const {
+    std::vector<Tracker*> trackers;
+    for (const auto& tracker : trackers_) trackers.push_back(tracker.get());
+    return trackers;
+  }
+
+  Tracker* AnyTracker() {
+    std::vector<Tracker*> running;
+    for (const auto& tracker : trackers_) {
+      if (tracker->running()) running.push_back(tracker.get());
+    }
+    return running.empty() ? nullptr : loop_.Pick(running);
+  }
+
+  // Those that operators have not removed.
+  std::vector<Member*> Live() const {
+    std::vector<Member*> live;
+    for (const auto& member : members_) {
+      if (!member->retired()) live.push_back(member.get());
+    }
+    return live;
+  }
+
+  // One that a client may ask.
   Member* AnyRunning() {
     std::vector<Member*> running;
-    for (const auto& member : members_) {
-      if (member->running()) running.push_back(member.get());
+    for (Member* member : Live()) {
+      if (member->running()) running.push_back(member);
+    }
+    return running.empty() ? nullptr : loop_.Pick(running);
+  }
+
+  // One that takes changes.
+  Member* AnyTaking() {
+    std::vector<Member*> running;
+    for (Member* member : Live()) {
+      if (member->running() && !member->draining()) running.push_back(member);
     }
     return running.empty() ? nullptr : loop_.Pick(running);
   }
@@ -229,7 +307,7 @@ class Simulation {
   ReplicaWish DrawWish() {
     ReplicaWish wish;
     wish.level = loop_.Chance(0.5) ? Durability::kSynced : Durability::kCached;
-    wish.replicas = 1 + static_cast<uint32_t>(loop_.Draw(members_.size()));
+    wish.replicas = 1 + static_cast<uint32_t>(loop_.Draw(Live().size()));
     wish.required = loop_.Chance(0.4);
     return wish;
   }
@@ -241,18 +319,22 @@ class Simulation {
   // that has heard nothing, or not what it wanted, asks again. `name` is what
   // the file is, or becomes; `from` of what.
   void Make(CallKind kind, const std::string& what, const std::string& name,
-            const std::string& from, bool may_repeat, const Issue& issue) {
-    MakeOnce(kind, what, name, from, issue);
+            const std::string& from, bool may_repeat, const Issue& issue,
+            const std::string& appended = std::string()) {
+    MakeOnce(kind, what, name, from, issue, appended);
     if (!may_repeat || !loop_.Chance(profile_.repeats)) return;
-    loop_.After(loop_.Between(absl::ZeroDuration(), absl::Seconds(4)),
-                [this, kind, what, name, from, issue] {
-                  if (!calm_) MakeOnce(kind, what, name, from, issue);
-                });
+    loop_.After(
+        loop_.Between(absl::ZeroDuration(), absl::Seconds(4)),
+        [this, kind, what, name, from, issue, appended, round = rounds_begun_] {
+          if (calm_ || round != rounds_begun_) return;
+          MakeOnce(kind, what, name, from, issue, appended);
+        });
   }
 
   void MakeOnce(CallKind kind, const std::string& what, const std::string& name,
-                const std::string& from, const Issue& issue) {
-    Member* const member = AnyRunning();
+                const std::string& from, const Issue& issue,
+                const std::string& appended = std::string()) {
+    Member* const member = AnyTaking();
     if (member == nullptr) return;
     const ReplicaWish wish = DrawWish();
     const std::string to = from.empty() ? "" : absl::StrCat(from, " to ");
@@ -260,7 +342,7 @@ class Simulation {
                 wish.replicas, wish.required ? " required" : "",
                 wish.level == Durability::kSynced ? " synced" : "");
     issue(member, wish,
-          [this, kind, what, name, from, wish,
+          [this, kind, what, name, from, wish, appended,
            call = NewCall()](const absl::StatusOr<Committed>& committed) {
             if (!committed.ok()) {
               loop_.Trace("  ", what, " ", name, ": ",
@@ -272,7 +354,7 @@ class Simulation {
                         committed->file.version.clock, "/",
                         committed->file.version.node, ", replicas ",
                         committed->replicas);
-            oracle_.Done(kind, name, from, wish, *committed);
+            oracle_.Done(kind, name, from, wish, *committed, appended);
           });
   }
 
@@ -292,6 +374,12 @@ class Simulation {
   void Put() {
     storage::PutRequest put;
     put.content = absl::Cord(DrawContent());
+    if (profile_.dedup > 0 && loop_.Chance(profile_.dedup)) {
+      put.dedup = true;
+      put.content =
+          absl::Cord(std::string(loop_.Chance(0.5) ? 700 : 70,
+                                 static_cast<char>('a' + loop_.Draw(2))));
+    }
     put.attributes = DrawAttributes();
     if (loop_.Chance(0.8)) put.request_id = loop_.DrawUuid();
     // A repeated put comes with another name.
@@ -308,13 +396,13 @@ class Simulation {
     issue(NewName());
     if (put.request_id.is_nil() || !loop_.Chance(profile_.repeats)) return;
     loop_.After(loop_.Between(absl::ZeroDuration(), absl::Seconds(4)),
-                [this, issue] {
-                  if (!calm_) issue(NewName());
+                [this, issue, round = rounds_begun_] {
+                  if (!calm_ && round == rounds_begun_) issue(NewName());
                 });
   }
 
   void PutAppender() {
-    Member* const origin = AnyRunning();
+    Member* const origin = AnyTaking();
     if (origin == nullptr) return;
     storage::PutRequest put;
     put.kind = storage::FileKind::kAppender;
@@ -334,14 +422,27 @@ class Simulation {
          });
   }
 
-  // The member that takes the updates of an appender; any other passes them on.
+  Member* ByNumber(uint32_t node_number) const {
+    for (Member* member : Live()) {
+      if (member->running() && member->node_number() == node_number) {
+        return member;
+      }
+    }
+    return nullptr;
+  }
+
+  // The member that takes the updates of an appender: its origin, or who that
+  // or any other one says it is.
   Member* OriginOf(const std::string& name, const Member::Answer& answer) {
     const absl::StatusOr<FileIdFields> fields = DecodeFileName(name);
-    for (const auto& member : members_) {
-      if (fields.ok() && member->running() &&
-          member->node_number() == fields->node_number) {
-        return member.get();
-      }
+    if (fields.ok()) {
+      Member* asked = ByNumber(fields->node_number);
+      if (asked == nullptr) asked = AnyRunning();
+      Member* const changer =
+          asked == nullptr ? nullptr
+                           : ByNumber(asked->ChangerOf(fields->node_number));
+      // Clients that change there would not let it drain.
+      if (changer != nullptr && !changer->draining()) return changer;
     }
     answer(absl::UnavailableError("the origin is down"));
     return nullptr;
@@ -372,12 +473,15 @@ class Simulation {
     const char* const what = update.kind == Kind::kAppend   ? "append"
                              : update.kind == Kind::kModify ? "modify"
                                                             : "truncate";
-    Make(CallKind::kUpdate, what, update.name, "", /*may_repeat=*/true,
-         [this, update](Member* /*any*/, const ReplicaWish& wish,
-                        const Member::Answer& answer) {
-           Member* const origin = OriginOf(update.name, answer);
-           if (origin != nullptr) origin->Update(update, wish, answer);
-         });
+    Make(
+        CallKind::kUpdate, what, update.name, "", /*may_repeat=*/true,
+        [this, update](Member* /*any*/, const ReplicaWish& wish,
+                       const Member::Answer& answer) {
+          Member* const origin = OriginOf(update.name, answer);
+          if (origin != nullptr) origin->Update(update, wish, answer);
+        },
+        update.kind == Kind::kAppend ? std::string(update.content)
+                                     : std::string());
   }
 
   void Seal() {
@@ -534,21 +638,14 @@ class Simulation {
   }
 
   void StartLater(Member* member, absl::Duration most) {
-    loop_.After(loop_.Between(absl::Milliseconds(50), most), [this, member] {
-      member->Start();
-      IntroduceLater();
+    loop_.After(loop_.Between(absl::Milliseconds(50), most), [member] {
+      if (!member->retired()) member->Start();
     });
   }
 
-  // Trackers take a moment.
-  void IntroduceLater() {
-    loop_.After(loop_.Between(absl::ZeroDuration(), absl::Seconds(1)),
-                [this] { Introduce(); });
-  }
-
   void Fault() {
-    Member* const member = loop_.Pick(members_).get();
-    switch (loop_.Draw(14)) {
+    Member* const member = loop_.Pick(Live());
+    switch (loop_.Draw(25)) {
       case 0:
       case 1:
         if (!profile_.kills || !member->running()) return;
@@ -565,7 +662,7 @@ class Simulation {
         StartLater(member, absl::Seconds(15));
         return;
       case 4:
-        if (!profile_.wipes) return;
+        if (!profile_.wipes || member->draining()) return;
         member->Kill(loop_.Chance(0.5));
         member->Wipe();
         StartLater(member, absl::Seconds(8));
@@ -593,6 +690,9 @@ class Simulation {
           if (loop_.Chance(0.8)) net_.Block(member->host(), host);
           if (loop_.Chance(0.8)) net_.Block(host, member->host());
         }
+        for (const auto& tracker : trackers_) {
+          if (loop_.Chance(0.5)) net_.Block(member->host(), tracker->host());
+        }
         return;
       case 8:
       case 9:
@@ -614,11 +714,49 @@ class Simulation {
         disk_faults_.sync_failure = loop_.Chance(0.3) ? 0.005 : 0;
         // A path that is broken is opened again some day.
         for (const auto& other : members_) {
-          if (!other->running() || !other->path()->broken()) continue;
+          if (!other->running() || !other->path()->broken()) {
+            continue;
+          }
           other->StopCleanly();
           StartLater(other.get(), absl::Seconds(5));
         }
         return;
+      case 14:
+      case 15:
+        TrackerFault();
+        return;
+      case 16:
+      case 17:
+      case 18:
+        if (profile_.membership) ChangeMembership();
+        return;
+      case 19:
+      case 20:
+        if (profile_.rot) Damage(member, /*lose=*/false);
+        return;
+      case 21:
+      case 22:
+        if (profile_.losses) Damage(member, /*lose=*/true);
+        return;
+      case 23:
+      case 24: {
+        if (!profile_.unreadable) return;
+        // One that is there, and some that others are about to put.
+        std::vector<std::string> names = {oracle_.AnyName()};
+        for (uint64_t i = 1; i < 6; ++i) {
+          names.push_back(absl::StrCat("f", names_ + i));
+        }
+        for (const std::string& name : names) {
+          if (name.empty()) continue;
+          loop_.Trace("what ", member->name(), " knows of ", name,
+                      " cannot be read");
+          oracle_.Damaged(name);
+          member->disk()->SetUnreadable(name);
+        }
+        loop_.After(loop_.Between(absl::Seconds(1), absl::Seconds(15)),
+                    [member] { member->disk()->MendUnreadable(); });
+        return;
+      }
       default:
         if (!profile_.clocks) return;
         member->clock()->JumpTo(DrawOffset());
@@ -626,6 +764,231 @@ class Simulation {
                     absl::FormatDuration(member->clock()->offset()));
         return;
     }
+  }
+
+  // Of some files that come to mind the first one that can be.
+  void Damage(Member* member, bool lose) {
+    for (int attempts = 0; attempts < 8; ++attempts) {
+      if (DamageFile(member, oracle_.AnyName(), lose)) return;
+    }
+  }
+
+  // One of which another member has a good copy that no power cut takes.
+  bool DamageFile(Member* member, const std::string& name, bool lose) {
+    const DiskState::File* const here = member->disk()->now().Find(name);
+    if (here == nullptr || here->known.deleted || here->content == nullptr ||
+        here->known.file.expire_unix_seconds != 0 ||
+        (lose && !member->running())) {
+      return false;
+    }
+    const std::vector<Member*> live = Live();
+    const bool elsewhere =
+        std::any_of(live.begin(), live.end(), [&](Member* other) {
+          return other != member &&
+                 other->disk()->durable().Has(here->known.file,
+                                              /*deleted=*/false,
+                                              /*with_content=*/true,
+                                              /*synced=*/true);
+        });
+    if (!elsewhere) return false;
+    loop_.Trace(name, lose ? " is lost at " : " rots at ", member->name());
+    oracle_.Damaged(name);
+    if (lose) {
+      oracle_.LostAt(member, name);
+      member->path()->LoseFile(name);
+      return true;
+    }
+    if (!member->disk()->Rot(name)) return false;
+    // And so do all that share its bytes.
+    for (const auto& [other, file] : member->disk()->now().files) {
+      if (file.content == nullptr || !file.content->IsRotten()) continue;
+      oracle_.Damaged(other);
+      oracle_.LostAt(member, other);
+    }
+    return true;
+  }
+
+  void TrackerFault() {
+    if (!profile_.tracker_faults) return;
+    Tracker* const tracker = loop_.Pick(trackers_).get();
+    switch (loop_.Draw(6)) {
+      case 0:
+        tracker->Kill(loop_.Chance(0.3));
+        break;
+      case 1:
+        // What another one has lost with its disk nobody is to lose as well.
+        if (tracker_wiped_) {
+          tracker->Kill(/*dark=*/true);
+        } else {
+          tracker->PowerCut();
+        }
+        break;
+      case 2: {
+        // Of the last copy of what operators have decided nobody is to lose
+        // the disk.
+        if (trackers_.size() == 1) return;
+        tracker->Kill(loop_.Chance(0.3));
+        const bool others = std::all_of(
+            trackers_.begin(), trackers_.end(), [tracker](const auto& other) {
+              return other.get() == tracker || other->running();
+            });
+        if (others && AreSettled()) {
+          tracker->Wipe();
+          tracker_wiped_ = true;
+        }
+        break;
+      }
+      case 3:
+        if (trackers_.size() < 4) {
+          loop_.Trace("one more tracker");
+          AddTracker();
+        }
+        return;
+      default: {
+        Tracker* const other = loop_.Pick(trackers_).get();
+        if (other == tracker) return;
+        loop_.Trace("no way between ", tracker->name(), " and ", other->name());
+        net_.Block(tracker->host(), other->host());
+        if (loop_.Chance(0.6)) net_.Block(other->host(), tracker->host());
+        return;
+      }
+    }
+    loop_.After(loop_.Between(absl::Milliseconds(50), absl::Seconds(12)),
+                [tracker] { tracker->Start(); });
+  }
+
+  // Whether all trackers that run know the same decisions.
+  bool AreSettled() const {
+    absl::optional<uint64_t> digest;
+    for (const auto& tracker : trackers_) {
+      if (!tracker->running()) continue;
+      const uint64_t here = tracker->membership()->decisions_digest();
+      if (digest.value_or(here) != here) return false;
+      digest = here;
+    }
+    return true;
+  }
+
+  // ---- Operators.
+  void ChangeMembership() {
+    const std::vector<Member*> live = Live();
+    std::vector<Member*> retired;
+    for (const auto& member : members_) {
+      if (member->retired()) retired.push_back(member.get());
+    }
+    switch (loop_.Draw(4)) {
+      case 0:
+        if (members_.size() >= 6) return;
+        loop_.Trace("one more member");
+        AddMember();
+        return;
+      case 1: {
+        // The group is never to have fewer than two left, whichever tracker is
+        // asked.
+        if (live.size() < 3) return;
+        Member* const member = loop_.Pick(live);
+        if (std::any_of(live.begin(), live.end(),
+                        [](Member* other) { return other->draining(); })) {
+          return;
+        }
+        Drain(member);
+        return;
+      }
+      case 2: {
+        if (live.size() < 3) return;
+        Member* const member = loop_.Pick(live);
+        if (member->draining()) return;
+        Remove(member, /*force=*/true);
+        return;
+      }
+      default:
+        // One that was away for longer than tombstones are kept may bring back
+        // what was deleted meanwhile: docs/known_issues.md.
+        if (!retired.empty() && !profile_.cuts &&
+            retention_ >= absl::Hours(24)) {
+          Restore(loop_.Pick(retired));
+        }
+        return;
+    }
+  }
+
+  void Drain(Member* member) {
+    Tracker* const tracker = AnyTracker();
+    if (tracker == nullptr) return;
+    tracker::SetNodeWish wish;
+    wish.node_uuid = member->uuid().ToString();
+    wish.role = NodeRole::kDraining;
+    const absl::Status drained =
+        tracker->Decide([wish](const tracker::OperatorView& view) {
+          return tracker::PlanSetNode(view, wish);
+        });
+    loop_.Trace("drain ", member->name(), " at ", tracker->name(), ": ",
+                drained.ToString());
+    if (!drained.ok()) return;
+    member->SetDraining(true);
+    RemoveDrainedLater(member, 4);
+  }
+
+  void RemoveDrainedLater(Member* member, int attempts) {
+    loop_.After(loop_.Between(absl::Seconds(4), absl::Seconds(8)),
+                [this, member, attempts] {
+                  if (!member->draining() || member->retired() || calm_) return;
+                  if (Live().size() >= 3 && Remove(member, /*force=*/false))
+                    return;
+                  if (attempts > 1) RemoveDrainedLater(member, attempts - 1);
+                });
+  }
+
+  bool Remove(Member* member, bool force) {
+    Tracker* const tracker = AnyTracker();
+    if (tracker == nullptr) return false;
+    // One that is removed by force is dead, and its disk perhaps with it.
+    if (force) member->Kill(loop_.Chance(0.5));
+    const std::string uuid = member->uuid().ToString();
+    const absl::Status removed =
+        tracker->Decide([uuid, force](const tracker::OperatorView& view) {
+          return tracker::PlanRemoveNode(view, uuid, force, "");
+        });
+    loop_.Trace("remove ", member->name(), force ? " by force" : "", " at ",
+                tracker->name(), ": ", removed.ToString());
+    if (!removed.ok()) {
+      if (force) StartLater(member, absl::Seconds(8));
+      return false;
+    }
+    oracle_.Retire(member, force);
+    member->SetRetired(true);
+    // It is stopped some time later.
+    loop_.After(loop_.Between(absl::ZeroDuration(), absl::Seconds(10)),
+                [member] {
+                  if (member->retired()) member->StopCleanly();
+                });
+    return true;
+  }
+
+  void Restore(Member* member) {
+    Tracker* const tracker = AnyTracker();
+    if (tracker == nullptr) return;
+    const std::string uuid = member->uuid().ToString();
+    const auto decide = [tracker](const auto& planner) {
+      return tracker->Decide(planner);
+    };
+    const absl::Status restored =
+        decide([uuid](const tracker::OperatorView& view) {
+          return tracker::PlanRestoreNode(view, uuid, "");
+        });
+    loop_.Trace("restore ", member->name(), " at ", tracker->name(), ": ",
+                restored.ToString());
+    if (!restored.ok()) return;
+    tracker::SetNodeWish wish;
+    wish.node_uuid = uuid;
+    wish.clear_role = true;
+    const absl::Status used = decide([wish](const tracker::OperatorView& view) {
+      return tracker::PlanSetNode(view, wish);
+    });
+    loop_.Trace("  and used again: ", used.ToString());
+    member->SetDraining(false);
+    member->SetRetired(false);
+    StartLater(member, absl::Seconds(3));
   }
 
   void DrawWeather() {
@@ -649,13 +1012,15 @@ class Simulation {
     disk_faults_ = DiskFaults();
     net_.SetWeather(Weather());
     net_.UnblockAll();
+    for (const auto& tracker : trackers_) tracker->Start();
+    for (const auto& member : members_) member->disk()->MendUnreadable();
     for (const auto& member : members_) {
-      if (member->running() && member->path()->broken()) {
+      if (member->running() &&
+          (member->retired() || member->path()->broken())) {
         member->StopCleanly();
       }
-      member->Start();
+      if (!member->retired()) member->Start();
     }
-    Introduce();
     const absl::Duration end = loop_.now() + kHealingMax;
     std::string unrest = "nothing";
     while (loop_.now() < end) {
@@ -667,10 +1032,88 @@ class Simulation {
       oracle_.Fail("not quiet ", absl::FormatDuration(kHealingMax),
                    " after the healing: ", unrest);
     }
-    std::vector<Member*> members;
-    for (const auto& member : members_) members.push_back(member.get());
-    oracle_.CheckAll(members);
+    oracle_.CheckAll(Live());
+    if (unrest.empty()) CheckPlacement();
     loop_.Trace("checked");
+  }
+
+  // Uploads go to members that take them, whichever tracker says where.
+  void CheckPlacement() {
+    for (const auto& tracker : trackers_) {
+      const std::shared_ptr<const ClusterModel> model =
+          tracker->membership()->Model();
+      bool anybody = false;
+      for (Member* member : Live()) anybody = anybody || !member->draining();
+      for (size_t i = 0; i < members_.size(); ++i) {
+        const absl::StatusOr<UploadPlace> place =
+            placer_.PlaceUpload(*model, UploadQuery());
+        if (!place.ok()) {
+          if (anybody) {
+            oracle_.Fail(tracker->name(), " knows nobody who takes an upload: ",
+                         place.status().ToString());
+          }
+          break;
+        }
+        const Member* const member = ByNumber(place->node->number);
+        if (member == nullptr || member->draining() ||
+            place->node->address != member->address()) {
+          oracle_.Fail(tracker->name(), " sends an upload to ",
+                       place->node->name, " at ", place->node->address,
+                       ", which takes none there");
+        }
+      }
+    }
+  }
+
+  // What trackers and members have yet to agree on.
+  std::string Disagreement() {
+    if (!AreSettled()) return "trackers know different decisions";
+    const std::vector<Member*> live = Live();
+    std::vector<std::string> wanted;
+    for (Member* member : live) wanted.push_back(member->address());
+    std::sort(wanted.begin(), wanted.end());
+    for (const auto& tracker : trackers_) {
+      std::vector<std::string> known;
+      for (const auto& node : tracker->membership()->Snapshot().nodes) {
+        if (node.state != NodeState::kActive) {
+          return absl::StrCat(tracker->name(), " has not heard ",
+                              node.identity.name);
+        }
+        const NodeRole role = node.effective.role;
+        const Member* const member = ByNumber(node.identity.node_number);
+        if (member != nullptr &&
+            member->draining() != (role == NodeRole::kDraining)) {
+          return absl::StrCat(tracker->name(), " has ", node.identity.name,
+                              " in another role");
+        }
+        known.push_back(node.identity.address);
+      }
+      std::sort(known.begin(), known.end());
+      if (known != wanted) {
+        return absl::StrCat(tracker->name(), " knows other members");
+      }
+    }
+    for (Member* member : live) {
+      std::vector<std::string> others = wanted;
+      others.erase(std::find(others.begin(), others.end(), member->address()));
+      if (member->PeersKnown() != others) {
+        return absl::StrCat(member->name(), " knows other members");
+      }
+      for (const auto& origin : members_) {
+        const uint32_t number = origin->node_number();
+        const uint32_t changer = member->ChangerOf(number);
+        if (changer != live.front()->ChangerOf(number)) {
+          return absl::StrCat(member->name(), " and ", live.front()->name(),
+                              " have different members change appenders of ",
+                              origin->name());
+        }
+        if (ByNumber(changer) == nullptr) {
+          return absl::StrCat("nobody changes appenders of ", origin->name(),
+                              ", says ", member->name());
+        }
+      }
+    }
+    return std::string();
   }
 
   // What is still to be done somewhere; empty: nothing is.
@@ -680,8 +1123,11 @@ class Simulation {
                        [](const auto& call) { return call.expired(); }),
         calls_.end());
     if (!calls_.empty()) return "a client waits for its answer";
+    const std::string disagreement = Disagreement();
+    if (!disagreement.empty()) return disagreement;
+    const std::vector<Member*> members = Live();
     std::map<storage::LogId, uint64_t> most;
-    for (const auto& member : members_) {
+    for (Member* member : members) {
       if (member->path()->broken()) {
         return absl::StrCat(member->name(), " is broken");
       }
@@ -689,7 +1135,7 @@ class Simulation {
         most[log.log] = std::max(most[log.log], log.applied);
       }
     }
-    for (const auto& member : members_) {
+    for (Member* member : members) {
       std::map<storage::LogId, storage::LogRange> logs;
       for (const storage::LogRange& log : member->path()->Logs()) {
         logs[log.log] = log;
@@ -707,9 +1153,12 @@ class Simulation {
       }
       for (const std::string& name : member->path()->ListMissing("", 100000)) {
         // What nobody has any more is no reason to wait.
-        const bool elsewhere = std::any_of(
-            members_.begin(), members_.end(), [&name](const auto& other) {
-              return other->path()->OpenForMember(name).ok();
+        const bool elsewhere =
+            std::any_of(members.begin(), members.end(), [&name](Member* other) {
+              const DiskState::File* const there =
+                  other->disk()->now().Find(name);
+              return there != nullptr && !there->known.deleted &&
+                     there->has_good_content();
             });
         if (elsewhere) {
           return absl::StrCat(member->name(), " misses the content of ", name);
@@ -741,8 +1190,32 @@ class Simulation {
                               peer.pulling ? "" : ", no stream");
         }
       }
+      if (progress.set_aside_changes > 0 ||
+          !member->path()->ListSetAside().empty()) {
+        return absl::StrCat(member->name(), " has set changes aside");
+      }
       if (member->replicator()->waits()->waiting() > 0) {
         return absl::StrCat("somebody waits at ", member->name());
+      }
+    }
+    return profile_.upkeep ? Differences(members) : std::string();
+  }
+
+  // What comparisons and scrubs have yet to find.
+  std::string Differences(const std::vector<Member*>& members) {
+    for (Member* member : members) {
+      for (const auto& [name, file] : member->disk()->now().files) {
+        if (file.known.deleted) continue;
+        for (Member* other : members) {
+          const DiskState::File* const there = other->disk()->now().Find(name);
+          if (there == nullptr) {
+            return absl::StrCat(other->name(), " does not know ", name);
+          }
+          if (!there->known.deleted && file.has_good_content() &&
+              there->content != nullptr && there->content->IsRotten()) {
+            return absl::StrCat(name, " is damaged at ", other->name());
+          }
+        }
       }
     }
     return std::string();
@@ -752,13 +1225,17 @@ class Simulation {
   FileIdCodec ids_{"secret"};
   Network net_;
   DiskFaults disk_faults_;
+  Uuid cluster_id_;
+  std::vector<std::unique_ptr<Tracker>> trackers_;
   std::vector<std::unique_ptr<Member>> members_;
   Oracle oracle_;
   const Profile profile_;
+  Placer placer_;
   Mutations mutations_;
   absl::Duration retention_;
   std::vector<std::weak_ptr<int>> calls_;  // Under way.
   bool calm_ = true;
+  bool tracker_wiped_ = false;
   int rounds_begun_ = 0;
   uint64_t names_ = 0;
 };

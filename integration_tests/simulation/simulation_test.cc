@@ -101,14 +101,61 @@ KnownBug MissesContentsOfDeletedFiles() {
   return bug;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SimulationFindsTest,
-                         ::testing::Values(SkipsAChange(), SyncsNothing(),
-                                           ForgetsDeletions(),
-                                           LeavesFilesOutOfSnapshots(),
-                                           MissesContentsOfDeletedFiles()),
-                         [](const ::testing::TestParamInfo<KnownBug>& info) {
-                           return std::string(info.param.name);
-                         });
+KnownBug KeepsLogsOfOthersToItself() {
+  KnownBug bug{"KeepsLogsOfOthersToItself", {}};
+  bug.mutations.keep_to_itself = true;
+  return bug;
+}
+KnownBug ChangesAnyAppender() {
+  KnownBug bug{"ChangesAnyAppender", {}};
+  bug.mutations.anybody_changes = true;
+  return bug;
+}
+KnownBug TrackersKeepDecisionsToThemselves() {
+  KnownBug bug{"TrackersKeepDecisionsToThemselves", {}};
+  bug.mutations.keep_decisions = true;
+  return bug;
+}
+
+KnownBug HidesDamage() {
+  KnownBug bug{"HidesDamage", {}};
+  bug.mutations.hide_damage = true;
+  return bug;
+}
+KnownBug ComparesNothing() {
+  KnownBug bug{"ComparesNothing", {}};
+  bug.mutations.compare_nothing = true;
+  return bug;
+}
+KnownBug MendsBadly() {
+  KnownBug bug{"MendsBadly", {}};
+  bug.mutations.mend_badly = true;
+  return bug;
+}
+KnownBug ForgetsWhatWasSetAside() {
+  KnownBug bug{"ForgetsWhatWasSetAside", {}};
+  bug.mutations.forget_aside = true;
+  return bug;
+}
+
+KnownBug SharesWrongContents() {
+  KnownBug bug{"SharesWrongContents", {}};
+  bug.mutations.share_wrongly = true;
+  return bug;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, SimulationFindsTest,
+    ::testing::Values(SkipsAChange(), SyncsNothing(), ForgetsDeletions(),
+                      LeavesFilesOutOfSnapshots(),
+                      MissesContentsOfDeletedFiles(),
+                      KeepsLogsOfOthersToItself(), ChangesAnyAppender(),
+                      TrackersKeepDecisionsToThemselves(), HidesDamage(),
+                      ComparesNothing(), MendsBadly(), ForgetsWhatWasSetAside(),
+                      SharesWrongContents()),
+    [](const ::testing::TestParamInfo<KnownBug>& info) {
+      return std::string(info.param.name);
+    });
 
 }  // namespace
 }  // namespace simulation
