@@ -111,6 +111,16 @@ absl::Status LifeVerifier::SettleOne(OwnFile* file, client::Client* client) {
       // All know of it, and who alone had its content lost its disk.
       return absl::OkStatus();
     }
+    if (file->call.change.kind == Kind::kUndelete &&
+        ReasonOf(status) == ErrorReason::kContentNotHere &&
+        WipesOf(*file) > 0) {
+      // Its home lost what the deletion had kept, and says that another member
+      // may have it. If none has, the file stays as it is.
+      if (client == load_->client()) return absl::OkStatus();
+      client = load_->client();
+      file->call.client = client;
+      continue;
+    }
     if (ReasonOf(status) == ErrorReason::kUploadNotFound &&
         !destruction_->wiped.empty()) {
       file->call.upload = {};

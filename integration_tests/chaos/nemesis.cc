@@ -20,6 +20,7 @@
 #include "integration_tests/chaos/verifier.h"
 #include "integration_tests/mini_cluster/disks.h"
 #include "integration_tests/mini_cluster/process.h"
+#include "integration_tests/mini_cluster/storage_stub.h"
 #include "integration_tests/mini_cluster/tcp_proxy.h"
 #include "lib/base/check.h"
 #include "lib/base/status_macros.h"
@@ -139,7 +140,27 @@ absl::Status Nemesis::Deal(int faults, int64_t everywhere_line) {
     if (Draw(3) != 0 || open_.size() > 1) CAIRN_RETURN_IF_ERROR(HealAll());
     world_->load->AwaitAcknowledged(50, absl::Seconds(1));
   }
-  return HealAll();
+  CAIRN_RETURN_IF_ERROR(HealAll());
+  return RestartReadOnly();
+}
+
+// A disk that somebody else fills may run full in the middle of a checkpoint.
+// Then the path is read-only until its node is started again:
+// docs/runbooks/read_only_path.md.
+absl::Status Nemesis::RestartReadOnly() {
+  if (world_->small_disk.folder.empty()) return absl::OkStatus();
+  Daemon* const storage = world_->cluster->storage(world_->small_disk.member);
+  CAIRN_ASSIGN_OR_RETURN(const cairn::storage::v1::GetStateResponse state,
+                         StorageStub(storage->address()).State());
+  for (const cairn::storage::v1::StorePathStatus& path : state.store_paths()) {
+    if (path.state() != cairn::storage::v1::STORE_PATH_STATE_READ_ONLY) {
+      continue;
+    }
+    Say(absl::StrCat("path ", path.index(), " of ", storage->name(),
+                     " is read-only since its disk ran full: restart"));
+    return storage->KillAndRestart();
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Nemesis::HealAll() {

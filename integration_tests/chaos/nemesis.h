@@ -89,6 +89,7 @@ class Nemesis {
   absl::StatusOr<Heal> RestartEverything();
 
   absl::Status StartAgain(Daemon* daemon);
+  absl::Status RestartReadOnly();
   uint64_t Draw(uint64_t below) { return random_() % below; }
   int DrawMember();
   std::string Name(int member);
