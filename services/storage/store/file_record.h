@@ -129,7 +129,7 @@ struct FileRecord {
 
 // The record that `change` makes, found at `at` with this header. Whoever knows
 // what `change.runs()` lists saves decoding it with `runs`; those of the record
-// itself are OwnExtent()s there.
+// itself may be OwnExtent()s there.
 //   DATA_LOSS  the change is none that this program writes.
 absl::StatusOr<FileRecord> FileRecordFromChange(
     const disk::v1::FileChange& change, const RecordHeader& header,

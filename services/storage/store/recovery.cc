@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
@@ -310,9 +311,10 @@ class Recovery {
       ReportDamage(scanner.position(), "record meta");
       return absl::OkStatus();
     }
+    absl::InlinedVector<Extent, 1> runs;  // What the change lists.
     if (record.header.type == RecordType::kFile ||
         record.header.type == RecordType::kPieces) {
-      const absl::StatusOr<FileRecord> file = FileRecordFromChange(
+      absl::StatusOr<FileRecord> file = FileRecordFromChange(
           change, record.header, scanner.position(), record.prefix_bytes);
       if (!file.ok()) {
         ReportDamage(scanner.position(), file.status().message());
@@ -320,7 +322,9 @@ class Recovery {
       }
       CAIRN_ASSIGN_OR_RETURN(const bool whole,
                              TakeDedicated(file->extents, record.header.flags));
-      if (!whole) {
+      if (whole) {
+        runs = std::move(file->extents);
+      } else {
         result_.lost_files += 1;
         CAIRN_LOG(kWarning, "store",
                   "content of an unsynced file did not survive the restart, "
@@ -336,7 +340,7 @@ class Recovery {
     place.at = scanner.position();
     place.prefix_bytes = record.prefix_bytes;
     changes_.Reset();
-    const absl::Status applied = changes_.Apply(place, change);
+    const absl::Status applied = changes_.Apply(place, change, runs);
     if (absl::IsDataLoss(applied)) {
       ReportDamage(scanner.position(), applied.message());
       return absl::OkStatus();
