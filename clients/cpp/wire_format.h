@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "lib/base/varint.h"
 
 namespace cairn {
 namespace client {
@@ -23,22 +24,6 @@ enum class WireType : uint32_t {
 
 inline constexpr uint32_t Tag(uint32_t field, WireType type) {
   return field << 3 | static_cast<uint32_t>(type);
-}
-
-inline constexpr size_t VarintSize(uint64_t value) {
-  size_t size = 1;
-  for (; value >= 0x80; value >>= 7) ++size;
-  return size;
-}
-
-inline void AppendVarint(uint64_t value, std::string* out) {
-  char bytes[10];
-  size_t size = 0;
-  for (; value >= 0x80; value >>= 7) {
-    bytes[size++] = static_cast<char>(value | 0x80);
-  }
-  bytes[size++] = static_cast<char>(value);
-  out->append(bytes, size);
 }
 
 inline void AppendVarintField(uint32_t field, uint64_t value,

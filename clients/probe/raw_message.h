@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "lib/base/varint.h"
+
 namespace cairn {
 namespace probe {
 
@@ -33,13 +35,7 @@ inline grpc::ByteBuffer DataMessage(size_t size) {
   static const std::vector<char>* const zeros =
       new std::vector<char>(size_t{16} << 20);
   std::string prefix(1, '\x0a');
-  for (size_t rest = size;; rest >>= 7) {
-    if (rest < 0x80) {
-      prefix.push_back(static_cast<char>(rest));
-      break;
-    }
-    prefix.push_back(static_cast<char>((rest & 0x7f) | 0x80));
-  }
+  AppendVarint(size, &prefix);
   const grpc::Slice slices[] = {
       grpc::Slice(prefix),
       grpc::Slice(zeros->data(), std::min(size, zeros->size()),

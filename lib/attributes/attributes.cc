@@ -41,13 +41,7 @@ absl::Status TooMany(size_t number) {
 }
 
 size_t FieldBytes(absl::string_view value) {
-  return 1 + VarintBytes(value.size()) + value.size();
-}
-
-void AppendVarint(uint64_t value, std::string* out) {
-  char bytes[kVarintBytesMax];
-  const char* const end = WriteVarint(value, bytes);
-  out->append(bytes, static_cast<size_t>(end - bytes));
+  return 1 + VarintSize(value.size()) + value.size();
 }
 
 void AppendField(uint8_t tag, absl::string_view value, std::string* out) {

@@ -48,7 +48,7 @@ TEST(VarintTest, ComesBackFromItsBytes) {
       char bytes[kVarintBytesMax];
       const auto size = static_cast<size_t>(WriteVarint(value, bytes) - bytes);
       ASSERT_LE(size, sizeof(bytes));
-      EXPECT_EQ(size, VarintBytes(value));
+      EXPECT_EQ(size, VarintSize(value));
       const std::string written(bytes, size);
       absl::string_view rest = written;
       uint64_t read = ~value;

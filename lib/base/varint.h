@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "absl/strings/string_view.h"
 
@@ -13,10 +14,9 @@ namespace cairn {
 
 inline constexpr size_t kVarintBytesMax = 10;
 
-inline size_t VarintBytes(uint64_t value) {
-  size_t bytes = 1;
-  for (; value >= 0x80; value >>= 7) ++bytes;
-  return bytes;
+// Bytes of `value`.
+inline constexpr size_t VarintSize(uint64_t value) {
+  return (static_cast<size_t>(63 - __builtin_clzll(value | 1)) * 9 + 73) / 64;
 }
 
 // Writes at most kVarintBytesMax bytes; returns where they end.
@@ -26,6 +26,12 @@ inline char* WriteVarint(uint64_t value, char* to) {
   }
   *to++ = static_cast<char>(value);
   return to;
+}
+
+inline void AppendVarint(uint64_t value, std::string* out) {
+  char bytes[kVarintBytesMax];
+  const char* const end = WriteVarint(value, bytes);
+  out->append(bytes, static_cast<size_t>(end - bytes));
 }
 
 // Takes one off the front of `bytes`. False if none begins there, or it does

@@ -20,16 +20,6 @@ constexpr size_t kCopyBelow = 512;
 constexpr size_t kFirstBufferBytes = (1 << 10) - 64;
 constexpr size_t kBufferBytes = (16 << 10) - 64;
 
-size_t EncodeVarint(uint64_t value, char* out) {
-  size_t n = 0;
-  while (value >= 0x80) {
-    out[n++] = static_cast<char>(value | 0x80);
-    value >>= 7;
-  }
-  out[n++] = static_cast<char>(value);
-  return n;
-}
-
 }  // namespace
 
 WireReader::WireReader(const grpc::ByteBuffer& buffer) {
@@ -266,8 +256,8 @@ void SmallMessage::Append(absl::string_view bytes) {
 }
 
 void SmallMessage::Raw(uint64_t value) {
-  CAIRN_CHECK(size_ + 10 <= kMax);
-  size_ += EncodeVarint(value, bytes_ + size_);
+  CAIRN_CHECK(size_ + kVarintBytesMax <= kMax);
+  size_ = static_cast<size_t>(WriteVarint(value, bytes_ + size_) - bytes_);
 }
 
 void SmallMessage::Varint(uint32_t field, uint64_t value) {

@@ -22,6 +22,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/string_view.h"
 #include "google/protobuf/message_lite.h"
+#include "lib/base/varint.h"
 
 namespace cairn {
 namespace rpc {
@@ -120,10 +121,6 @@ class WireReader {
   WireType type_ = WireType::kVarint;
   bool ok_ = true;
 };
-
-inline size_t VarintSize(uint64_t value) {
-  return (static_cast<size_t>(63 - __builtin_clzll(value | 1)) * 9 + 73) / 64;
-}
 
 // The fields of a small message (at most kMax bytes; more is a broken
 // invariant), on the stack: lengths come first on the wire, so what is inside a
