@@ -69,6 +69,10 @@ struct Committed {
 //                        one.
 using CommitDone = absl::AnyInvocable<void(absl::StatusOr<Committed>)>;
 
+// Bytes that one call may write to an appender, whatever the settings of the
+// path; where small files may be larger, as many as these.
+inline constexpr int64_t kAppenderCallBytes = 1 << 20;
+
 // A new small file in one piece.
 struct PutRequest {
   // Nil if the call cannot be repeated.
@@ -77,8 +81,8 @@ struct PutRequest {
   // Not used before on any path of the group, but for kDerived.
   std::string name;
 
-  // 0 bytes to StorePath::small_file_bytes_max(). Referenced, not copied, until
-  // `done` has run.
+  // 0 bytes to StorePath::small_file_bytes_max(), of an appender as much as one
+  // call may write. Referenced, not copied, until `done` has run.
   absl::Cord content;
 
   // CRC-32C of `content`; the caller has checked that it is.
@@ -156,7 +160,7 @@ struct UpdateRequest {
   // Not with kAppend.
   int64_t offset = 0;
 
-  // Not with kTruncate. 0 bytes to StorePath::small_file_bytes_max().
+  // Not with kTruncate. 0 bytes to what one call may write to an appender.
   // Referenced, not copied, until `done` has run.
   absl::Cord content;
 

@@ -192,15 +192,19 @@ class EngineImpl : public Engine, public ReplicaStore {
     CommitRequest request;
     request.kind = CommitRequest::Kind::kPut;
     request.size_bytes = static_cast<int64_t>(put.content.size());
-    if (request.size_bytes > options_.small_file_bytes_max) {
+    const bool is_appender = put.kind == FileKind::kAppender;
+    const int64_t bytes_max =
+        is_appender ? AppenderCallBytesMax() : options_.small_file_bytes_max;
+    if (request.size_bytes > bytes_max) {
       done(ErrorWithReason(
           absl::StatusCode::kInvalidArgument, ErrorReason::kTooLarge,
-          absl::StrCat("a file of ", request.size_bytes,
-                       " bytes needs StartUpload()"),
-          {{"limit_bytes", absl::StrCat(options_.small_file_bytes_max)}}));
+          absl::StrCat("a file of ", request.size_bytes, " bytes is too large",
+                       is_appender ? "; append it in several calls"
+                                   : " and needs StartUpload()"),
+          {{"limit_bytes", absl::StrCat(bytes_max)}}));
       return;
     }
-    if (put.dedup && put.kind != FileKind::kAppender &&
+    if (put.dedup && !is_appender &&
         request.size_bytes >= options_.dedup_bytes_min) {
       PutShared(std::move(put), std::move(done));
       return;
@@ -252,12 +256,12 @@ class EngineImpl : public Engine, public ReplicaStore {
       done(wanted);
       return;
     }
-    if (static_cast<int64_t>(update.content.size()) > UpdateBytesMax()) {
+    if (static_cast<int64_t>(update.content.size()) > AppenderCallBytesMax()) {
       done(ErrorWithReason(
           absl::StatusCode::kInvalidArgument, ErrorReason::kTooLarge,
           absl::StrCat("a change of ", update.content.size(),
                        " bytes is too large; do it in several"),
-          {{"limit_bytes", absl::StrCat(UpdateBytesMax())}}));
+          {{"limit_bytes", absl::StrCat(AppenderCallBytesMax())}}));
       return;
     }
     SubmitUpdate(std::move(update), absl::nullopt, kUpdateRetries,
@@ -1049,8 +1053,8 @@ class EngineImpl : public Engine, public ReplicaStore {
   }
 
   // With what is written anew around it an update must fit into a record.
-  int64_t UpdateBytesMax() const {
-    return std::min(options_.small_file_bytes_max,
+  int64_t AppenderCallBytesMax() const {
+    return std::min(std::max(options_.small_file_bytes_max, kAppenderCallBytes),
                     kRecordContentBytesMax - 2 * kBlockBytes);
   }
 

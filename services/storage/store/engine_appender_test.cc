@@ -201,13 +201,33 @@ TEST_F(EngineAppenderTest, RefusesWhatIsNotMeant) {
   refused = UpdateFile(path_.get(), Modify("a", 8, "x"));
   EXPECT_THAT(refused, StatusIs(absl::StatusCode::kOutOfRange));
   EXPECT_EQ(MetadataOf(refused.status())["size_bytes"], "7");
-  refused = UpdateFile(
-      path_.get(),
-      Append("a", std::string(path_->small_file_bytes_max() + 1, 'x')));
+  refused = UpdateFile(path_.get(),
+                       Append("a", std::string(kAppenderCallBytes + 1, 'x')));
   EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kTooLarge);
   EXPECT_EQ(MetadataOf(refused.status())["limit_bytes"],
-            absl::StrCat(path_->small_file_bytes_max()));
+            absl::StrCat(kAppenderCallBytes));
   ExpectContent("a", "content");
+}
+
+TEST_F(EngineAppenderTest, TakesAMebibyteACallWhateverASmallFileIs) {
+  for (const int64_t small : {int64_t{0}, int64_t{4096}}) {
+    options_.small_file_bytes_max = small;
+    Open();
+    const std::string name = absl::StrCat("a-", small);
+    std::string content(kAppenderCallBytes, 'a');
+    ASSERT_THAT(PutAppender(path_.get(), name, content), IsOk());
+    Do(Append(name, std::string(kAppenderCallBytes, 'b')), &content);
+    Do(Modify(name, 100, std::string(kAppenderCallBytes, 'c')), &content);
+    const auto refused = PutAppender(path_.get(), "too-large",
+                                     std::string(kAppenderCallBytes + 1, 'x'));
+    EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kTooLarge);
+    EXPECT_EQ(MetadataOf(refused.status())["limit_bytes"],
+              absl::StrCat(kAppenderCallBytes));
+    PowerCut();
+    ExpectContent(name, content);
+    Rebuild();
+    ExpectContent(name, content);
+  }
 }
 
 TEST_F(EngineAppenderTest, ChangesOnlyWhatItsConditionsSay) {

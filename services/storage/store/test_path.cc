@@ -144,6 +144,12 @@ absl::StatusOr<Committed> CreateAppender(StorePath* path,
                    request_id);
 }
 
+absl::StatusOr<Committed> PutAppender(StorePath* path, absl::string_view name,
+                                      absl::string_view content) {
+  return PutAs(path, name, content, FileKind::kAppender, Durability::kSynced,
+               Uuid());
+}
+
 absl::StatusOr<Committed> PutDerived(StorePath* path, absl::string_view name,
                                      absl::string_view content,
                                      Durability durability,

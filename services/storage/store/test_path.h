@@ -52,6 +52,10 @@ absl::StatusOr<Committed> CreateAppender(
     Durability durability = Durability::kSynced,
     const Uuid& request_id = Uuid());
 
+// In one call, however large.
+absl::StatusOr<Committed> PutAppender(StorePath* path, absl::string_view name,
+                                      absl::string_view content);
+
 // As PutFile(), of a derived file.
 absl::StatusOr<Committed> PutDerived(
     StorePath* path, absl::string_view name, absl::string_view content,

@@ -513,7 +513,7 @@ void CrashDriver::CreateAppender(int64_t size, Durability durability) {
   const Uuid request_id = change.request_id;
   ExpectedAppender::Change* const begun = file->Begin(std::move(change));
   CommitDone done = AwaitChange(file, begun, durability);
-  if (size <= options_.small_file_bytes_max && Random(2) == 0) {
+  if (size <= kAppenderCallBytes && Random(2) == 0) {
     PutRequest put;
     put.request_id = request_id;
     put.name = file->name();
@@ -557,9 +557,7 @@ void CrashDriver::UpdateAppender(Durability durability) {
   using Kind = ExpectedAppender::Kind;
   const auto size = static_cast<int64_t>(file->content().size());
   // A change changes something, so that states can be told apart.
-  const int64_t data_bytes =
-      8 +
-      DrawSize(std::min<int64_t>(options_.small_file_bytes_max - 8, 300 << 10));
+  const int64_t data_bytes = 8 + DrawSize(300 << 10);
   ExpectedAppender::Change change;
   change.data = MakeContent(next_name_++, data_bytes);
   change.request_id = DrawRequestId();
