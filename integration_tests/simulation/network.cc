@@ -734,7 +734,7 @@ void Network::SendAck(HostId client, const Uuid& caller, const Peer& peer,
          }
          loop_->Trace("  ack ", id, " from ", client, " to ", server, ": ",
                       Describe(acknowledgement));
-         process->replicator->waits()->OnAck(caller, acknowledgement);
+         process->replicator->OnAck(caller, acknowledgement);
          Send(server, client, [this, id] { AckDone(id, absl::OkStatus()); });
        });
 }

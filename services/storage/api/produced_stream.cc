@@ -88,6 +88,7 @@ void ProducedStream::Work() {
   absl::Status allowed = context_.CheckServing();
   // A caller that is removed is not served to the end.
   if (allowed.ok()) allowed = CheckAllowed();
+  idle_ = false;
   absl::StatusOr<absl::optional<grpc::ByteBuffer>> produced =
       allowed.ok() ? Produce() : allowed;
   bool write = false;
@@ -117,7 +118,7 @@ void ProducedStream::OnWriteDone(bool ok) {
   {
     MutexLock lock(&mu_);
     writing_ = false;
-    woken_ = true;  // There may be more.
+    if (!idle_) woken_ = true;  // There may be more.
     if (!ok && (!end_.has_value() || end_->ok())) {
       end_ = absl::CancelledError("the caller went away");
     }

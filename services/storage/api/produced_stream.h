@@ -57,6 +57,9 @@ class ProducedStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   // Produce().
   void SetLast() { last_ = true; }
 
+  // Behind what Produce() returns there is nothing until Wake(). For Produce().
+  void SetIdle() { idle_ = true; }
+
   // The path on whose pool the next Produce() runs. For Produce().
   void SetPath(std::shared_ptr<StorePath> path) {
     stream_path_ = std::move(path);
@@ -83,6 +86,7 @@ class ProducedStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   std::atomic<int> refs_{1};  // gRPC's, until OnDone().
   std::shared_ptr<StorePath> stream_path_;
   bool last_ = false;  // Of Produce() and after it.
+  bool idle_ = false;
 
   grpc::ByteBuffer message_;  // While `writing_`.
 

@@ -91,7 +91,7 @@ grpc::ServerUnaryReactor* SyncServiceImpl::AckSync(
       CAIRN_ASSIGN_OR_RETURN(const LogId log, FromProto(missing.log()));
       said.missing.push_back({log, missing.sequence()});
     }
-    call.replicator->waits()->OnAck(call.caller, said);
+    call.replicator->OnAck(call.caller, said);
     return absl::OkStatus();
   };
   const absl::Status status = take();

@@ -56,6 +56,7 @@ absl::StatusOr<absl::optional<grpc::ByteBuffer>> SyncStream::Produce() {
   CAIRN_ASSIGN_OR_RETURN(const absl::optional<SyncBatch> batch,
                          sender_->Next());
   if (sender_->done()) SetLast();
+  if (sender_->idle()) SetIdle();
   if (!batch.has_value()) return absl::optional<grpc::ByteBuffer>();
   return absl::optional<grpc::ByteBuffer>(MakeSyncResponse(*batch));
 }

@@ -10,6 +10,15 @@
 
 namespace cairn {
 namespace storage {
+namespace {
+
+// Gathering begins with so many changes that are not acknowledged: fewer are
+// no load. It ends with the acknowledgement, or after this, which is what it
+// takes on a busy machine: a member that is far away is not waited for.
+constexpr uint64_t kGatherFrom = 4;
+constexpr absl::Duration kGatherMax = absl::Milliseconds(5);
+
+}  // namespace
 
 LogSender::LogSender(const Uuid& caller, std::shared_ptr<StorePath> path,
                      Replicator* replicator, const absl::optional<LogId>& log,
@@ -49,7 +58,26 @@ void LogSender::OnHeartbeat() {
   wake_();
 }
 
+void LogSender::OnAck(const Uuid& member) {
+  if (member == caller_ && gathering_.exchange(false)) wake_();
+}
+
+bool LogSender::Gathers() {
+  if (!following_ || !ack_wanted_ || heartbeat_.load()) return false;
+  // Before the look at what is acknowledged: what comes after that wakes.
+  gathering_.store(true);
+  const uint64_t applied = replicator_->waits()->AppliedBy(caller_, log_);
+  if (sent_ >= applied + kGatherFrom &&
+      replicator_->MonotonicNow() < changes_sent_ + kGatherMax) {
+    return true;
+  }
+  gathering_.store(false);
+  return false;
+}
+
 absl::StatusOr<absl::optional<SyncBatch>> LogSender::Next() {
+  idle_ = Gathers();
+  if (idle_) return absl::optional<SyncBatch>();
   SyncBatch batch;
   batch.log = log_;
   // Before the log is read: who commits now may wait for what is read then.
@@ -64,7 +92,17 @@ absl::StatusOr<absl::optional<SyncBatch>> LogSender::Next() {
     }
     if (!own_) done_ = true;
   } else {
+    int64_t bytes = 0;
+    for (const ReplicatedChange& change : batch.changes) {
+      if (change.content.has_value()) {
+        bytes += static_cast<int64_t>(change.content->size());
+      }
+    }
+    idle_ = following_ && batch.changes.size() < limits_.entries_max &&
+            bytes < limits_.bytes_max;
     sent_ = batch.changes.back().change.sequence;
+    ack_wanted_ = batch.ack_wanted || batch.sync_wanted;
+    changes_sent_ = replicator_->MonotonicNow();
   }
   if (heartbeat_.exchange(false)) {
     batch.sent = replicator_->WallNow();

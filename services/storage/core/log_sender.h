@@ -3,6 +3,10 @@
 //
 //   OnGrown, OnHeartbeat ─▶ wake ─▶ Next ─▶ a message ─▶ Next … nothing now
 //
+// What a log takes while the member has much of it to acknowledge is gathered
+// for one message, as a commit gathers what waits for the disk: under load most
+// of what a small change costs is the message that it goes with.
+//
 // Not thread-safe but for what LogTail says: one call of Next() at a time. Both
 // block and belong on StorePath::io().
 
@@ -53,11 +57,18 @@ class LogSender : public LogTail {
   absl::StatusOr<absl::optional<SyncBatch>> Next();
   bool done() const { return done_; }
 
+  // After Next(): there is nothing more to send until `wake` is called.
+  bool idle() const { return idle_; }
+
   // LogTail.
   void OnGrown() override { wake_(); }
   void OnHeartbeat() override;
+  void OnAck(const Uuid& member) override;
 
  private:
+  // Whether what is new waits for the acknowledgement of what was sent.
+  bool Gathers();
+
   const Uuid caller_;
   const std::shared_ptr<StorePath> path_;
   Replicator* const replicator_;
@@ -65,10 +76,14 @@ class LogSender : public LogTail {
   const std::function<void()> wake_;
   bool own_ = false;
   LogId log_;
-  uint64_t sent_ = 0;  // Sequence.
+  uint64_t sent_ = 0;            // Sequence.
+  bool ack_wanted_ = false;      // With the newest change that was sent.
+  absl::Duration changes_sent_;  // When, Clock::Monotonic().
+  std::atomic<bool> gathering_{false};
   bool following_ = false;
   bool started_ = false;
   bool done_ = false;
+  bool idle_ = false;
   std::atomic<bool> heartbeat_{true};
 };
 

@@ -258,6 +258,14 @@ void ReplicaWaits::Heard(const Uuid& member) {
   if (it != members_.end()) it->second.heard = now_;
 }
 
+uint64_t ReplicaWaits::AppliedBy(const Uuid& member, const LogId& log) const {
+  MutexLock lock(&mu_);
+  const auto known = members_.find(member);
+  if (known == members_.end()) return 0;
+  const auto said = known->second.logs.find(log);
+  return said == known->second.logs.end() ? 0 : said->second.applied;
+}
+
 size_t ReplicaWaits::waiting() const {
   MutexLock lock(&mu_);
   return waits_.size();

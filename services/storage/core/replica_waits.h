@@ -105,6 +105,11 @@ class ReplicaWaits {
 
   size_t waiting() const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The newest change of a log that a member has said to have applied; 0 if it
+  // has said nothing.
+  uint64_t AppliedBy(const Uuid& member, const LogId& log) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // What a member has not of `logs`, as far as they are of `incarnation`.
   MemberLag LagOf(const Uuid& member, const Uuid& incarnation,
                   const std::vector<LogRange>& logs) const

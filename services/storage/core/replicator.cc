@@ -127,6 +127,13 @@ void Replicator::OnLogs() {
   for (LogTail* tail : tails_) tail->OnGrown();
 }
 
+void Replicator::OnAck(const Uuid& member,
+                       const Acknowledgement& acknowledgement) {
+  waits_.OnAck(member, acknowledgement);
+  MutexLock lock(&tails_mu_);
+  for (LogTail* tail : tails_) tail->OnAck(member);
+}
+
 void Replicator::OnDamaged(const FileInfo& file) {
   upkeep_.repairs()->Report(file);
 }
@@ -173,7 +180,7 @@ ReplicationProgress Replicator::Progress() const {
 
 bool Replicator::StreamsOpen() const {
   for (const auto& [uuid, peer] : peers_) {
-    if (peer.pull != nullptr || peer.ack_in_flight->load()) return true;
+    if (peer.pull != nullptr || peer.ack->in_flight.load()) return true;
   }
   for (const auto& [name, fetching] : fetches_) {
     if (fetching.running) return true;
@@ -198,6 +205,7 @@ bool Replicator::Stop() {
   stopping_ = true;
   waits_.Stop();
   surveys_.Stop();
+  for (auto& [uuid, peer] : peers_) peer.ack->again.store(true);
   CancelAll();
   ReapEnded(clock_->Monotonic());
   if (StreamsOpen()) return false;
@@ -331,7 +339,7 @@ void Replicator::ReapEnded(absl::Duration now) {
         state.last_error = absl::OkStatus();
       }
     }
-    const bool idle = state.pull == nullptr && !state.ack_in_flight->load();
+    const bool idle = state.pull == nullptr && !state.ack->in_flight.load();
     it = !state.current && idle ? peers_.erase(it) : std::next(it);
   }
   for (auto it = other_pulls_.begin(); it != other_pulls_.end();) {
@@ -625,10 +633,14 @@ void Replicator::SendAcks(absl::Duration now) {
   const bool refresh = now >= refresh_due_;
   if (refresh) refresh_due_ = now + options_.ack_refresh;
   for (auto& [uuid, state] : peers_) {
-    if (!state.current || state.ack_in_flight->load()) continue;
+    if (!state.current) continue;
+    if (state.ack->in_flight.load()) {
+      state.ack->again.store(true);
+      if (state.ack->in_flight.load()) continue;
+    }
     // A peer that cannot be reached is not asked twice over.
     if (state.pull == nullptr) continue;
-    if (state.ack_lost->exchange(false)) state.acknowledged.clear();
+    if (state.ack->lost.exchange(false)) state.acknowledged.clear();
     const bool wanted = state.pull->TakeAckWanted();
     if (!wanted && now < state.ack_due) continue;
     if (!refresh && SaysTheSame(state.acknowledged, ack.logs) &&
@@ -638,14 +650,15 @@ void Replicator::SendAcks(absl::Duration now) {
     state.ack_due = now + options_.ack_interval;
     state.acknowledged = ack.logs;
     state.acknowledged_missing = ack.missing.size();
-    state.ack_in_flight->store(true);
-    transport_->SendAck(state.peer, options_.store_path, ack,
-                        [in_flight = state.ack_in_flight, lost = state.ack_lost,
-                         wake = wake_](const absl::Status& status) {
-                          if (!status.ok()) lost->store(true);
-                          in_flight->store(false);
-                          wake();
-                        });
+    state.ack->again.store(false);
+    state.ack->in_flight.store(true);
+    transport_->SendAck(
+        state.peer, options_.store_path, ack,
+        [ack = state.ack, wake = wake_](const absl::Status& status) {
+          if (!status.ok()) ack->lost.store(true);
+          ack->in_flight.store(false);
+          if (!status.ok() || ack->again.load()) wake();
+        });
   }
 }
 

@@ -101,6 +101,9 @@ class LogTail {
 
   // Nothing was sent for a while, perhaps: a heartbeat is due.
   virtual void OnHeartbeat() = 0;
+
+  // A member has said how far it is.
+  virtual void OnAck(const Uuid&) {}
 };
 
 // How a path stands with a peer, for people and metrics.
@@ -176,6 +179,10 @@ class Replicator : public LogObserver {
   // Who waits for other members, and what they said. Thread-safe.
   ReplicaWaits* waits() { return &waits_; }
 
+  // A member says how far it is; whoever waits for that is answered.
+  void OnAck(const Uuid& member, const Acknowledgement& acknowledgement)
+      ABSL_LOCKS_EXCLUDED(tails_mu_);
+
   // Who asks the other members what they have of a file. Thread-safe.
   ReplicaSurveys* surveys() { return &surveys_; }
 
@@ -215,6 +222,7 @@ class Replicator : public LogObserver {
 
   // What the node's clock says: for people, and for nothing else.
   absl::Time WallNow() const { return clock_->Now(); }
+  absl::Duration MonotonicNow() const { return clock_->Monotonic(); }
 
   ReplicationProgress Progress() const ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -248,6 +256,13 @@ class Replicator : public LogObserver {
     std::map<LogId, std::vector<Mark>> marks_;
   };
 
+  // Of the acknowledgement that is on its way; its answer outlives the peer.
+  struct AckState {
+    std::atomic<bool> in_flight{false};
+    std::atomic<bool> lost{false};   // The last one failed.
+    std::atomic<bool> again{false};  // Somebody waits for its answer.
+  };
+
   struct PeerState {
     Peer peer;
     std::unique_ptr<LogPull> pull;
@@ -257,10 +272,7 @@ class Replicator : public LogObserver {
     std::vector<LogRange> acknowledged;  // What it was told last.
     size_t acknowledged_missing = 0;
     absl::Duration ack_due = -absl::InfiniteDuration();
-    std::shared_ptr<std::atomic<bool>> ack_in_flight =
-        std::make_shared<std::atomic<bool>>(false);
-    std::shared_ptr<std::atomic<bool>> ack_lost =  // The last one failed.
-        std::make_shared<std::atomic<bool>>(false);
+    std::shared_ptr<AckState> ack = std::make_shared<AckState>();
     bool needs_snapshot = false;
     std::vector<LogRange> logs;  // How far it has them.
     BehindSince behind;
