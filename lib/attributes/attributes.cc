@@ -1,8 +1,10 @@
 #include "lib/attributes/attributes.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
 #include "lib/attributes/utf8.h"
@@ -44,10 +46,34 @@ size_t FieldBytes(absl::string_view value) {
   return 1 + VarintSize(value.size()) + value.size();
 }
 
-void AppendField(uint8_t tag, absl::string_view value, std::string* out) {
-  out->push_back(static_cast<char>(tag));
-  AppendVarint(value.size(), out);
-  out->append(value.data(), value.size());
+// These write where there is room, and return where they end.
+char* WriteField(uint8_t tag, absl::string_view value, char* to) {
+  *to++ = static_cast<char>(tag);
+  to = WriteVarint(value.size(), to);
+  return std::copy(value.begin(), value.end(), to);
+}
+
+char* WriteAttribute(absl::string_view key, absl::string_view value, char* to) {
+  *to++ = static_cast<char>(kAttributeTag);
+  to = WriteVarint(FieldBytes(key) + FieldBytes(value), to);
+  to = WriteField(kKeyTag, key, to);
+  return WriteField(kValueTag, value, to);
+}
+
+// Of pairs of a key and a value, in order.
+template <typename Pairs>
+std::string Encode(const Pairs& attributes) {
+  size_t size = 0;
+  for (const auto& [key, value] : attributes) {
+    const size_t bytes = FieldBytes(key) + FieldBytes(value);
+    size += 1 + VarintSize(bytes) + bytes;
+  }
+  std::string encoded(size, '\0');
+  char* to = &encoded[0];
+  for (const auto& [key, value] : attributes) {
+    to = WriteAttribute(key, value, to);
+  }
+  return encoded;
 }
 
 // Takes the next field off `bytes`. `value` is that of one that holds bytes;
@@ -101,14 +127,6 @@ absl::Status TakeAttribute(absl::string_view* bytes, bool* found,
   return absl::OkStatus();
 }
 
-void AppendAttribute(absl::string_view key, absl::string_view value,
-                     std::string* out) {
-  out->push_back(static_cast<char>(kAttributeTag));
-  AppendVarint(FieldBytes(key) + FieldBytes(value), out);
-  AppendField(kKeyTag, key, out);
-  AppendField(kValueTag, value, out);
-}
-
 absl::Status CheckAttribute(absl::string_view key, absl::string_view value) {
   CAIRN_RETURN_IF_ERROR(CheckAttributeKey(key));
   if (value.size() > kAttributeValueBytesMax) {
@@ -120,24 +138,23 @@ absl::Status CheckAttribute(absl::string_view key, absl::string_view value) {
 // NormalizeAttributes() of a set that comes in order, as clients send it: much
 // faster than by way of a map. Nullopt if it is anything else, or not allowed.
 absl::optional<std::string> NormalizeInOrder(absl::string_view bytes) {
-  std::string stored;
-  stored.reserve(bytes.size());
+  absl::InlinedVector<std::pair<absl::string_view, absl::string_view>, 8> set;
   absl::string_view last;
-  for (size_t number = 0; !bytes.empty();) {
+  while (!bytes.empty()) {
     bool found = false;
     absl::string_view key;
     absl::string_view value;
     if (!TakeAttribute(&bytes, &found, &key, &value).ok()) return absl::nullopt;
     if (!found) continue;
     // No key is empty, so the first one is behind none.
-    if (key <= last || ++number > kAttributesMax ||
+    if (key <= last || set.size() == kAttributesMax ||
         !CheckAttribute(key, value).ok()) {
       return absl::nullopt;
     }
-    AppendAttribute(key, value, &stored);
+    set.emplace_back(key, value);
     last = key;
   }
-  return stored;
+  return Encode(set);
 }
 
 }  // namespace
@@ -147,7 +164,13 @@ absl::Status CheckAttributeKey(absl::string_view key) {
   if (key.size() > kAttributeKeyBytesMax) {
     return TooLong("attributes.key", key.size(), kAttributeKeyBytesMax);
   }
-  for (absl::string_view rest = key; !rest.empty();) {
+  // Nearly all are ASCII.
+  const auto other = std::find_if(key.begin(), key.end(), [](char c) {
+    return static_cast<uint8_t>(c - 0x20) >= 0x7f - 0x20;
+  });
+  absl::string_view rest = key;
+  rest.remove_prefix(static_cast<size_t>(other - key.begin()));
+  while (!rest.empty()) {
     const size_t bytes = PrintableCharacterBytes(rest);
     if (bytes == 0) {
       return Invalid("attributes.key",
@@ -167,11 +190,7 @@ absl::Status CheckAttributes(const Attributes& attributes) {
 }
 
 std::string EncodeAttributes(const Attributes& attributes) {
-  std::string bytes;
-  for (const auto& [key, value] : attributes) {
-    AppendAttribute(key, value, &bytes);
-  }
-  return bytes;
+  return Encode(attributes);
 }
 
 absl::StatusOr<Attributes> DecodeAttributes(absl::string_view bytes) {

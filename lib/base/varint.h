@@ -37,6 +37,11 @@ inline void AppendVarint(uint64_t value, std::string* out) {
 // Takes one off the front of `bytes`. False if none begins there, or it does
 // not end: then both say nothing.
 inline bool TakeVarint(absl::string_view* bytes, uint64_t* value) {
+  if (!bytes->empty() && static_cast<uint8_t>(bytes->front()) < 0x80) {
+    *value = static_cast<uint8_t>(bytes->front());  // Most are so small.
+    bytes->remove_prefix(1);
+    return true;
+  }
   uint64_t sum = 0;
   const size_t limit =
       bytes->size() < kVarintBytesMax ? bytes->size() : kVarintBytesMax;
