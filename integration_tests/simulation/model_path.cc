@@ -1519,6 +1519,20 @@ absl::StatusOr<std::unique_ptr<storage::OpenFile>> ModelPath::Open(
   return OpenForMember(name);
 }
 
+absl::StatusOr<absl::optional<KnownFile>> ModelPath::FindAndOpen(
+    absl::string_view name, int64_t content_bytes_max,
+    std::unique_ptr<storage::OpenFile>* file) {
+  file->reset();
+  CAIRN_ASSIGN_OR_RETURN(absl::optional<KnownFile> known, Find(name));
+  if (!known.has_value() || known->file.size_bytes > content_bytes_max) {
+    return known;
+  }
+  absl::StatusOr<std::unique_ptr<storage::OpenFile>> opened =
+      OpenForMember(name);
+  if (opened.ok()) *file = *std::move(opened);
+  return known;
+}
+
 absl::StatusOr<std::unique_ptr<storage::OpenFile>> ModelPath::OpenForMember(
     absl::string_view name) {
   if (dead_ || stopped_) return ShuttingDown();

@@ -38,7 +38,8 @@ void ProducedStream::Wake() {
     MutexLock lock(&mu_);
     if (woken_ || finished_) return;
     woken_ = true;
-    if (working_ || writing_) return;  // Whoever does goes on.
+    // Whoever works or writes goes on.
+    if (working_ || ready_.has_value() || (writing_ && !ahead_)) return;
   }
   Pump();
 }
@@ -48,19 +49,33 @@ void ProducedStream::End(const absl::Status& status) {
   if (!end_.has_value()) end_ = status;
 }
 
+bool ProducedStream::TakeWork() {
+  if (end_.has_value() || working_ || ready_.has_value()) return false;
+  if (!woken_ || (writing_ && !ahead_)) return false;
+  woken_ = false;
+  working_ = true;
+  Ref();
+  return true;
+}
+
 void ProducedStream::Pump() {
   absl::optional<absl::Status> end;
+  bool write = false;
+  bool work = false;
   {
     MutexLock lock(&mu_);
-    if (finished_ || working_ || writing_) return;
-    if (end_.has_value()) {
+    if (finished_) return;
+    if (end_.has_value() && !end_->ok()) ready_.reset();
+    if (!writing_ && ready_.has_value()) {
+      message_ = *std::move(ready_);
+      ready_.reset();
+      writing_ = true;
+      write = true;
+    }
+    work = TakeWork();
+    if (end_.has_value() && !working_ && !writing_) {
       finished_ = true;
       end = end_;
-    } else {
-      if (!woken_) return;
-      woken_ = false;
-      working_ = true;
-      Ref();
     }
   }
   if (end.has_value()) {
@@ -69,19 +84,24 @@ void ProducedStream::Pump() {
     Finish(rpc::ToGrpcStatus(*end));
     return;
   }
-  if (stream_path_->io()->TrySubmit([this] {
-        Work();
-        Unref();
-      })) {
-    return;
+  const bool refused = work && !stream_path_->io()->TrySubmit([this] {
+    Work();
+    Unref();
+  });
+  if (refused) {
+    {
+      MutexLock lock(&mu_);
+      working_ = false;
+    }
+    End(QueueFull());
   }
-  {
-    MutexLock lock(&mu_);
-    working_ = false;
+  if (write) {
+    TsanRelease(this);
+    StartWrite(&message_);  // Nothing but a reference keeps this from here on.
+  } else if (refused) {
+    Pump();
   }
-  End(QueueFull());
-  Pump();
-  Unref();
+  if (refused) Unref();
 }
 
 void ProducedStream::Work() {
@@ -91,7 +111,6 @@ void ProducedStream::Work() {
   idle_ = false;
   absl::StatusOr<absl::optional<grpc::ByteBuffer>> produced =
       allowed.ok() ? Produce() : allowed;
-  bool write = false;
   {
     MutexLock lock(&mu_);
     working_ = false;
@@ -99,17 +118,14 @@ void ProducedStream::Work() {
       if (!end_.has_value()) end_ = produced.status();
     } else {
       if (last_ && !end_.has_value()) end_ = absl::OkStatus();
-      write = produced->has_value() && (!end_.has_value() || end_->ok());
-      writing_ = write;
+      if (produced->has_value()) {
+        ready_ = **std::move(produced);
+        ahead_ = !idle_;
+        if (ahead_) woken_ = true;  // There may be more.
+      }
     }
   }
-  if (!write) {
-    Pump();
-    return;
-  }
-  message_ = **std::move(produced);
-  TsanRelease(this);
-  StartWrite(&message_);
+  Pump();
 }
 
 void ProducedStream::OnWriteDone(bool ok) {
@@ -118,7 +134,6 @@ void ProducedStream::OnWriteDone(bool ok) {
   {
     MutexLock lock(&mu_);
     writing_ = false;
-    if (!idle_) woken_ = true;  // There may be more.
     if (!ok && (!end_.has_value() || end_->ok())) {
       end_ = absl::CancelledError("the caller went away");
     }

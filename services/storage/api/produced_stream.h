@@ -1,12 +1,13 @@
 // A server stream whose messages are made one after the other where it may
 // block:
 //
-//   Wake ─▶ ┌ Produce a message on io() ─▶ write it ┐ ─▶ end
-//           └──────────── again ◀──────────────────┘
+//   Wake ─▶ Produce a message on io() ─▶ write it ─▶ end
+//              └─▶ Produce the next one meanwhile ─▶ …
 //
-// One message is in memory at a time, however slow the reader is. A stream that
-// has sent all there is waits until it is woken. Made by new; deletes itself
-// when gRPC is done with it.
+// Two messages are in memory at a time at most, however slow the reader is. A
+// stream that has sent all there is waits until it is woken, and what comes
+// while its last message is written waits for that: so it shares the next one.
+// Made by new; deletes itself when gRPC is done with it.
 
 #ifndef CAIRN_SERVICES_STORAGE_API_PRODUCED_STREAM_H_
 #define CAIRN_SERVICES_STORAGE_API_PRODUCED_STREAM_H_
@@ -81,6 +82,9 @@ class ProducedStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   void Work() ABSL_LOCKS_EXCLUDED(mu_);
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Whether Produce() may be called, and is from then on.
+  bool TakeWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   rpc::MethodMetrics* const metrics_;
   const absl::Duration begin_;
   std::atomic<int> refs_{1};  // gRPC's, until OnDone().
@@ -94,6 +98,8 @@ class ProducedStream : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   bool woken_ ABSL_GUARDED_BY(mu_) = true;
   bool working_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  bool ahead_ ABSL_GUARDED_BY(mu_) = false;  // Produce() need not wait for it.
+  absl::optional<grpc::ByteBuffer> ready_ ABSL_GUARDED_BY(mu_);  // Behind it.
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   absl::optional<absl::Status> end_ ABSL_GUARDED_BY(mu_);
 };

@@ -83,7 +83,7 @@ bool LogPull::TakeAckWanted() {
 }
 
 void LogPull::OnBatch(SyncBatch batch) {
-  bool introduced = false;
+  bool begin = false;
   {
     MutexLock lock(&mu_);
     heard_ = clock_->Monotonic();
@@ -93,16 +93,23 @@ void LogPull::OnBatch(SyncBatch batch) {
       sent_at_ = heard_;
     }
     if (!log_.has_value()) log_ = batch.log;
-    introduced = introduced_;
     if (!batch.changes.empty()) {
+      if (!failed_.ok()) return;  // It was given up.
+      if (left_ > 0) {
+        waiting_ = std::move(batch);
+        return;
+      }
       left_ = 1;
       made_ = TimeOf(batch.changes.front().file.version);
+      begin = true;
     }
   }
-  if (batch.changes.empty()) {
-    stream_->Next();
-    return;
-  }
+  // The next one is read, and looked at, while this one is applied.
+  stream_->Next();
+  if (begin) Begin(std::move(batch));
+}
+
+void LogPull::Begin(SyncBatch batch) {
   if (missing_->IsFull()) {
     // It would never be fetched if it went on to change.
     Applied(ErrorWithReason(absl::StatusCode::kResourceExhausted,
@@ -111,6 +118,11 @@ void LogPull::OnBatch(SyncBatch batch) {
                             "first"),
             kNoChange);
     return;
+  }
+  bool introduced = false;
+  {
+    MutexLock lock(&mu_);
+    introduced = introduced_;
   }
   if (introduced) {
     Apply(std::move(batch));
@@ -198,6 +210,7 @@ void LogPull::Applied(const absl::Status& status, size_t index) {
   bool ack_wanted = false;
   absl::optional<size_t> bad;
   absl::Status bad_error;
+  absl::optional<SyncBatch> next;
   std::vector<ReplicatedChange> applied;  // Let go without the lock.
   // This may be destroyed as soon as it has ended.
   std::shared_ptr<PeerStream> stream;
@@ -235,7 +248,11 @@ void LogPull::Applied(const absl::Status& status, size_t index) {
       wake = wake_;
       ack_wanted = batch_ack_wanted_;
       if (ack_wanted) ack_wanted_ = true;
-      if (stream_ended_) {
+      if (failed.ok()) next.swap(waiting_);
+      if (next.has_value()) {
+        left_ = 1;
+        made_ = TimeOf(next->changes.front().file.version);
+      } else if (stream_ended_) {
         ended_ = failed_;
         over = true;
       }
@@ -251,11 +268,20 @@ void LogPull::Applied(const absl::Status& status, size_t index) {
   }
   if (over || ack_wanted) wake();
   if (over) return;
-  if (failed.ok()) {
-    stream->Next();
-  } else {
+  if (!failed.ok()) {
     stream->Cancel();
+  } else if (next.has_value()) {
+    stream->Next();
+    BeginLater(*std::move(next));
   }
+}
+
+void LogPull::BeginLater(SyncBatch batch) {
+  // The thread that commits has enough to do.
+  auto later = std::make_shared<SyncBatch>(std::move(batch));
+  const bool queued =
+      path_->io()->TrySubmit([this, later] { Begin(std::move(*later)); });
+  if (!queued) Begin(std::move(*later));
 }
 
 void LogPull::ApplyWhole(size_t index) {

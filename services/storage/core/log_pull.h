@@ -1,9 +1,12 @@
 // One log on its way from another member: takes what a stream brings and has
 // the path apply it, a batch after the other.
 //
-//   OnBatch ─▶ Apply × n (group commits) ─▶ all applied ─▶ Next ─▶ OnBatch …
-//                │                  └─ the path refuses ─▶ Cancel ─▶ OnEnd
-//                └─ one cannot be applied ─▶ set it aside, go on behind it
+//   OnBatch ─▶ Next, Apply × n (group commits) ─▶ all applied ─▶ the next one
+//                      │            └─ the path refuses ─▶ Cancel ─▶ OnEnd
+//                      └─ one cannot be applied ─▶ set it aside, go on behind
+//                      it
+//
+// While a batch is applied the next one is read; it waits, and no more are.
 //
 // The position is the path's: whoever pulls again after an error asks for what
 // follows on what is applied. Thread-safe.
@@ -80,6 +83,10 @@ class LogPull : public SyncListener {
   void OnEnd(const absl::Status& status) override ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  // Applies the batch, or says why not.
+  void Begin(SyncBatch batch) ABSL_LOCKS_EXCLUDED(mu_);
+  void BeginLater(SyncBatch batch);
+
   // The log may not be known here yet, or the peer may have lost some of it:
   // says so to the path first. Blocks.
   void Introduce(SyncBatch batch);
@@ -124,6 +131,7 @@ class LogPull : public SyncListener {
   std::vector<ReplicatedChange> changes_;
   bool batch_ack_wanted_ = false;
 
+  absl::optional<SyncBatch> waiting_ ABSL_GUARDED_BY(mu_);  // Behind it.
   size_t left_ ABSL_GUARDED_BY(mu_) = 0;  // Of the batch, and 1 while it is
                                           // handed over.
   absl::optional<size_t> bad_ ABSL_GUARDED_BY(mu_);  // Cannot be applied.

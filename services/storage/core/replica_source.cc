@@ -13,18 +13,11 @@ namespace {
 
 // Adds the content if it is to be sent along. What cannot be read here may be
 // readable elsewhere: it goes without, and whoever gets it fetches it.
-void AddContent(StorePath* path, const KnownFile& known,
-                const ChangeLimits& limits, ReplicatedChange* change) {
+void AddContent(const KnownFile& known, OpenFile* file,
+                ReplicatedChange* change) {
   // A content that files share may be at the other member already.
-  if (known.content_missing || !known.file.sha256.empty() ||
-      known.file.size_bytes > limits.content_bytes_max) {
-    return;
-  }
-  const absl::StatusOr<std::unique_ptr<OpenFile>> file =
-      path->replica()->OpenForMember(known.file.name);
-  if (!file.ok() || !((*file)->info().version == known.file.version)) return;
-  absl::StatusOr<absl::Cord> content =
-      (*file)->Read(0, (*file)->info().size_bytes);
+  if (file == nullptr || !known.file.sha256.empty()) return;
+  absl::StatusOr<absl::Cord> content = file->Read(0, known.file.size_bytes);
   if (!content.ok()) {
     CAIRN_LOG(kWarning, "replication",
               "file cannot be read here, members fetch it from others name={} "
@@ -92,8 +85,10 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
   int64_t bytes = 0;
   for (LogEntry& entry : entries) {
     if (bytes >= limits.bytes_max) break;
-    CAIRN_ASSIGN_OR_RETURN(const absl::optional<KnownFile> known,
-                           store->Find(entry.name));
+    std::unique_ptr<OpenFile> file;
+    CAIRN_ASSIGN_OR_RETURN(
+        const absl::optional<KnownFile> known,
+        store->FindAndOpen(entry.name, limits.content_bytes_max, &file));
     ReplicatedChange change;
     change.mode = ReplicatedChange::Mode::kNext;
     change.change = LogPosition{log, entry.sequence};
@@ -110,7 +105,7 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
       // file that of a copy of it.
       if (!is_delete && known->file.sealed_from.empty() &&
           known->file.copied_from.empty()) {
-        AddContent(path, *known, limits, &change);
+        AddContent(*known, file.get(), &change);
       }
     } else if (!known.has_value() &&
                FindSetAside(store, change, &change.file)) {
@@ -155,8 +150,14 @@ absl::StatusOr<SnapshotChanges> ReadSnapshotChanges(
     change.kind = known.deleted ? ChangeKind::kDelete : ChangeKind::kPut;
     // Past the limit contents are left to be fetched: the page is to end where
     // its last name does.
-    if (!known.deleted && bytes < limits.bytes_max) {
-      AddContent(path, known, limits, &change);
+    if (!known.deleted && !known.content_missing && bytes < limits.bytes_max &&
+        known.file.size_bytes <= limits.content_bytes_max) {
+      const absl::StatusOr<std::unique_ptr<OpenFile>> file =
+          path->replica()->OpenForMember(known.file.name);
+      // It may have been changed since the snapshot.
+      if (file.ok() && (*file)->info().version == known.file.version) {
+        AddContent(known, file->get(), &change);
+      }
     }
     bytes += ContentBytes(change);
     change.file = std::move(known.file);

@@ -79,6 +79,13 @@ class ReplicaStore {
   virtual absl::StatusOr<std::unique_ptr<OpenFile>> OpenForMember(
       absl::string_view name) = 0;
 
+  // Find(), and in the same look at the index OpenForMember() of what it finds,
+  // if its content is here and has `content_bytes_max` bytes at most. `file` is
+  // null if it is not, or cannot be opened. Blocks.
+  virtual absl::StatusOr<absl::optional<KnownFile>> FindAndOpen(
+      absl::string_view name, int64_t content_bytes_max,
+      std::unique_ptr<OpenFile>* file) = 0;
+
   // Queues a change that another member took. What is here already, or older
   // than what is here, is OK and changes nothing but the position. `done` as of
   // every change (store_path.h), and

@@ -548,6 +548,31 @@ class EngineImpl : public Engine, public ReplicaStore {
     return absl::optional<KnownFile>(ToKnown(name, record));
   }
 
+  absl::StatusOr<absl::optional<KnownFile>> FindAndOpen(
+      absl::string_view name, int64_t content_bytes_max,
+      std::unique_ptr<OpenFile>* file) override {
+    file->reset();
+    if (stopped_.load()) return ShuttingDown();
+    FileRecord record;
+    CAIRN_ASSIGN_OR_RETURN(const Lookup found,
+                           index_->GetFile(name, /*may_block=*/true, &record));
+    if (found != Lookup::kFound) return absl::optional<KnownFile>();
+    if (!record.deleted && !record.content_missing &&
+        record.size_bytes <= content_bytes_max) {
+      absl::StatusOr<std::unique_ptr<SegmentOpenFile>> opened =
+          *OpenRecord(name, record, /*may_block=*/true);
+      if (!opened.ok()) {
+        // It may have been moved: the long way looks again, and says so if the
+        // content is damaged.
+        opened = *OpenForReading(name, /*may_block=*/true, Expired::kFound);
+      }
+      if (opened.ok() && (*opened)->info().version == record.version) {
+        *file = *std::move(opened);
+      }
+    }
+    return absl::optional<KnownFile>(ToKnown(name, record));
+  }
+
   absl::StatusOr<std::unique_ptr<OpenFile>> OpenForMember(
       absl::string_view name) override {
     CAIRN_ASSIGN_OR_RETURN(
@@ -1125,6 +1150,30 @@ class EngineImpl : public Engine, public ReplicaStore {
                : CutForTruncate(file.get(), update.offset);
   }
 
+  // What is known of the file may be old by now: NOT_FOUND if it is.
+  absl::optional<absl::StatusOr<std::unique_ptr<SegmentOpenFile>>> OpenRecord(
+      absl::string_view name, const FileRecord& record, bool may_block) {
+    using Result = absl::StatusOr<std::unique_ptr<SegmentOpenFile>>;
+    absl::InlinedVector<std::shared_ptr<File>, 1> files;
+    for (const Extent& extent : record.extents) {
+      if (extent.is_hole()) {
+        files.push_back(nullptr);
+        continue;
+      }
+      std::shared_ptr<File> file = segments_.FindOpen(extent.segment);
+      if (file == nullptr) {
+        if (!may_block) return absl::nullopt;
+        absl::StatusOr<std::shared_ptr<File>> opened =
+            segments_.Open(extent.segment);
+        if (!opened.ok()) return Result(opened.status());
+        file = *std::move(opened);
+      }
+      files.push_back(std::move(file));
+    }
+    return Result(std::make_unique<SegmentOpenFile>(name, record,
+                                                    std::move(files), reads_));
+  }
+
   absl::optional<absl::StatusOr<std::unique_ptr<SegmentOpenFile>>>
   OpenForReading(absl::string_view name, bool may_block,
                  Expired expired = Expired::kNotFound) {
@@ -1142,30 +1191,9 @@ class EngineImpl : public Engine, public ReplicaStore {
             absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
             absl::StrCat("file ", name, ": the content is on its way here")));
       }
-      absl::InlinedVector<std::shared_ptr<File>, 1> files;
-      last = absl::OkStatus();
-      for (const Extent& extent : record.extents) {
-        if (extent.is_hole()) {
-          files.push_back(nullptr);
-          continue;
-        }
-        std::shared_ptr<File> file = segments_.FindOpen(extent.segment);
-        if (file == nullptr) {
-          if (!may_block) return absl::nullopt;
-          absl::StatusOr<std::shared_ptr<File>> opened =
-              segments_.Open(extent.segment);
-          if (!opened.ok()) {
-            last = opened.status();
-            break;
-          }
-          file = *std::move(opened);
-        }
-        files.push_back(std::move(file));
-      }
-      if (last.ok()) {
-        return Result(std::make_unique<SegmentOpenFile>(
-            name, record, std::move(files), reads_));
-      }
+      absl::optional<Result> opened = OpenRecord(name, record, may_block);
+      if (!opened.has_value() || opened->ok()) return opened;
+      last = opened->status();
       // Compaction may have moved it since the lookup: look again.
       if (!absl::IsNotFound(last)) break;
       damaged = record.ToFileInfo(name);
