@@ -156,6 +156,14 @@ class ReplicaStore {
     static_cast<void>(held);
   }
 
+  // How far a round over all files has come, as SnapshotPage::next, so that a
+  // restart need not begin it anew; empty: to the end. What was kept last is
+  // read back; empty if there is nothing, or it is lost. Both block.
+  virtual void KeepScrubPosition(absl::string_view position) {
+    static_cast<void>(position);
+  }
+  virtual std::string ReadScrubPosition() { return ""; }
+
   // Changes that were set aside and not applied since, as kRetry; at most some
   // hundreds are. Cheap.
   virtual std::vector<ReplicatedChange> ListSetAside() { return {}; }

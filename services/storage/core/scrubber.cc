@@ -26,6 +26,9 @@ constexpr int64_t kFileBytesLeast = 4096;
 
 constexpr size_t kPageNames = 256;
 
+// How often the position is written down.
+constexpr absl::Duration kKeepInterval = absl::Minutes(1);
+
 // Damaged files of one round that are watched until they are mended.
 constexpr size_t kTicketsMax = 10000;
 
@@ -127,7 +130,9 @@ void Scrubber::Tick(absl::Duration now,
     MutexLock lock(&mu_);
     if (!round_ && now >= due_) {
       // One that is refused is due again later.
-      if (!BeginRound(options_.bytes_per_second).ok()) {
+      if (BeginRound(options_.bytes_per_second).ok()) {
+        position_.goes_on = true;
+      } else {
         due_ = now + options_.pause;
       }
     }
@@ -254,6 +259,10 @@ void Scrubber::Work(const std::shared_ptr<StorePath>& path, int64_t allowance) {
     OpenNext(path.get());
     spent += kFileBytesLeast;
   }
+  if (all_read) path->replica()->KeepScrubPosition("");
+  if (!failed.ok() && position_.begun) {
+    path->replica()->KeepScrubPosition(position_.this_page);
+  }
   bool at_once = false;
   // This may be destroyed as soon as it does not work any more.
   const std::function<void()> wake = wake_;
@@ -274,12 +283,33 @@ absl::Status Scrubber::NextPage(StorePath* path) {
     CAIRN_RETURN_IF_ERROR(path->replica()->BeginSnapshot().status());
     position_.begun = true;
     const StorePathStatus status = path->Status();
-    MutexLock lock(&mu_);
-    bytes_total_ = status.live_bytes;
+    {
+      MutexLock lock(&mu_);
+      bytes_total_ = status.live_bytes;
+    }
+    kept_ = clock_->Monotonic();
+    if (position_.goes_on) {
+      position_.next_page = path->replica()->ReadScrubPosition();
+    }
+    if (!position_.next_page.empty()) {
+      CAIRN_LOG(kInfo, "scrub", "round goes on where it was cut off path={}",
+                store_path_);
+      const absl::Status read = ReadPage(path);
+      if (!absl::IsInvalidArgument(read)) return read;
+      position_.next_page.clear();  // That was no position.
+    }
+  } else if (clock_->Monotonic() >= kept_ + kKeepInterval) {
+    kept_ = clock_->Monotonic();
+    path->replica()->KeepScrubPosition(position_.next_page);
   }
+  return ReadPage(path);
+}
+
+absl::Status Scrubber::ReadPage(StorePath* path) {
   CAIRN_ASSIGN_OR_RETURN(
       const SnapshotPage page,
       path->replica()->ReadSnapshot(position_.next_page, kPageNames));
+  position_.this_page = position_.next_page;
   for (auto it = page.files.rbegin(); it != page.files.rend(); ++it) {
     if (!it->deleted && !it->content_missing) {
       position_.names.push_back(it->file.name);

@@ -6,7 +6,8 @@
 //     └────────────────┘
 //
 // One task at a time on the path's io(), of a few megabytes at most. A round
-// ends with its path, and begins anew with the next.
+// ends with its path. The next one that begins by itself goes on where that was
+// cut off, give or take a minute; one that is asked for reads everything.
 
 #ifndef CAIRN_SERVICES_STORAGE_CORE_SCRUBBER_H_
 #define CAIRN_SERVICES_STORAGE_CORE_SCRUBBER_H_
@@ -81,6 +82,8 @@ class Scrubber {
   // Where a round is. Of whoever works.
   struct Position {
     bool begun = false;
+    bool goes_on = false;            // Where the last round was cut off.
+    std::string this_page;           // Where it begins.
     std::vector<std::string> names;  // Of the page, the next one last.
     std::string next_page;
     bool last_page = false;
@@ -98,6 +101,7 @@ class Scrubber {
   void Work(const std::shared_ptr<StorePath>& path, int64_t allowance)
       ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status NextPage(StorePath* path);
+  absl::Status ReadPage(StorePath* path);
   void OpenNext(StorePath* path) ABSL_LOCKS_EXCLUDED(mu_);
   int64_t ReadSome() ABSL_LOCKS_EXCLUDED(mu_);
   void Damaged(const FileInfo& file) ABSL_LOCKS_EXCLUDED(mu_);
@@ -111,6 +115,7 @@ class Scrubber {
   const std::function<void()> wake_;
 
   Position position_;  // Of Work(); of Tick() while nothing works.
+  absl::Duration kept_ = -absl::InfiniteDuration();  // When it was, last.
 
   // ---- The thread that ticks.
   absl::Duration due_ = absl::InfiniteDuration();  // Clock::Monotonic().

@@ -31,6 +31,7 @@
 #include "services/storage/store/piece_merger.h"
 #include "services/storage/store/presence.h"
 #include "services/storage/store/recovery.h"
+#include "services/storage/store/scrub_position.h"
 #include "services/storage/store/segment_set.h"
 #include "services/storage/store/suspect_mark.h"
 #include "services/storage/store/upload.h"
@@ -579,6 +580,15 @@ class EngineImpl : public Engine, public ReplicaStore {
         std::unique_ptr<SegmentOpenFile> file,
         *OpenForReading(name, /*may_block=*/true, Expired::kFound));
     return std::unique_ptr<OpenFile>(std::move(file));
+  }
+
+  void KeepScrubPosition(absl::string_view position) override {
+    if (stopped_.load() || options_.read_only) return;
+    // Without it the next round begins anew, which is no harm.
+    WriteScrubPosition(fs_, options_.directory, position).IgnoreError();
+  }
+  std::string ReadScrubPosition() override {
+    return storage::ReadScrubPosition(fs_, options_.directory);
   }
 
   void Apply(ReplicatedChange change, CommitDone done) override {

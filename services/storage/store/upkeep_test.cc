@@ -28,6 +28,7 @@
 #include "services/storage/core/replica_store.h"
 #include "services/storage/core/replicator.h"
 #include "services/storage/store/engine.h"
+#include "services/storage/store/scrub_position.h"
 #include "services/storage/store/test_path.h"
 
 namespace cairn {
@@ -642,6 +643,80 @@ TEST(ScrubberTest, SaysWhatItCouldNotMend) {
   EXPECT_EQ(report.damaged, 1);
   EXPECT_EQ(report.mended, 0);
   EXPECT_EQ(report.unmendable, 1);
+}
+
+// Ticks a scrubber by itself, a minute at a time, until it has read so many
+// files or its round has ended.
+void ScrubUntil(Scrubber* scrubber, Member* member, int64_t files) {
+  absl::Time time;
+  const absl::Time end = absl::Now() + kDeadline;
+  while (scrubber->totals().files < files && !scrubber->last(&time)) {
+    ASSERT_LT(absl::Now(), end);
+    member->clock()->Advance(absl::Minutes(1));
+    scrubber->Tick(member->clock()->Monotonic(), member->lent());
+    while (scrubber->running()) absl::SleepFor(absl::Milliseconds(1));
+  }
+}
+
+TEST(ScrubberTest, GoesOnWhereARestartCutItOff) {
+  constexpr int kFiles = 1200;
+  Group group(1);
+  Member* const a = group.at(0);
+  for (int i = 0; i < kFiles; ++i) {
+    ASSERT_THAT(PutFile(a->path(), absl::StrCat("f", i), "content",
+                        Durability::kCached),
+                IsOk());
+  }
+  ScrubberOptions options;
+  options.bytes_per_second = 1 << 20;  // 256 files at a tick.
+  Repairs* const repairs = a->upkeep()->repairs();
+  int64_t before = 0;
+  absl::Time time;
+  {
+    Scrubber scrubber(options, 0, repairs, nullptr, a->clock(), [] {});
+    ScrubUntil(&scrubber, a, kFiles / 2);
+    before = scrubber.totals().files;
+    // Killed: what was written down a moment ago has to do.
+  }
+  ASSERT_GE(before, kFiles / 2);
+  ASSERT_LT(before, kFiles);
+  a->Close();
+  a->Open();
+  {
+    Scrubber scrubber(options, 0, repairs, nullptr, a->clock(), [] {});
+    ScrubUntil(&scrubber, a, kFiles);
+    const absl::optional<ScrubReport> rest = scrubber.last(&time);
+    ASSERT_TRUE(rest.has_value());
+    EXPECT_LT(rest->files, kFiles);
+    EXPECT_GE(rest->files + before, kFiles);
+  }
+  // The next one is a whole one, and so is one that is asked for.
+  Scrubber scrubber(options, 0, repairs, nullptr, a->clock(), [] {});
+  ScrubUntil(&scrubber, a, kFiles + 1);
+  ASSERT_TRUE(scrubber.last(&time).has_value());
+  EXPECT_EQ(scrubber.last(&time)->files, kFiles);
+}
+
+TEST(ScrubberTest, BeginsAnewWhereThePositionIsNone) {
+  Group group(1);
+  Member* const a = group.at(0);
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_THAT(PutFile(a->path(), absl::StrCat("f", i), "content"), IsOk());
+  }
+  const std::string file = absl::StrCat(kDirectory, "/", kScrubFile);
+  for (const std::string& damaged : {std::string("x"), std::string(100, 'x')}) {
+    ASSERT_THAT(ReplaceFile(a->fs(), file, damaged), IsOk());
+    EXPECT_EQ(a->replica()->ReadScrubPosition(), "");
+  }
+  a->replica()->KeepScrubPosition("no position at all");
+  EXPECT_EQ(a->replica()->ReadScrubPosition(), "no position at all");
+  Scrubber scrubber(ScrubberOptions(), 0, a->upkeep()->repairs(), nullptr,
+                    a->clock(), [] {});
+  ScrubUntil(&scrubber, a, 11);
+  absl::Time time;
+  ASSERT_TRUE(scrubber.last(&time).has_value());
+  EXPECT_EQ(scrubber.last(&time)->files, 10);
+  EXPECT_EQ(a->replica()->ReadScrubPosition(), "");
 }
 
 TEST(ScrubberTest, ReadsNoFasterThanItMay) {
