@@ -83,6 +83,20 @@ class ReplicationTest : public ::testing::Test {
     }
   }
 
+  // Until a tracker has told the member of the others, it can ask nobody for
+  // what it has not got.
+  void AwaitPeers(int member, int peers) {
+    const absl::Time deadline = absl::Now() + kProcessDeadline;
+    int known = -1;
+    while (known != peers && absl::Now() < deadline) {
+      absl::SleepFor(absl::Milliseconds(20));
+      const auto state = stubs_[member]->State();
+      if (!state.ok()) continue;
+      known = state->store_paths(0).replication().peers_size();
+    }
+    ASSERT_EQ(known, peers) << "at member " << member;
+  }
+
   void AwaitGone(int member, const std::string& file_id) {
     const absl::Time deadline = absl::Now() + kProcessDeadline;
     absl::Status status;
@@ -138,6 +152,7 @@ TEST_F(ReplicationTest, MembersHaveWhatAnyOfThemTook) {
 
 TEST_F(ReplicationTest, AttributesThatAreSetAtOneMemberAreReadAtEach) {
   Start({.storages = 3, .members = 3});
+  for (int member = 0; member < 3; ++member) AwaitPeers(member, 2);
   Attributes born;
   for (int i = 0; i < 40; ++i) {
     born[absl::StrCat("key", i)] = std::string(1000, 'v');

@@ -94,6 +94,11 @@ void Comparer::Tick(absl::Duration now, const std::shared_ptr<StorePath>& path,
     if (!peers.has_value()) return;  // Nobody has said yet who they are.
     peers_taken_ = true;
     left_ = *peers;
+    std::map<Uuid, NamesUnderWay> before = std::move(under_way_);
+    under_way_.clear();
+    for (const Peer& peer : left_) {
+      under_way_[peer.node_uuid] = std::move(before[peer.node_uuid]);
+    }
   }
   if (left_.empty()) {
     EndRound(errors_.empty() ? absl::OkStatus()
@@ -102,8 +107,9 @@ void Comparer::Tick(absl::Duration now, const std::shared_ptr<StorePath>& path,
   }
   peer_ = left_.back();
   left_.pop_back();
-  comparison_ = std::make_shared<Comparison>(path, missing, transport_, peer_,
-                                             store_path_, clock_, wake_);
+  comparison_ = std::make_shared<Comparison>(
+      path, missing, transport_, peer_, store_path_,
+      std::move(under_way_[peer_.node_uuid]), clock_, wake_);
   comparison_->Start();
   wake_();
 }
@@ -113,6 +119,7 @@ void Comparer::Reap() {
   const absl::optional<absl::Status> ended = comparison_->ended();
   if (!ended.has_value()) return;
   ComparisonReport report = comparison_->report();
+  under_way_[peer_.node_uuid] = comparison_->TakeUnderWay();
   comparison_.reset();
   (ended->ok() ? report.peers : report.failed_peers) = 1;
   if (!ended->ok()) {
@@ -170,6 +177,7 @@ void Comparer::Cancel() {
 void Comparer::Detach() {
   CAIRN_CHECK(!running());
   due_known_ = false;
+  under_way_.clear();
   bool round = false;
   {
     MutexLock lock(&mu_);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "absl/types/optional.h"
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
+#include "lib/base/uuid.h"
 #include "services/storage/core/comparison.h"
 #include "services/storage/core/job_list.h"
 #include "services/storage/core/missing_contents.h"
@@ -88,7 +90,8 @@ class Comparer {
 
   // ---- The thread that ticks.
   std::shared_ptr<Comparison> comparison_;
-  Peer peer_;               // That it is with.
+  Peer peer_;                                // That it is with.
+  std::map<Uuid, NamesUnderWay> under_way_;  // In the last round, by peer.
   std::vector<Peer> left_;  // Peers of this round that are still to come.
   bool peers_taken_ = false;
   bool due_known_ = false;

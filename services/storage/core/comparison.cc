@@ -1,6 +1,7 @@
 #include "services/storage/core/comparison.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "lib/base/check.h"
@@ -18,6 +19,9 @@ constexpr size_t kPageNames = 512;
 
 // Conflicts that one comparison writes to the log.
 constexpr int kConflictsSaid = 10;
+
+// Names that are remembered for the next comparison; some MiB.
+constexpr size_t kUnderWayMax = 10000;
 
 absl::Status BadMessage(absl::string_view what) {
   return ErrorWithReason(absl::StatusCode::kInvalidArgument,
@@ -48,13 +52,14 @@ bool CoversAll(const std::vector<LogRange>& logs,
 Comparison::Comparison(std::shared_ptr<StorePath> path,
                        std::shared_ptr<MissingContents> missing,
                        PeerTransport* transport, const Peer& peer,
-                       uint8_t store_path, Clock* clock,
+                       uint8_t store_path, NamesUnderWay waited, Clock* clock,
                        std::function<void()> wake)
     : path_(std::move(path)),
       missing_(std::move(missing)),
       transport_(transport),
       peer_(peer),
       store_path_(store_path),
+      waited_(std::move(waited)),
       clock_(clock),
       wake_(std::move(wake)),
       heard_(clock->Monotonic()) {}
@@ -375,6 +380,22 @@ absl::Status Comparison::JudgeEntries() {
   return absl::OkStatus();
 }
 
+bool Comparison::IsUnderWay(const ReplicatedChange& theirs) {
+  const auto waited = waited_.find(theirs.file.name);
+  if (waited != waited_.end() && waited->second == theirs.file.version) {
+    return false;
+  }
+  if (under_way_.size() < kUnderWayMax) {
+    under_way_[theirs.file.name] = theirs.file.version;
+  }
+  return true;
+}
+
+NamesUnderWay Comparison::TakeUnderWay() {
+  CAIRN_CHECK(ended().has_value());
+  return std::move(under_way_);
+}
+
 absl::Status Comparison::JudgeEntry(const ReplicatedChange& theirs,
                                     const std::vector<LogRange>& logs_here) {
   CAIRN_ASSIGN_OR_RETURN(const absl::optional<KnownFile> mine,
@@ -388,7 +409,7 @@ absl::Status Comparison::JudgeEntry(const ReplicatedChange& theirs,
   if (!mine.has_value() ||
       (!same_version && Replaces(StandingOf(theirs.file, deleted),
                                  StandingOf(mine->file, mine->deleted)))) {
-    if (!Covers(logs_here, theirs.change)) {
+    if (!Covers(logs_here, theirs.change) && IsUnderWay(theirs)) {
       found.under_way = 1;
     } else if (!mine.has_value() && !CoversAll(theirs_, mine_)) {
       // It may have been deleted and forgotten here, and the peer has yet to
@@ -477,7 +498,11 @@ void Comparison::ApplyWanted() {
 
 void Comparison::Applied(const std::string& name, const LogPosition& change,
                          const absl::StatusOr<Committed>& committed) {
-  if (!committed.ok()) missing_->Remove(name, change);
+  if (committed.ok()) {
+    missing_->Settle(name, change);
+  } else {
+    missing_->Remove(name, change);
+  }
   {
     MutexLock lock(&mu_);
     --applying_;

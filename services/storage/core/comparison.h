@@ -6,7 +6,9 @@
 //   known there, and here not, or older   ─▶ taken over, its content fetched
 //   known here, and there not, or older   ─▶ the peer does the same with us
 //   one version, two files                ─▶ a conflict: said, never touched
-//   its change has not reached one of us  ─▶ under way: the log brings it
+//   its change has not reached one of us  ─▶ under way: the log brings it, or
+//                                            if it has not by the next
+//                                            comparison, that one does
 //
 // What nobody may do is bring a deleted file back. Tombstones are forgotten
 // once every member has passed them, so "not known here" may mean "deleted
@@ -23,6 +25,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -46,15 +49,20 @@
 namespace cairn {
 namespace storage {
 
+// Names that were under way, and the versions that the peer had of them.
+using NamesUnderWay = std::map<std::string, Version>;
+
 class Comparison : public std::enable_shared_from_this<Comparison> {
  public:
   // To be made with make_shared: whoever works for it holds it too. `wake` is
   // called when it has ended; on any thread, must not block. `transport` and
-  // `clock` are borrowed.
+  // `clock` are borrowed. `waited` was under way in the comparison before: no
+  // log brings it. A peer has files without their changes when it was half way
+  // through a snapshot of a member that is gone.
   Comparison(std::shared_ptr<StorePath> path,
              std::shared_ptr<MissingContents> missing, PeerTransport* transport,
-             const Peer& peer, uint8_t store_path, Clock* clock,
-             std::function<void()> wake);
+             const Peer& peer, uint8_t store_path, NamesUnderWay waited,
+             Clock* clock, std::function<void()> wake);
   ~Comparison();  // After it has ended.
 
   Comparison(const Comparison&) = delete;
@@ -75,6 +83,9 @@ class Comparison : public std::enable_shared_from_this<Comparison> {
   absl::Duration heard() const ABSL_LOCKS_EXCLUDED(mu_);
 
   ComparisonReport report() const ABSL_LOCKS_EXCLUDED(mu_);
+
+  // What is under way; some of it, if it is very much. Once it has ended.
+  NamesUnderWay TakeUnderWay();
 
  private:
   enum class Phase {
@@ -124,6 +135,8 @@ class Comparison : public std::enable_shared_from_this<Comparison> {
   void NextRange() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status HashPage() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status JudgeEntries() ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether a change of the peer that is not in the logs here is left to them.
+  bool IsUnderWay(const ReplicatedChange& theirs);
   absl::Status JudgeEntry(const ReplicatedChange& theirs,
                           const std::vector<LogRange>& logs_here)
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -149,6 +162,7 @@ class Comparison : public std::enable_shared_from_this<Comparison> {
   PeerTransport* const transport_;
   const Peer peer_;
   const uint8_t store_path_;
+  const NamesUnderWay waited_;
   Clock* const clock_;
   const std::function<void()> wake_;
 
@@ -165,6 +179,7 @@ class Comparison : public std::enable_shared_from_this<Comparison> {
   std::string entries_from_;           // And begins behind.
   std::set<std::string> their_names_;  // In the batch.
   std::vector<ReplicatedChange> wanted_;
+  NamesUnderWay under_way_;
   int conflicts_said_ = 0;
 
   mutable Mutex mu_;

@@ -40,6 +40,17 @@ class MissingContents {
     AddChange(name, change, later, /*tells=*/false);
   }
 
+  // The change is applied, and no log has to bring it: one of a snapshot, or of
+  // a comparison, whose log may never get so far here. Unless another change of
+  // the file was added since.
+  void Settle(const std::string& name, const LogPosition& change)
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    const auto it = names_.find(name);
+    if (it == names_.end() || !(it->second.latest == change)) return;
+    it->second.settled = true;
+  }
+
   // Unless another change of the file was added since.
   void Remove(const std::string& name, const LogPosition& change)
       ABSL_LOCKS_EXCLUDED(mu_) {
@@ -67,11 +78,19 @@ class MissingContents {
     return full_ > 0;
   }
 
-  // All of them, by name, each with the last change that was added.
-  std::map<std::string, LogPosition> All() const ABSL_LOCKS_EXCLUDED(mu_) {
-    std::map<std::string, LogPosition> all;
+  // The last change of a file that was added, and whether it is settled.
+  struct Latest {
+    LogPosition change;
+    bool settled = false;
+  };
+
+  // All of them, by name.
+  std::map<std::string, Latest> All() const ABSL_LOCKS_EXCLUDED(mu_) {
+    std::map<std::string, Latest> all;
     MutexLock lock(&mu_);
-    for (const auto& [name, waiting] : names_) all[name] = waiting.latest;
+    for (const auto& [name, waiting] : names_) {
+      all[name] = {waiting.latest, waiting.settled};
+    }
     return all;
   }
 
@@ -89,6 +108,7 @@ class MissingContents {
  private:
   struct Waiting {
     LogPosition latest;
+    bool settled = false;  // The latest one.
     std::vector<LogPosition> changes;
     bool told = false;  // One of them said what the file is.
 
@@ -101,6 +121,7 @@ class MissingContents {
     Waiting& waiting = names_[name];
     if (waiting.is_full()) --full_;
     waiting.latest = latest;
+    waiting.settled = false;
     waiting.told = waiting.told || tells;
     if (!change.log.is_nil()) waiting.changes.push_back(change);
     if (waiting.is_full()) ++full_;

@@ -256,6 +256,7 @@ void Replicator::AddMissing(const std::string& name) {
       path_->replica()->Find(name);
   if (known.ok() && known->has_value() && (*known)->content_missing) {
     missing_->Add(name, (*known)->change);
+    missing_->Settle(name, (*known)->change);
   }
 }
 
@@ -537,7 +538,8 @@ void Replicator::RunFetches(absl::Duration now) {
     if (fetching.running) ++running;
   }
   if (running >= options_.fetches_max || missing_->size() == 0) return;
-  for (const auto& [name, change] : missing_->All()) {
+  for (const auto& [name, latest] : missing_->All()) {
+    const LogPosition& change = latest.change;
     if (running >= options_.fetches_max) return;
     Fetching& fetching = fetches_[name];
     if (fetching.running || now < fetching.backoff.next) continue;
@@ -551,7 +553,8 @@ void Replicator::RunFetches(absl::Duration now) {
     if (!(*known)->content_missing) {
       const LogRange log = RangeOf(change.log);
       // Deleted, or brought by somebody else; or not applied yet.
-      if (change.log.is_nil() || log.applied >= change.sequence) {
+      if (latest.settled || change.log.is_nil() ||
+          log.applied >= change.sequence) {
         missing_->Remove(name, change);
         fetches_.erase(name);
       }

@@ -155,7 +155,10 @@ void SnapshotPull::ApplyStep() {
 void SnapshotPull::Applied(const absl::Status& status, size_t index) {
   {
     MutexLock lock(&mu_);
-    if (!status.ok() && phase_ == Phase::kChanges && IsOfOneChange(status)) {
+    if (status.ok() && phase_ == Phase::kChanges && index < step_.size()) {
+      missing_->Settle(step_[index].file.name, step_[index].change);
+    } else if (!status.ok() && phase_ == Phase::kChanges &&
+               IsOfOneChange(status)) {
       bad_.push_back(index);
     } else {
       failed_.Update(status);

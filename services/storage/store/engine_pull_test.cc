@@ -203,10 +203,10 @@ TEST_F(PullTest, AppendsToWhatIsNotHereAreMissing) {
     EXPECT_EQ(b.RangeOf(log).applied, 11u);
     EXPECT_THAT(b.replica()->ListSetAside(), IsEmpty());
     EXPECT_THAT(missing_->Changes(), SizeIs(6));
-    EXPECT_EQ(missing_->All().at("f").sequence, 10u);
+    EXPECT_EQ(missing_->All().at("f").change.sequence, 10u);
     EXPECT_EQ(b.path()->Status().files, 6);
     ASSERT_THAT(FetchContent(&a, &b, "f"), IsOk());
-    missing_->Remove("f", missing_->All().at("f"));
+    missing_->Remove("f", missing_->All().at("f").change);
     EXPECT_THAT(missing_->Changes(), IsEmpty());
     // From here on as what they add.
     ASSERT_THAT(UpdateFile(a.path(), Append("f", "at last")), IsOk());
@@ -227,7 +227,7 @@ TEST_F(PullTest, AReplacedChangeIsMissingUntilTheOneBehindItIsThere) {
   EXPECT_THAT(Pull(&a, &b, 1), IsOk());
   ASSERT_THAT(missing_->Changes(), SizeIs(2));
   EXPECT_EQ(missing_->Changes()[1].sequence, 2u);
-  EXPECT_EQ(missing_->All().at("f").sequence, 3u);
+  EXPECT_EQ(missing_->All().at("f").change.sequence, 3u);
   EXPECT_THAT(ReadFile(b.path(), "f"), IsOkAndHolds("Xontentmore"));
 }
 
@@ -283,7 +283,7 @@ TEST_F(PullTest, WaitsForAFileThatChangesAllTheTime) {
   ASSERT_TRUE(missing_->IsFull());
   EXPECT_THAT(Pull(&a, &b, 1), StatusIs(absl::StatusCode::kResourceExhausted));
   EXPECT_EQ(b.path()->Status().files, 0);
-  missing_->Remove("f", missing_->All().at("f"));
+  missing_->Remove("f", missing_->All().at("f").change);
   EXPECT_FALSE(missing_->IsFull());
   EXPECT_THAT(Pull(&a, &b, 1), IsOk());
   EXPECT_EQ(b.path()->Status().files, 3);

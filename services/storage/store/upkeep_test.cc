@@ -697,7 +697,7 @@ TEST(ScrubberTest, GoesOnWhereARestartCutItOff) {
   EXPECT_EQ(scrubber.last(&time)->files, kFiles);
 }
 
-TEST(ScrubberTest, BeginsAnewWhereThePositionIsNone) {
+TEST(ScrubberTest, BeginsAnewWhereThePositionIsDamaged) {
   Group group(1);
   Member* const a = group.at(0);
   for (int i = 0; i < 10; ++i) {
@@ -708,15 +708,17 @@ TEST(ScrubberTest, BeginsAnewWhereThePositionIsNone) {
     ASSERT_THAT(ReplaceFile(a->fs(), file, damaged), IsOk());
     EXPECT_EQ(a->replica()->ReadScrubPosition(), "");
   }
-  a->replica()->KeepScrubPosition("no position at all");
-  EXPECT_EQ(a->replica()->ReadScrubPosition(), "no position at all");
   Scrubber scrubber(ScrubberOptions(), 0, a->upkeep()->repairs(), nullptr,
                     a->clock(), [] {});
   ScrubUntil(&scrubber, a, 11);
   absl::Time time;
   ASSERT_TRUE(scrubber.last(&time).has_value());
   EXPECT_EQ(scrubber.last(&time)->files, 10);
-  EXPECT_EQ(a->replica()->ReadScrubPosition(), "");
+  // What is kept is read back, until the round has ended.
+  a->replica()->KeepScrubPosition("a position");
+  EXPECT_EQ(a->replica()->ReadScrubPosition(), "a position");
+  a->replica()->KeepScrubPosition("");
+  EXPECT_THAT(a->fs()->Stat(file), StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST(ScrubberTest, ReadsNoFasterThanItMay) {
@@ -852,6 +854,37 @@ TEST(ComparisonTest, WhatALogBringsIsLeftToIt) {
   report = a->Compare();
   EXPECT_EQ(report.under_way, 1);
   EXPECT_EQ(report.differing, 0);
+}
+
+// The peer got some files from a member that is gone, in a snapshot that never
+// ended: it has them, and its logs say nothing of them.
+TEST(ComparisonTest, WhatNoLogBringsIsTakenTheNextTime) {
+  Group gone(1);
+  Group group(2);
+  Member* const a = group.at(0);
+  Member* const b = group.at(1);
+  LogRange heard;
+  heard.log = gone.at(0)->replica()->Logs().front().log;
+  CAIRN_CHECK_OK(a->replica()->SetLogs({heard}));
+  for (int i = 0; i < 20; ++i) {
+    const std::string name = absl::StrCat("f", i);
+    ASSERT_THAT(PutFile(gone.at(0)->path(), name, TestContent(i, 100)), IsOk());
+    a->Copy(name, gone.at(0));
+  }
+  ComparisonReport report = b->Compare();
+  EXPECT_EQ(report.under_way, 20);
+  EXPECT_EQ(report.mended, 0);
+  report = b->Compare();
+  EXPECT_EQ(report.under_way, 0);
+  EXPECT_EQ(report.mended, 20);
+  EXPECT_EQ(b->Compare().differing, 0);
+  EXPECT_EQ(a->Compare().differing, 0);
+  ASSERT_TRUE(b->Until(
+      [&] { return b->replicator()->Progress().missing_contents == 0; }));
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THAT(ReadFile(b->path(), absl::StrCat("f", i)),
+                IsOkAndHolds(TestContent(i, 100)));
+  }
 }
 
 TEST(ComparisonTest, AStaleMemberBringsNothingBack) {
