@@ -68,9 +68,18 @@ void ReplicaGate::Confirm(uint8_t store_path, const ReplicaWish& wish,
                           CommitDone done) const {
   // A repeated call may meet a member that has not got the content yet.
   const bool here = committed.ok() && committed->replicas > 0;
+  const bool is_known = committed.ok() && !committed->change.log.is_nil();
   if (!committed.ok() || (wish.replicas <= 1 && here) || !replicator_of_ ||
-      committed->change.log.is_nil()) {
-    if (committed.ok() && !here) committed = Insufficient(1, 0, "have it");
+      !is_known) {
+    if (committed.ok() && !here) {
+      committed = Insufficient(1, 0, "have it");
+    } else if (committed.ok() && wish.required && wish.replicas > 1) {
+      // Acknowledgements are of changes: nobody's says that it has the file.
+      committed = Insufficient(wish.replicas, 1,
+                               "is certain: this member does not know which "
+                               "change made the file; repeat the call at "
+                               "another one");
+    }
     done(std::move(committed));
     return;
   }

@@ -28,16 +28,26 @@ void AddContent(const KnownFile& known, OpenFile* file,
   change->content = *std::move(content);
 }
 
-// Whether the change was set aside here, and what it says of its file.
-bool FindSetAside(ReplicaStore* store, const ReplicatedChange& change,
-                  FileInfo* file) {
-  for (ReplicatedChange& aside : store->ListSetAside()) {
-    if (!(aside.change == change.change)) continue;
-    *file = std::move(aside.file);
-    return true;
+// Changes that were set aside here: read once, and only if they are wanted.
+class SetAsideHere {
+ public:
+  explicit SetAsideHere(ReplicaStore* store) : store_(store) {}
+
+  // Whether the change is one of them, and what it says of its file.
+  bool Find(const LogPosition& change, FileInfo* file) {
+    if (!changes_.has_value()) changes_ = store_->ListSetAside();
+    for (const ReplicatedChange& aside : *changes_) {
+      if (!(aside.change == change)) continue;
+      *file = aside.file;
+      return true;
+    }
+    return false;
   }
-  return false;
-}
+
+ private:
+  ReplicaStore* const store_;
+  absl::optional<std::vector<ReplicatedChange>> changes_;
+};
 
 // What an earlier change made of an appender that was only added to since: what
 // it begins with. With `base` only what the change added is sent.
@@ -83,6 +93,7 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
   std::vector<ReplicatedChange> changes;
   changes.reserve(entries.size());
   int64_t bytes = 0;
+  SetAsideHere aside(store);
   for (LogEntry& entry : entries) {
     if (bytes >= limits.bytes_max) break;
     std::unique_ptr<OpenFile> file;
@@ -107,9 +118,9 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
           known->file.copied_from.empty()) {
         AddContent(*known, file.get(), &change);
       }
-    } else if (!known.has_value() &&
-               FindSetAside(store, change, &change.file)) {
-      // Not applied here, but told: it is fetched elsewhere.
+    } else if (aside.Find(change.change, &change.file)) {
+      // Not applied here, though the file may be known as it was before, but
+      // told: the content is fetched elsewhere.
     } else if (!known.has_value() && is_delete) {
       // The tombstone has gone, but whoever reads this may still have the file.
       change.file.name = std::move(entry.name);

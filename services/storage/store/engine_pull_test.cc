@@ -259,6 +259,38 @@ TEST_F(PullTest, APutIsMissingUntilTheChangeOfAnotherLogIsThere) {
   EXPECT_THAT(ReadFile(c.path(), "f0"), IsOkAndHolds("content"));
 }
 
+// What could not be applied is passed on all the same, and not as if another
+// change had taken its place.
+TEST_F(PullTest, WhatIsSetAsideIsToldThoughTheFileIsKnown) {
+  Member a(1);
+  Member b(2);
+  Member c(3);
+  PutSome(&a, 1);
+  ASSERT_THAT(Pull(&a, &b, 1), IsOk());
+  ASSERT_THAT(SetAttributesAndWait(a.path(), Describe("f0", 1)), IsOk());
+  ASSERT_THAT(EnableFaultPoints("committer.take_over=error:DATA_LOSS@1"),
+              IsOk());
+  ASSERT_THAT(Pull(&a, &b, 1), IsOk());
+  DisableFaultPoints();
+  ASSERT_THAT(b.replica()->ListSetAside(), SizeIs(1));
+
+  const LogId log = a.own_log().log;
+  const auto told = ReadChanges(b.path(), log, 0, ChangeLimits());
+  ASSERT_THAT(told, IsOkAndHolds(SizeIs(2)));
+  EXPECT_FALSE(told->back().passed);
+  EXPECT_TRUE(told->back().file.version ==
+              (*a.replica()->Find("f0"))->file.version);
+  CAIRN_CHECK_OK(c.replica()->SetLogs({LogRange{log}}));
+  for (const ReplicatedChange& change : *told) {
+    ASSERT_THAT(ApplyAndWait(&c, change), IsOk());
+  }
+  const auto here = c.replica()->Find("f0");
+  ASSERT_THAT(here, IsOk());
+  EXPECT_EQ((*here)->file.attributes,
+            (*a.replica()->Find("f0"))->file.attributes);
+  EXPECT_THAT(ReadFile(c.path(), "f0"), IsOkAndHolds("content"));
+}
+
 // All but the last of its changes say nothing of it, so it is not known before
 // that one.
 TEST_F(PullTest, AFileThatWasChangedOftenComesToWhoWasAway) {
