@@ -5,7 +5,9 @@
 #ifndef CAIRN_SERVICES_STORAGE_CORE_MISSING_CONTENTS_H_
 #define CAIRN_SERVICES_STORAGE_CORE_MISSING_CONTENTS_H_
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -92,6 +94,19 @@ class MissingContents {
       all[name] = {waiting.latest, waiting.settled};
     }
     return all;
+  }
+
+  // Of files that came with a snapshot, or a comparison, earlier changes are
+  // not known here, and may be what somebody waits for: up to these, by log.
+  std::map<LogId, uint64_t> UnknownUpTo() const ABSL_LOCKS_EXCLUDED(mu_) {
+    std::map<LogId, uint64_t> up_to;
+    MutexLock lock(&mu_);
+    for (const auto& [name, waiting] : names_) {
+      if (!waiting.settled || waiting.latest.log.is_nil()) continue;
+      uint64_t& sequence = up_to[waiting.latest.log];
+      sequence = std::max(sequence, waiting.latest.sequence);
+    }
+    return up_to;
   }
 
   // The changes that are known.

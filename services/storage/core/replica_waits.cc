@@ -16,7 +16,7 @@ bool ReplicaWaits::Member::Has(const LogPosition& change,
   if (log == logs.end()) return false;
   const uint64_t reached =
       level == Durability::kSynced ? log->second.synced : log->second.applied;
-  return reached >= change.sequence &&
+  return reached >= change.sequence && change.sequence > log->second.unsure &&
          std::find(missing.begin(), missing.end(), change) == missing.end();
 }
 
@@ -119,6 +119,7 @@ void ReplicaWaits::OnAck(const Uuid& member,
       log.cut = std::max(log.cut, said.cut);
       log.applied = std::max(log.applied, said.applied);
       log.synced = std::max(log.synced, said.synced);
+      log.unsure = said.unsure;
     }
     known.missing = acknowledgement.missing;
     if (known.too_slow) {

@@ -54,6 +54,17 @@ class ReplicaWaitsTest : public ::testing::Test {
   ReplicaWaits waits_;
 };
 
+TEST_F(ReplicaWaitsTest, WhoMayHaveLostAChangeDoesNotCount) {
+  Acknowledgement said = Said(9, 9);
+  said.logs.front().unsure = 5;
+  waits_.OnAck(a_, said);
+  EXPECT_EQ(waits_.Holders({log_, 5}, Durability::kCached), 1u);
+  EXPECT_EQ(waits_.Holders({log_, 6}, Durability::kCached), 2u);
+  // It has found what it was unsure of.
+  waits_.OnAck(a_, Said(9, 9));
+  EXPECT_EQ(waits_.Holders({log_, 5}, Durability::kSynced), 2u);
+}
+
 TEST_F(ReplicaWaitsTest, AMemberWithoutTheContentDoesNotCountItself) {
   const auto await = [this](uint32_t replicas, bool required) {
     waits_.Await(

@@ -43,7 +43,7 @@ bool SaysTheSame(const std::vector<LogRange>& a,
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
     if (a[i].log != b[i].log || a[i].applied != b[i].applied ||
-        a[i].synced != b[i].synced) {
+        a[i].synced != b[i].synced || a[i].unsure != b[i].unsure) {
       return false;
     }
   }
@@ -630,6 +630,12 @@ void Replicator::SendAcks(absl::Duration now) {
   Acknowledgement ack;
   ack.logs = path_->replica()->Logs();
   ack.missing = missing_->Changes();
+  const std::map<LogId, uint64_t> unknown = missing_->UnknownUpTo();
+  for (LogRange& log : ack.logs) {
+    const auto up_to = unknown.find(log.log);
+    if (up_to != unknown.end())
+      log.unsure = std::max(log.unsure, up_to->second);
+  }
   for (const ReplicatedChange& change : path_->replica()->ListSetAside()) {
     if (!change.change.log.is_nil()) ack.missing.push_back(change.change);
   }
