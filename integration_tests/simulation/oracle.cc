@@ -307,14 +307,17 @@ void Oracle::Retire(const Member* member, bool force) {
   }
 }
 
-bool Oracle::IsPromised(const File& file, bool with_content,
+bool Oracle::IsPromised(const File& file, absl::optional<uint32_t> content_of,
                         absl::Duration before) {
-  return std::any_of(file.promises.begin(), file.promises.end(),
-                     [with_content, before](const Promise& promise) {
-                       return !promise.standing.deleted &&
-                              (promise.with_content || !with_content) &&
-                              promise.at <= before && !IsBroken(promise);
-                     });
+  return std::any_of(
+      file.promises.begin(), file.promises.end(),
+      [content_of, before](const Promise& promise) {
+        const bool counts =
+            !content_of.has_value() ||
+            (promise.with_content && promise.standing.life == *content_of);
+        return counts && !promise.standing.deleted && promise.at <= before &&
+               !IsBroken(promise);
+      });
 }
 
 bool Oracle::IsContentOf(const State& state, const std::string& content) {
@@ -359,7 +362,7 @@ void Oracle::ReadDone(const std::string& name, absl::Duration begun,
          " says that it is sealed, which nobody has asked for");
   } else if (reason == ErrorReason::kFileNotFound && !file.ever_deleted &&
              !file.may_be_gone() &&
-             IsPromised(file, /*with_content=*/false, begun)) {
+             IsPromised(file, /*content_of=*/absl::nullopt, begun)) {
     Fail("a read of ", name, " at ", member,
          " says that there is none, after it was promised");
   }
@@ -476,7 +479,9 @@ void Oracle::CheckFile(const std::string& name, File* file,
   }
   const bool is_lost =
       known_here == 0 ? !file->may_be_gone() : readable == 0 && !file->is_cut;
-  if (is_lost && IsPromised(*file, /*with_content=*/known_here > 0, now)) {
+  absl::optional<uint32_t> life;
+  if (known_here > 0) life = first->known.file.life;
+  if (is_lost && IsPromised(*file, /*content_of=*/life, now)) {
     Fail(name, " was promised, and is lost;", account);
   }
   std::vector<const Member*> know_better;

@@ -175,7 +175,9 @@ class Oracle {
               const std::vector<const Member*>& by);
 
   // Whether one of the promises that it is there must still be true.
-  static bool IsPromised(const File& file, bool with_content,
+  // `content_of`: that somebody has the content in this life. Whoever had it in
+  // an earlier one was free to give it up when the file was deleted.
+  static bool IsPromised(const File& file, absl::optional<uint32_t> content_of,
                          absl::Duration before);
   static bool IsContentOf(const State& state, const std::string& content);
 
