@@ -220,8 +220,7 @@ void LogPull::Applied(const absl::Status& status, size_t index) {
     if (status.ok()) {
       if (index != kNoChange) {
         ++applied_;
-        const ReplicatedChange& change = changes_[index];
-        if (change.content.has_value()) bytes_ += change.content->size();
+        bytes_ += changes_[index].content_bytes();
       }
     } else if (index != kNoChange && !bad_.has_value() &&
                (IsOfOneChange(status) || NeedsWhole(changes_[index], status))) {

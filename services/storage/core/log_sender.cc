@@ -94,9 +94,7 @@ absl::StatusOr<absl::optional<SyncBatch>> LogSender::Next() {
   } else {
     int64_t bytes = 0;
     for (const ReplicatedChange& change : batch.changes) {
-      if (change.content.has_value()) {
-        bytes += static_cast<int64_t>(change.content->size());
-      }
+      bytes += static_cast<int64_t>(change.content_bytes());
     }
     idle_ = following_ && batch.changes.size() < limits_.entries_max &&
             bytes < limits_.bytes_max;

@@ -9,6 +9,7 @@
 #ifndef CAIRN_SERVICES_STORAGE_CORE_REPLICA_LOG_H_
 #define CAIRN_SERVICES_STORAGE_CORE_REPLICA_LOG_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -172,6 +173,11 @@ struct ReplicatedChange {
 
   // Wait for the sync before the answer.
   bool synced = false;
+
+  // Of the content that comes with it.
+  size_t content_bytes() const {
+    return content.has_value() ? content->size() : 0;
+  }
 };
 
 }  // namespace storage

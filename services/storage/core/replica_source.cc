@@ -76,12 +76,6 @@ void FillEarlier(StorePath* path, const KnownFile& known, const LogEntry& entry,
   if (!change->content.has_value()) change->base.reset();
 }
 
-int64_t ContentBytes(const ReplicatedChange& change) {
-  return change.content.has_value()
-             ? static_cast<int64_t>(change.content->size())
-             : 0;
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
@@ -140,7 +134,7 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
         }
       }
     }
-    bytes += ContentBytes(change);
+    bytes += static_cast<int64_t>(change.content_bytes());
     changes.push_back(std::move(change));
   }
   return changes;
@@ -170,7 +164,7 @@ absl::StatusOr<SnapshotChanges> ReadSnapshotChanges(
         AddContent(known, file->get(), &change);
       }
     }
-    bytes += ContentBytes(change);
+    bytes += static_cast<int64_t>(change.content_bytes());
     change.file = std::move(known.file);
     changes.changes.push_back(std::move(change));
   }

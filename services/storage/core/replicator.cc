@@ -633,8 +633,8 @@ void Replicator::SendAcks(absl::Duration now) {
   const std::map<LogId, uint64_t> unknown = missing_->UnknownUpTo();
   for (LogRange& log : ack.logs) {
     const auto up_to = unknown.find(log.log);
-    if (up_to != unknown.end())
-      log.unsure = std::max(log.unsure, up_to->second);
+    if (up_to == unknown.end()) continue;
+    log.unsure = std::max(log.unsure, up_to->second);
   }
   for (const ReplicatedChange& change : path_->replica()->ListSetAside()) {
     if (!change.change.log.is_nil()) ack.missing.push_back(change.change);

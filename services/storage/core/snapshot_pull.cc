@@ -120,7 +120,7 @@ void SnapshotPull::Take(SnapshotBatch batch) {
   for (const ReplicatedChange& change : batch.changes) {
     names_.insert(change.file.name);
     if (change.kind == ChangeKind::kPut) ++counts.files;
-    if (change.content.has_value()) counts.bytes += change.content->size();
+    counts.bytes += change.content_bytes();
     if (change.kind == ChangeKind::kPut && !change.content.has_value()) {
       missing_->Add(change.file.name, change.change);
     }
