@@ -15,6 +15,7 @@
 #include "lib/checksum/crc32c.h"
 #include "lib/testing/status_matchers.h"
 #include "services/storage/core/testing/fake_store_path.h"
+#include "services/storage/core/testing/silent_transport.h"
 
 namespace cairn {
 namespace storage {
@@ -53,7 +54,7 @@ class ManualPath : public FakeStorePath {
 };
 
 // What a fetch asks of its stream.
-class FakeTransport : public PeerTransport {
+class FakeTransport : public SilentTransport {
  public:
   class Stream : public PeerStream {
    public:
@@ -63,17 +64,6 @@ class FakeTransport : public PeerTransport {
     bool cancelled = false;
   };
 
-  std::shared_ptr<PeerStream> StartSync(const Peer&, uint8_t,
-                                        const absl::optional<LogId>&,
-                                        const std::vector<LogRange>&,
-                                        SyncListener*) override {
-    return nullptr;
-  }
-  std::shared_ptr<PeerStream> StartSnapshot(const Peer&, uint8_t,
-                                            const std::string&,
-                                            SnapshotListener*) override {
-    return nullptr;
-  }
   std::shared_ptr<PeerStream> StartFetch(const Peer&, uint8_t,
                                          const FetchWish& asked_for,
                                          FetchListener*) override {
@@ -81,8 +71,6 @@ class FakeTransport : public PeerTransport {
     stream = std::make_shared<Stream>();
     return stream;
   }
-  void SendAck(const Peer&, uint8_t, const Acknowledgement&,
-               std::function<void(const absl::Status&)>) override {}
 
   FetchWish wish;
   std::shared_ptr<Stream> stream;

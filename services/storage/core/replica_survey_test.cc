@@ -15,6 +15,7 @@
 #include "lib/base/error_reason.h"
 #include "lib/base/uuid.h"
 #include "lib/testing/status_matchers.h"
+#include "services/storage/core/testing/silent_transport.h"
 
 namespace cairn {
 namespace storage {
@@ -24,7 +25,7 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 // Streams that the test moves by hand.
-class FakeTransport : public PeerTransport {
+class FakeTransport : public SilentTransport {
  public:
   class Stream : public PeerStream {
    public:
@@ -36,17 +37,6 @@ class FakeTransport : public PeerTransport {
     FetchListener* listener = nullptr;
   };
 
-  std::shared_ptr<PeerStream> StartSync(const Peer&, uint8_t,
-                                        const absl::optional<LogId>&,
-                                        const std::vector<LogRange>&,
-                                        SyncListener*) override {
-    return nullptr;
-  }
-  std::shared_ptr<PeerStream> StartSnapshot(const Peer&, uint8_t,
-                                            const std::string&,
-                                            SnapshotListener*) override {
-    return nullptr;
-  }
   std::shared_ptr<PeerStream> StartFetch(const Peer& peer, uint8_t path,
                                          const FetchWish& wish,
                                          FetchListener* listener) override {
@@ -60,8 +50,6 @@ class FakeTransport : public PeerTransport {
     }
     return stream;
   }
-  void SendAck(const Peer&, uint8_t, const Acknowledgement&,
-               std::function<void(const absl::Status&)>) override {}
 
   uint32_t refused = 0;  // Its stream ends before it has begun.
   std::map<uint32_t, std::shared_ptr<Stream>> streams;

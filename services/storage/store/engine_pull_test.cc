@@ -21,6 +21,7 @@
 #include "services/storage/core/peer_transport.h"
 #include "services/storage/core/replica_source.h"
 #include "services/storage/core/set_aside.h"
+#include "services/storage/core/testing/silent_transport.h"
 #include "services/storage/store/test_path.h"
 #include "services/storage/store/testing/blocking_calls.h"
 #include "services/storage/store/testing/replica_members.h"
@@ -33,7 +34,7 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 // Brings all of a member's own log, `batch` changes at once, and ends.
-class LogLink : public PeerTransport {
+class LogLink : public SilentTransport {
  public:
   LogLink(Member* from, size_t batch) : from_(from), batch_(batch) {}
 
@@ -48,17 +49,6 @@ class LogLink : public PeerTransport {
     }
     return std::make_shared<Stream>(from_->path(), log, sent, batch_, listener);
   }
-  std::shared_ptr<PeerStream> StartSnapshot(const Peer&, uint8_t,
-                                            const std::string&,
-                                            SnapshotListener*) override {
-    return nullptr;
-  }
-  std::shared_ptr<PeerStream> StartFetch(const Peer&, uint8_t, const FetchWish&,
-                                         FetchListener*) override {
-    return nullptr;
-  }
-  void SendAck(const Peer&, uint8_t, const Acknowledgement&,
-               std::function<void(const absl::Status&)>) override {}
 
  private:
   class Stream : public PeerStream {

@@ -21,33 +21,13 @@
 #include "services/storage/core/replica_log.h"
 #include "services/storage/core/replica_source.h"
 #include "services/storage/core/replicator.h"
+#include "services/storage/core/testing/silent_transport.h"
 #include "services/storage/store/test_path.h"
 #include "services/storage/store/testing/replica_members.h"
 
 namespace cairn {
 namespace storage {
 namespace {
-
-class NoPeers : public PeerTransport {
- public:
-  std::shared_ptr<PeerStream> StartSync(const Peer&, uint8_t,
-                                        const absl::optional<LogId>&,
-                                        const std::vector<LogRange>&,
-                                        SyncListener*) override {
-    return nullptr;
-  }
-  std::shared_ptr<PeerStream> StartSnapshot(const Peer&, uint8_t,
-                                            const std::string&,
-                                            SnapshotListener*) override {
-    return nullptr;
-  }
-  std::shared_ptr<PeerStream> StartFetch(const Peer&, uint8_t, const FetchWish&,
-                                         FetchListener*) override {
-    return nullptr;
-  }
-  void SendAck(const Peer&, uint8_t, const Acknowledgement&,
-               std::function<void(const absl::Status&)>) override {}
-};
 
 class PushTest : public ::testing::Test {
  protected:
@@ -101,7 +81,7 @@ class PushTest : public ::testing::Test {
 
   const Uuid caller_ = Uuid::Random();
   Member member_;
-  NoPeers transport_;
+  SilentTransport transport_;
   Replicator replicator_;
   absl::optional<LogSender> sender_;
   int wakes_ = 0;

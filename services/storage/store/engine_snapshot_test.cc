@@ -23,6 +23,7 @@
 #include "services/storage/core/peer_transport.h"
 #include "services/storage/core/replica_source.h"
 #include "services/storage/core/snapshot_pull.h"
+#include "services/storage/core/testing/silent_transport.h"
 #include "services/storage/store/test_path.h"
 #include "services/storage/store/testing/replica_members.h"
 
@@ -35,7 +36,7 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 // Brings the pages of one member, `pages_max` of them, then breaks.
-class SnapshotLink : public PeerTransport {
+class SnapshotLink : public SilentTransport {
  public:
   SnapshotLink(Member* from, int pages_max)
       : from_(from), pages_left_(pages_max) {}
@@ -45,18 +46,6 @@ class SnapshotLink : public PeerTransport {
       SnapshotListener* listener) override {
     return std::make_shared<Stream>(this, from, listener);
   }
-  std::shared_ptr<PeerStream> StartSync(const Peer&, uint8_t,
-                                        const absl::optional<LogId>&,
-                                        const std::vector<LogRange>&,
-                                        SyncListener*) override {
-    return nullptr;
-  }
-  std::shared_ptr<PeerStream> StartFetch(const Peer&, uint8_t, const FetchWish&,
-                                         FetchListener*) override {
-    return nullptr;
-  }
-  void SendAck(const Peer&, uint8_t, const Acknowledgement&,
-               std::function<void(const absl::Status&)>) override {}
 
  private:
   class Stream : public PeerStream {
