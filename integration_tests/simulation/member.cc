@@ -99,7 +99,13 @@ class Member::PeerRead : public FetchListener,
         answers_(here),
         done_(std::move(done)),
         peers_(member->replicator()->PeersFor(0)) {
-    if (!member->replicator()->peers_known()) answers_.CannotAsk();
+    // That a clock which is an hour wrong hides a new member is known.
+    const absl::Time now =
+        SimClock(member->loop_, 1, absl::ZeroDuration()).Now();
+    if (!member->replicator()->peers_known() ||
+        !member->process_->members->KnowsMakerOf(name_, now)) {
+      answers_.CannotAsk();
+    }
   }
 
   // Lives until it has answered, or the process ends.
@@ -317,7 +323,8 @@ void Member::Start() {
   loop_->Trace("start ", name_, " at ", address_);
   process_ = std::make_unique<Process>();
   const std::vector<Tracker*> trackers = options_.trackers();
-  process_->members = std::make_unique<storage::GroupMembers>(trackers.size());
+  process_->members = std::make_unique<storage::GroupMembers>(
+      options_.node_number, trackers.size());
   alive_ = std::make_shared<bool>(true);
   if (disk_.suspect()) lost_unsynced_ = loop_->now();
   process_->path = std::make_shared<ModelPath>(options_.path, faults_, &disk_,

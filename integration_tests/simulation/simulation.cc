@@ -335,7 +335,14 @@ class Simulation {
                 const std::string& from, const Issue& issue,
                 const std::string& appended = std::string()) {
     Member* const member = AnyTaking();
-    if (member == nullptr) return;
+    if (member != nullptr) {
+      MakeAt(member, kind, what, name, from, issue, appended);
+    }
+  }
+
+  void MakeAt(Member* member, CallKind kind, const std::string& what,
+              const std::string& name, const std::string& from,
+              const Issue& issue, const std::string& appended = std::string()) {
     const ReplicaWish wish = DrawWish();
     const std::string to = from.empty() ? "" : absl::StrCat(from, " to ");
     loop_.Trace(what, " ", to, name, " at ", member->name(), " replicas ",
@@ -369,7 +376,16 @@ class Simulation {
     return EncodeAttributes({{"born", absl::StrCat(loop_.Draw(1000))}});
   }
 
-  std::string NewName() { return absl::StrCat("f", ++names_); }
+  // A name that the member with this number makes: it says so, as all do.
+  std::string NewName(uint32_t maker, uint8_t flags = 0) {
+    FileIdFields fields;
+    fields.node_number = maker;
+    fields.flags = flags;
+    fields.create_unix_seconds = static_cast<uint32_t>(
+        absl::ToUnixSeconds(SimClock(&loop_, 1, absl::ZeroDuration()).Now()));
+    fields.counter = static_cast<uint32_t>(++names_);
+    return ids_.MakeName("group1", 0, fields, "");
+  }
 
   void Put() {
     storage::PutRequest put;
@@ -383,21 +399,24 @@ class Simulation {
     put.attributes = DrawAttributes();
     if (loop_.Chance(0.8)) put.request_id = loop_.DrawUuid();
     // A repeated put comes with another name.
-    const auto issue = [this, put](const std::string& name) {
+    const auto issue = [this, put] {
+      Member* const maker = AnyTaking();
+      if (maker == nullptr) return;
+      const std::string name = NewName(maker->node_number());
       oracle_.Tried(CallKind::kPut, name, std::string(put.content));
-      MakeOnce(CallKind::kPut, "put", name, "",
-               [put, name](Member* member, const ReplicaWish& wish,
-                           const Member::Answer& answer) {
-                 storage::PutRequest request = put;
-                 request.name = name;
-                 member->Put(std::move(request), wish, answer);
-               });
+      MakeAt(maker, CallKind::kPut, "put", name, "",
+             [put, name](Member* member, const ReplicaWish& wish,
+                         const Member::Answer& answer) {
+               storage::PutRequest request = put;
+               request.name = name;
+               member->Put(std::move(request), wish, answer);
+             });
     };
-    issue(NewName());
+    issue();
     if (put.request_id.is_nil() || !loop_.Chance(profile_.repeats)) return;
     loop_.After(loop_.Between(absl::ZeroDuration(), absl::Seconds(4)),
                 [this, issue, round = rounds_begun_] {
-                  if (!calm_ && round == rounds_begun_) issue(NewName());
+                  if (!calm_ && round == rounds_begun_) issue();
                 });
   }
 
@@ -409,11 +428,7 @@ class Simulation {
     put.content = absl::Cord(DrawContent());
     put.attributes = DrawAttributes();
     put.request_id = loop_.DrawUuid();
-    FileIdFields fields;
-    fields.node_number = origin->node_number();
-    fields.flags = kFileIdAppender;
-    fields.counter = static_cast<uint32_t>(++names_);
-    put.name = ids_.MakeName("group1", 0, fields, "");
+    put.name = NewName(origin->node_number(), kFileIdAppender);
     oracle_.Tried(CallKind::kPutAppender, put.name, std::string(put.content));
     Make(CallKind::kPutAppender, "create", put.name, "", /*may_repeat=*/false,
          [origin, put](Member* /*any*/, const ReplicaWish& wish,
@@ -489,7 +504,9 @@ class Simulation {
     seal.name = oracle_.AnyAppender();
     if (seal.name.empty()) return;
     seal.request_id = loop_.DrawUuid();
-    const std::string sealed = NewName();
+    const absl::StatusOr<FileIdFields> fields = DecodeFileName(seal.name);
+    if (!fields.ok()) return;
+    const std::string sealed = NewName(fields->node_number);
     seal.make_name = [sealed](int64_t, uint32_t) {
       return storage::SealRequest::NewName{sealed, 0};
     };
@@ -524,14 +541,16 @@ class Simulation {
     storage::CopyRequest copy;
     copy.from = oracle_.AnyName();
     if (copy.from.empty()) return;
+    Member* const maker = AnyTaking();
+    if (maker == nullptr) return;
     copy.request_id = loop_.DrawUuid();
-    copy.name = NewName();
+    copy.name = NewName(maker->node_number());
     oracle_.Tried(CallKind::kCopy, copy.name);
-    Make(CallKind::kCopy, "copy", copy.name, copy.from, /*may_repeat=*/false,
-         [copy](Member* member, const ReplicaWish& wish,
-                const Member::Answer& answer) {
-           member->Copy(copy, wish, answer);
-         });
+    MakeAt(maker, CallKind::kCopy, "copy", copy.name, copy.from,
+           [copy](Member* member, const ReplicaWish& wish,
+                  const Member::Answer& answer) {
+             member->Copy(copy, wish, answer);
+           });
   }
 
   void SetAttributes() {

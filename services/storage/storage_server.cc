@@ -220,8 +220,10 @@ class Server : public StorageServer {
         peers.peers = [this, index = peers.store_path] {
           return replication_->at(index)->PeersFor(/*origin_node=*/0);
         };
-        peers.peers_known = [this, index = peers.store_path] {
-          return replication_->at(index)->peers_known();
+        peers.peers_known = [this,
+                             index = peers.store_path](absl::string_view name) {
+          return replication_->at(index)->peers_known() &&
+                 replication_->KnowsMakerOf(name);
         };
         peers.waiting_max = std::max(1, options.io_threads - 1);
         return MakeReadThroughPath(std::move(engine), std::move(peers));

@@ -31,7 +31,7 @@ bool PeerAnswers::IsLastWord(const absl::Status& said) {
 
 void PeerAnswers::CannotAsk() {
   unreachable_.Update(absl::UnavailableError(
-      "no tracker has named the other members since this node started"));
+      "no tracker has named all members that may have it yet"));
 }
 
 absl::Status PeerAnswers::Verdict() const {

@@ -26,7 +26,7 @@ class PeerAnswers {
   // A member has said that. True: it is the last word, and is passed on.
   bool IsLastWord(const absl::Status& said);
 
-  // Nobody has said yet who the other members are.
+  // Nobody has said yet who all the members are that may have the file.
   void CannotAsk();
 
   // All were asked, and none had the last word.

@@ -147,11 +147,12 @@ struct Remote {
   // Asks one after the other. `what` is what this path itself said, and is said
   // if nobody knows better.
   template <typename Result, typename Ask>
-  absl::StatusOr<Result> AskPeers(const absl::Status& what, Ask ask) {
+  absl::StatusOr<Result> AskPeers(absl::string_view name,
+                                  const absl::Status& what, Ask ask) {
     CAIRN_ASSIGN_OR_RETURN(const std::unique_ptr<Turn> turn,
                            Turn::Take(&turns));
     PeerAnswers answers(what);
-    if (!peers.peers_known()) answers.CannotAsk();
+    if (!peers.peers_known(name)) answers.CannotAsk();
     for (const Peer& peer : peers.peers()) {
       absl::StatusOr<Result> result = ask(peer);
       if (answers.IsLastWord(result.status())) return result;
@@ -201,6 +202,7 @@ class RemoteFile : public OpenFile {
     if (length == 0) return absl::Cord();
     MutexLock lock(&mu_);
     return remote_->AskPeers<absl::Cord>(
+        info_.name,
         ErrorWithReason(absl::StatusCode::kUnavailable,
                         ErrorReason::kContentNotHere,
                         absl::StrCat("file ", info_.name,
@@ -326,9 +328,10 @@ class ReadThroughPath : public StorePath {
   absl::StatusOr<FileInfo> Stat(absl::string_view name) override {
     absl::StatusOr<FileInfo> here = path_->Stat(name);
     if (here.ok() || !MayBeElsewhere(here.status())) return here;
-    return remote_->AskPeers<FileInfo>(here.status(), [&](const Peer& peer) {
-      return AskInfo(remote_->peers, peer, name, absl::nullopt);
-    });
+    return remote_->AskPeers<FileInfo>(
+        name, here.status(), [&](const Peer& peer) {
+          return AskInfo(remote_->peers, peer, name, absl::nullopt);
+        });
   }
   absl::optional<absl::StatusOr<FileInfo>> TryStat(
       absl::string_view name) override {
@@ -343,7 +346,7 @@ class ReadThroughPath : public StorePath {
     if (!MayBeElsewhere(here.status())) return here;
     CAIRN_ASSIGN_OR_RETURN(
         FileInfo info,
-        remote_->AskPeers<FileInfo>(here.status(), [&](const Peer& peer) {
+        remote_->AskPeers<FileInfo>(name, here.status(), [&](const Peer& peer) {
           return AskInfo(remote_->peers, peer, name, absl::nullopt);
         }));
     return std::unique_ptr<OpenFile>(
@@ -495,7 +498,7 @@ class ReadThroughPath : public StorePath {
     if (!turn.ok()) return is_here ? here : turn.status();
     const ReadThroughPeers& peers = remote_->peers;
     PeerAnswers answers(here);
-    if (!peers.peers_known()) answers.CannotAsk();
+    if (!peers.peers_known(name)) answers.CannotAsk();
     for (const Peer& peer : peers.peers()) {
       const absl::Status said =
           AskInfo(peers, peer, name, absl::nullopt).status();

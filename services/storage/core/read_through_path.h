@@ -35,9 +35,10 @@ struct ReadThroughPeers {
   // The likeliest first.
   std::function<std::vector<Peer>()> peers;
 
-  // Whether those are all: until somebody has named them, what is not here may
-  // be anywhere.
-  std::function<bool()> peers_known;
+  // Whether those are all that may have the file with this name: until somebody
+  // has named them, it may be anywhere, and a file of a node that nobody has
+  // named is there.
+  std::function<bool(absl::string_view name)> peers_known;
 
   // Calls that may wait for other members at once.
   int waiting_max = 3;

@@ -4,6 +4,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/uuid.h"
+#include "lib/file_id/file_id.h"
 
 namespace cairn {
 namespace storage {
@@ -41,6 +42,24 @@ void GroupMembers::Tick(absl::Duration now, size_t paths,
   }
   all_known_ = true;
   Tell(paths, set_peers);
+}
+
+bool GroupMembers::KnowsMakerOf(absl::string_view name, absl::Time now) const {
+  const absl::StatusOr<FileIdFields> made = DecodeFileName(name);
+  if (!made.ok() ||
+      absl::FromUnixSeconds(made->create_unix_seconds) < now - kNewsTravels) {
+    return true;
+  }
+  const uint32_t node_number = made->node_number;
+  MutexLock lock(&mu_);
+  if (node_number == node_number_ || said_.empty()) return true;
+  if (removed_.ChangerOf(node_number) != node_number) return true;
+  for (const auto& [tracker, group] : said_) {
+    for (const tracker::v1::Node& node : group.nodes()) {
+      if (node.identity().node_number() == node_number) return true;
+    }
+  }
+  return false;
 }
 
 void GroupMembers::Tell(size_t paths, const SetPeers& set_peers) {

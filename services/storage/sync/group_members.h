@@ -15,12 +15,14 @@
 #define CAIRN_SERVICES_STORAGE_SYNC_GROUP_MEMBERS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "cairn/tracker/v1/membership_service.pb.h"
@@ -37,8 +39,9 @@ class GroupMembers {
   // How long the other trackers are waited for once one has spoken.
   static constexpr absl::Duration kPatience = absl::Seconds(3);
 
-  // So many trackers are asked, at least one.
-  explicit GroupMembers(size_t trackers) : trackers_(trackers) {}
+  // Of the node with this number. So many trackers are asked, at least one.
+  GroupMembers(uint32_t node_number, size_t trackers)
+      : node_number_(node_number), trackers_(trackers) {}
 
   // Of the store path with this index; `all_known`: nobody is left out, as far
   // as any tracker can say. Called for each of `paths` store paths, before the
@@ -57,17 +60,28 @@ class GroupMembers {
   void Tick(absl::Duration now, size_t paths, const SetPeers& set_peers)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Names that are older than this are not those of a member that is new.
+  static constexpr absl::Duration kNewsTravels = absl::Hours(1);
+
+  // Whether the node that made the name is this one, or one of which a tracker
+  // has said that it is a member or was removed. If not, and the name is young
+  // by the clock of whoever made it, that node is a new member and has what
+  // nobody can be asked for yet. True of all as long as no tracker has spoken.
+  bool KnowsMakerOf(absl::string_view name, absl::Time now) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   const RemovedMembers& removed() const { return removed_; }
 
  private:
   void Tell(size_t paths, const SetPeers& set_peers)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  const uint32_t node_number_;
   const size_t trackers_;
   RemovedMembers removed_;
 
   // Held while peers are set, so that nobody sets older ones behind newer ones.
-  Mutex mu_;
+  mutable Mutex mu_;
   std::map<std::string, tracker::v1::GroupPeers> said_ ABSL_GUARDED_BY(mu_);
   absl::optional<absl::Duration> first_said_ ABSL_GUARDED_BY(mu_);
   bool all_known_ ABSL_GUARDED_BY(mu_) = false;

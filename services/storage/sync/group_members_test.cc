@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/uuid.h"
+#include "lib/file_id/file_id.h"
 #include "services/storage/core/peer_transport.h"
 
 namespace cairn {
@@ -62,7 +63,7 @@ class GroupMembersTest : public ::testing::Test {
   }
 
   bool all_known_ = false;
-  GroupMembers members_{/*trackers=*/2};
+  GroupMembers members_{/*node_number=*/1, /*trackers=*/2};
 };
 
 TEST_F(GroupMembersTest, WhatAnyTrackerSaysLastCounts) {
@@ -114,6 +115,40 @@ TEST_F(GroupMembersTest, NotBeforeAllTrackersHaveSpokenAreAllKnown) {
   Add(kB, "b:1", tracker::v1::NODE_STATE_ACTIVE, 10, &b);
   EXPECT_THAT(Merge("b", b)[0], ElementsAre("b:1"));
   EXPECT_TRUE(all_known_);
+}
+
+// What a node that nobody has named has made is only there.
+TEST_F(GroupMembersTest, KnowsTheNamesOfWhoIsOrWasAMember) {
+  const FileIdCodec codec("secret");
+  const absl::Time now = absl::FromUnixSeconds(1800000000);
+  const auto known = [&](uint32_t node_number,
+                         absl::Duration age = absl::ZeroDuration()) {
+    FileIdFields fields;
+    fields.node_number = node_number;
+    fields.create_unix_seconds =
+        static_cast<uint32_t>(absl::ToUnixSeconds(now - age));
+    return members_.KnowsMakerOf(codec.MakeName("g", 0, fields, ""), now);
+  };
+  EXPECT_TRUE(known(2));  // Whoever that is: nothing is known.
+  tracker::v1::GroupPeers a;
+  Add(kB, "b:1", tracker::v1::NODE_STATE_OFFLINE, 10, &a);
+  a.mutable_nodes(0)->mutable_identity()->set_node_number(2);
+  Decide(tracker::v1::DECISION_FIELD_NODE_HEIR, "7", 2, 5, &a);
+  Merge("a", a);
+  EXPECT_TRUE(known(1));  // Itself.
+  EXPECT_TRUE(known(2));
+  EXPECT_TRUE(known(7));
+  EXPECT_FALSE(known(3));
+  EXPECT_FALSE(known(3, -absl::Hours(24)));  // A clock ahead.
+  // A node that was there once and is not remembered.
+  EXPECT_TRUE(known(3, absl::Hours(2)));
+  EXPECT_TRUE(members_.KnowsMakerOf("no name of ours", now));
+  tracker::v1::GroupPeers b;
+  Add(kC, "c:1", tracker::v1::NODE_STATE_ACTIVE, 10, &b);
+  b.mutable_nodes(0)->mutable_identity()->set_node_number(3);
+  Merge("b", b);
+  EXPECT_TRUE(known(2));
+  EXPECT_TRUE(known(3));
 }
 
 TEST_F(GroupMembersTest, ATrackerThatIsAwayIsNotWaitedForForEver) {

@@ -17,7 +17,7 @@ constexpr absl::Duration kTick = absl::Milliseconds(100);
 Replication::Replication(StorageNode* node, PeerTransport* transport,
                          const UpkeepOptions& upkeep, Clock* clock,
                          uint32_t replicas, size_t trackers)
-    : clock_(clock), members_(trackers) {
+    : clock_(clock), members_(node->identity().node_number, trackers) {
   for (size_t i = 0; i < node->path_count(); ++i) {
     ReplicatorOptions options;
     options.store_path = static_cast<uint8_t>(i);

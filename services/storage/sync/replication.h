@@ -68,6 +68,11 @@ class Replication {
     return members_.removed().ChangerOf(origin_node);
   }
 
+  // As GroupMembers::KnowsMakerOf().
+  bool KnowsMakerOf(absl::string_view name) const {
+    return members_.KnowsMakerOf(name, clock_->Now());
+  }
+
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mu_);
   void Wake() ABSL_LOCKS_EXCLUDED(mu_);
