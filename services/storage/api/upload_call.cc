@@ -370,7 +370,7 @@ void UploadCall::StartDrain() {
     Unref();
   });
   if (!queued) {
-    End(QueueFull());
+    Refuse(QueueFull());
     Unref();
   }
 }
@@ -378,7 +378,7 @@ void UploadCall::StartDrain() {
 void UploadCall::Drain() {
   if (segment_ == nullptr) {
     const absl::Status status = BeginSegment();
-    if (!status.ok()) End(status);
+    if (!status.ok()) Refuse(status);
     // The call has ended, or will when other members have confirmed what an
     // earlier one stored. There is nowhere to write to.
     if (segment_ == nullptr) return;
@@ -406,7 +406,7 @@ void UploadCall::Drain() {
       held_bytes_ -= size;
     }
     if (!written.ok()) {
-      End(written);
+      Refuse(written);
       return;
     }
     ReadNext();
@@ -520,6 +520,11 @@ void UploadCall::Confirmed(const absl::StatusOr<Committed>& committed,
   if (!ClaimEnd()) return;
   *response_ = rpc::ToByteBuffer(response);
   FinishClaimed(absl::OkStatus());
+}
+
+void UploadCall::Refuse(const absl::Status& status) {
+  claim_ = StorageNode::Claim();
+  End(status);
 }
 
 void UploadCall::End(const absl::Status& status) {

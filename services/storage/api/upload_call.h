@@ -110,6 +110,10 @@ class UploadCall : public grpc::ServerReadReactor<grpc::ByteBuffer> {
   void Confirmed(const absl::StatusOr<Committed>& committed, uint8_t path_index)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Ends the call, for which nothing is being committed or will be. It may be
+  // repeated as soon as the caller knows.
+  void Refuse(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+
   // Ends the call, once; later calls do nothing. An error gives up what was
   // received.
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
