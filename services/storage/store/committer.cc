@@ -821,7 +821,7 @@ void Committer::AdmitPut(CommitRequest* request, Outcome* outcome) {
       request->origin_node != 0 ? request->origin_node : version.node;
   info.expire_unix_seconds = request->expire_unix_seconds;
   info.life = change->life();
-  info.attributes = request->attributes;
+  info.attributes = std::move(request->attributes);
   info.copied_from = request->copied_from;
   info.owner = request->owner;
   info.sha256 = request->sha256;
