@@ -1519,18 +1519,30 @@ absl::StatusOr<std::unique_ptr<storage::OpenFile>> ModelPath::Open(
   return OpenForMember(name);
 }
 
-absl::StatusOr<absl::optional<KnownFile>> ModelPath::FindAndOpen(
-    absl::string_view name, int64_t content_bytes_max,
-    std::unique_ptr<storage::OpenFile>* file) {
-  file->reset();
-  CAIRN_ASSIGN_OR_RETURN(absl::optional<KnownFile> known, Find(name));
-  if (!known.has_value() || known->file.size_bytes > content_bytes_max) {
-    return known;
-  }
-  absl::StatusOr<std::unique_ptr<storage::OpenFile>> opened =
-      OpenForMember(name);
-  if (opened.ok()) *file = *std::move(opened);
-  return known;
+std::unique_ptr<storage::LoggedFiles> ModelPath::FollowLog(
+    const LogId& /*log*/) {
+  class LookedUp : public storage::LoggedFiles {
+   public:
+    explicit LookedUp(ModelPath* path) : path_(path) {}
+    absl::StatusOr<absl::optional<KnownFile>> Find(
+        const LogEntry& entry, int64_t content_bytes_max,
+        std::unique_ptr<storage::OpenFile>* file) override {
+      file->reset();
+      CAIRN_ASSIGN_OR_RETURN(absl::optional<KnownFile> known,
+                             path_->Find(entry.name));
+      if (!known.has_value() || known->file.size_bytes > content_bytes_max) {
+        return known;
+      }
+      absl::StatusOr<std::unique_ptr<storage::OpenFile>> opened =
+          path_->OpenForMember(entry.name);
+      if (opened.ok()) *file = *std::move(opened);
+      return known;
+    }
+
+   private:
+    ModelPath* const path_;
+  };
+  return std::make_unique<LookedUp>(this);
 }
 
 absl::StatusOr<std::unique_ptr<storage::OpenFile>> ModelPath::OpenForMember(

@@ -185,9 +185,8 @@ class ModelPath : public storage::StorePath, public storage::ReplicaStore {
       const storage::LogId& log, uint64_t after, size_t limit) override;
   absl::StatusOr<absl::optional<storage::KnownFile>> Find(
       absl::string_view name) override;
-  absl::StatusOr<absl::optional<storage::KnownFile>> FindAndOpen(
-      absl::string_view name, int64_t content_bytes_max,
-      std::unique_ptr<storage::OpenFile>* file) override;
+  std::unique_ptr<storage::LoggedFiles> FollowLog(
+      const storage::LogId& log) override;
   absl::StatusOr<std::unique_ptr<storage::OpenFile>> OpenForMember(
       absl::string_view name) override;
   void Apply(storage::ReplicatedChange change,

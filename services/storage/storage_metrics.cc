@@ -41,6 +41,10 @@ constexpr CounterRow kCounters[] = {
      &EngineNumbers::sync_failures},
     {"cairn_storage_path_read_bytes_total",
      "Content that was read and checked.", &EngineNumbers::read_bytes},
+    {"cairn_storage_path_followed_files_total",
+     "Files that members were sent in the order in which they were written, "
+     "without looking each up.",
+     &EngineNumbers::followed_files},
     {"cairn_storage_path_read_failures_total",
      "Reads that the disk refused. A rise says that the disk is dying.",
      &EngineNumbers::read_failures},

@@ -6,7 +6,6 @@
 
 #include "lib/base/check.h"
 #include "lib/base/status_macros.h"
-#include "services/storage/core/replica_store.h"
 
 namespace cairn {
 namespace storage {
@@ -30,7 +29,8 @@ LogSender::LogSender(const Uuid& caller, std::shared_ptr<StorePath> path,
       limits_(limits),
       wake_(std::move(wake)),
       own_(!log.has_value()),
-      log_(log.has_value() ? *log : path_->replica()->Logs().front().log) {
+      log_(log.has_value() ? *log : path_->replica()->Logs().front().log),
+      files_(path_->replica()->FollowLog(log_)) {
   for (const LogRange& range : have) {
     if (range.log == log_) sent_ = range.applied;
   }
@@ -83,8 +83,8 @@ absl::StatusOr<absl::optional<SyncBatch>> LogSender::Next() {
   // Before the log is read: who commits now may wait for what is read then.
   batch.ack_wanted = replicator_->ack_wanted();
   batch.sync_wanted = replicator_->sync_wanted();
-  CAIRN_ASSIGN_OR_RETURN(batch.changes,
-                         ReadChanges(path_.get(), log_, sent_, limits_));
+  CAIRN_ASSIGN_OR_RETURN(batch.changes, ReadChanges(path_.get(), files_.get(),
+                                                    log_, sent_, limits_));
   if (batch.changes.empty()) {
     if (own_ && !following_) {
       following_ = true;

@@ -26,6 +26,7 @@
 #include "services/storage/core/peer_transport.h"
 #include "services/storage/core/replica_log.h"
 #include "services/storage/core/replica_source.h"
+#include "services/storage/core/replica_store.h"
 #include "services/storage/core/replicator.h"
 #include "services/storage/core/store_path.h"
 
@@ -76,6 +77,7 @@ class LogSender : public LogTail {
   const std::function<void()> wake_;
   bool own_ = false;
   LogId log_;
+  std::unique_ptr<LoggedFiles> files_;
   uint64_t sent_ = 0;            // Sequence.
   bool ack_wanted_ = false;      // With the newest change that was sent.
   absl::Duration changes_sent_;  // When, Clock::Monotonic().

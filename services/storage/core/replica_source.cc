@@ -5,7 +5,6 @@
 
 #include "lib/base/log.h"
 #include "lib/base/status_macros.h"
-#include "services/storage/core/replica_store.h"
 
 namespace cairn {
 namespace storage {
@@ -81,6 +80,13 @@ void FillEarlier(StorePath* path, const KnownFile& known, const LogEntry& entry,
 absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
     StorePath* path, const LogId& log, uint64_t after,
     const ChangeLimits& limits) {
+  return ReadChanges(path, path->replica()->FollowLog(log).get(), log, after,
+                     limits);
+}
+
+absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
+    StorePath* path, LoggedFiles* files, const LogId& log, uint64_t after,
+    const ChangeLimits& limits) {
   ReplicaStore* const store = path->replica();
   CAIRN_ASSIGN_OR_RETURN(std::vector<LogEntry> entries,
                          store->ReadLog(log, after, limits.entries_max));
@@ -91,9 +97,8 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
   for (LogEntry& entry : entries) {
     if (bytes >= limits.bytes_max) break;
     std::unique_ptr<OpenFile> file;
-    CAIRN_ASSIGN_OR_RETURN(
-        const absl::optional<KnownFile> known,
-        store->FindAndOpen(entry.name, limits.content_bytes_max, &file));
+    CAIRN_ASSIGN_OR_RETURN(const absl::optional<KnownFile> known,
+                           files->Find(entry, limits.content_bytes_max, &file));
     ReplicatedChange change;
     change.mode = ReplicatedChange::Mode::kNext;
     change.change = LogPosition{log, entry.sequence};

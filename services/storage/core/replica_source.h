@@ -24,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "services/storage/core/replica_log.h"
+#include "services/storage/core/replica_store.h"
 #include "services/storage/core/store_path.h"
 
 namespace cairn {
@@ -41,9 +42,13 @@ struct ChangeLimits {
 };
 
 // The changes of a log behind `after`, in order without gaps, as kNext; none at
-// its end.
+// its end. Whoever goes on where the last call ended keeps `files`, of
+// FollowLog().
 //   NOT_FOUND, OUT_OF_RANGE  as ReplicaStore::ReadLog().
 //   UNAVAILABLE              READ_FAILED; SHUTTING_DOWN.
+absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
+    StorePath* path, LoggedFiles* files, const LogId& log, uint64_t after,
+    const ChangeLimits& limits);
 absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
     StorePath* path, const LogId& log, uint64_t after,
     const ChangeLimits& limits);

@@ -50,6 +50,23 @@ struct SnapshotPage {
   std::string next;
 };
 
+// The files that the entries of one log tell of, best asked for in the log's
+// order: where the disk has them in that order they are read ahead, and not
+// looked up. For one thread at a time; not longer than the path.
+class LoggedFiles {
+ public:
+  virtual ~LoggedFiles() = default;
+
+  // ReplicaStore::Find() of the entry's name, and at the same time
+  // OpenForMember() of what it finds, if its content is here and has
+  // `content_bytes_max` bytes at most. `file` is null if it is not, or cannot
+  // be opened. What was changed since, and not deleted, may be found as the
+  // entry made it. Blocks.
+  virtual absl::StatusOr<absl::optional<KnownFile>> Find(
+      const LogEntry& entry, int64_t content_bytes_max,
+      std::unique_ptr<OpenFile>* file) = 0;
+};
+
 class ReplicaStore {
  public:
   virtual ~ReplicaStore() = default;
@@ -79,12 +96,8 @@ class ReplicaStore {
   virtual absl::StatusOr<std::unique_ptr<OpenFile>> OpenForMember(
       absl::string_view name) = 0;
 
-  // Find(), and in the same look at the index OpenForMember() of what it finds,
-  // if its content is here and has `content_bytes_max` bytes at most. `file` is
-  // null if it is not, or cannot be opened. Blocks.
-  virtual absl::StatusOr<absl::optional<KnownFile>> FindAndOpen(
-      absl::string_view name, int64_t content_bytes_max,
-      std::unique_ptr<OpenFile>* file) = 0;
+  // What a log tells of, which need not be known yet.
+  virtual std::unique_ptr<LoggedFiles> FollowLog(const LogId& log) = 0;
 
   // Queues a change that another member took. What is here already, or older
   // than what is here, is OK and changes nothing but the position. `done` as of

@@ -23,6 +23,7 @@
 #include "services/storage/store/content_cut.h"
 #include "services/storage/store/index.h"
 #include "services/storage/store/journal.h"
+#include "services/storage/store/log_cursor.h"
 #include "services/storage/store/log_cutter.h"
 #include "services/storage/store/open_file.h"
 #include "services/storage/store/path_health.h"
@@ -549,29 +550,10 @@ class EngineImpl : public Engine, public ReplicaStore {
     return absl::optional<KnownFile>(ToKnown(name, record));
   }
 
-  absl::StatusOr<absl::optional<KnownFile>> FindAndOpen(
-      absl::string_view name, int64_t content_bytes_max,
-      std::unique_ptr<OpenFile>* file) override {
-    file->reset();
-    if (stopped_.load()) return ShuttingDown();
-    FileRecord record;
-    CAIRN_ASSIGN_OR_RETURN(const Lookup found,
-                           index_->GetFile(name, /*may_block=*/true, &record));
-    if (found != Lookup::kFound) return absl::optional<KnownFile>();
-    if (!record.deleted && !record.content_missing &&
-        record.size_bytes <= content_bytes_max) {
-      absl::StatusOr<std::unique_ptr<SegmentOpenFile>> opened =
-          *OpenRecord(name, record, /*may_block=*/true);
-      if (!opened.ok()) {
-        // It may have been moved: the long way looks again, and says so if the
-        // content is damaged.
-        opened = *OpenForReading(name, /*may_block=*/true, Expired::kFound);
-      }
-      if (opened.ok() && (*opened)->info().version == record.version) {
-        *file = *std::move(opened);
-      }
-    }
-    return absl::optional<KnownFile>(ToKnown(name, record));
+  std::unique_ptr<LoggedFiles> FollowLog(const LogId& log) override {
+    LogHead head;
+    const bool known = state_.FindLog(log, &head);
+    return std::make_unique<FollowedLog>(this, known ? head.origin : 0);
   }
 
   absl::StatusOr<std::unique_ptr<OpenFile>> OpenForMember(
@@ -751,6 +733,7 @@ class EngineImpl : public Engine, public ReplicaStore {
     numbers.syncs = journal_.syncs();
     numbers.sync_failures = health_.broken() ? 1 : 0;
     numbers.read_bytes = reads_->read_bytes.load();
+    numbers.followed_files = reads_->followed_files.load();
     numbers.read_failures = reads_->read_failures.load();
     numbers.content_damaged = reads_->content_damaged.load();
     numbers.damaged_records = static_cast<uint64_t>(DamagedRecords());
@@ -1017,6 +1000,67 @@ class EngineImpl : public Engine, public ReplicaStore {
       known.change = LogPosition{head.id, record.log_sequence};
     }
     return known;
+  }
+
+  class FollowedLog : public LoggedFiles {
+   public:
+    FollowedLog(EngineImpl* engine, uint32_t log_origin)
+        : engine_(engine),
+          cursor_(&engine->segments_, &engine->state_, log_origin) {}
+
+    absl::StatusOr<absl::optional<KnownFile>> Find(
+        const LogEntry& entry, int64_t content_bytes_max,
+        std::unique_ptr<OpenFile>* file) override {
+      file->reset();
+      if (engine_->stopped_.load()) return engine_->ShuttingDown();
+      FileRecord record;
+      if (cursor_.Next(entry, &record)) {
+        KnownFile known = engine_->ToKnown(entry.name, record);
+        ReadCounters* const reads = engine_->reads_.get();
+        reads->followed_files.fetch_add(1, std::memory_order_relaxed);
+        if (record.size_bytes <= content_bytes_max) {
+          reads->read_bytes.fetch_add(static_cast<uint64_t>(record.size_bytes),
+                                      std::memory_order_relaxed);
+          *file = std::make_unique<LoadedFile>(known.file, cursor_.content());
+        }
+        return absl::optional<KnownFile>(std::move(known));
+      }
+      CAIRN_ASSIGN_OR_RETURN(
+          const bool found,
+          engine_->FindAndOpen(entry.name, content_bytes_max, &record, file));
+      if (!found) return absl::optional<KnownFile>();
+      cursor_.Found(entry, record);
+      return absl::optional<KnownFile>(engine_->ToKnown(entry.name, record));
+    }
+
+   private:
+    EngineImpl* const engine_;
+    LogCursor cursor_;
+  };
+
+  // False if nothing is known of the name.
+  absl::StatusOr<bool> FindAndOpen(absl::string_view name,
+                                   int64_t content_bytes_max,
+                                   FileRecord* record,
+                                   std::unique_ptr<OpenFile>* file) {
+    CAIRN_ASSIGN_OR_RETURN(const Lookup found,
+                           index_->GetFile(name, /*may_block=*/true, record));
+    if (found != Lookup::kFound) return false;
+    if (record->deleted || record->content_missing ||
+        record->size_bytes > content_bytes_max) {
+      return true;
+    }
+    absl::StatusOr<std::unique_ptr<SegmentOpenFile>> opened =
+        *OpenRecord(name, *record, /*may_block=*/true);
+    if (!opened.ok()) {
+      // It may have been moved: the long way looks again, and says so if the
+      // content is damaged.
+      opened = *OpenForReading(name, /*may_block=*/true, Expired::kFound);
+    }
+    if (opened.ok() && (*opened)->info().version == record->version) {
+      *file = *std::move(opened);
+    }
+    return true;
   }
 
   // What becomes of a lookup that finds a file that has expired.

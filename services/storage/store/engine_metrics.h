@@ -41,6 +41,7 @@ struct EngineNumbers {
   uint64_t syncs = 0;
   uint64_t sync_failures = 0;
   uint64_t read_bytes = 0;       // Content that was read and checked.
+  uint64_t followed_files = 0;   // Read for members without being looked up.
   uint64_t read_failures = 0;    // The disk refused.
   uint64_t content_damaged = 0;  // Blocks whose CRC did not match.
   uint64_t damaged_records = 0;  // Records that recovery or compaction skipped.

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -30,6 +31,7 @@ namespace storage {
 class ReadCounters {
  public:
   std::atomic<uint64_t> read_bytes{0};
+  std::atomic<uint64_t> followed_files{0};
   std::atomic<uint64_t> read_failures{0};
   std::atomic<uint64_t> content_damaged{0};
 
@@ -109,6 +111,27 @@ class SegmentOpenFile : public OpenFile {
   // are there.
   absl::InlinedVector<Piece, 1> pieces_;
   Mutex mu_;
+};
+
+// A small file whose bytes were read and checked. Thread-safe.
+class LoadedFile : public OpenFile {
+ public:
+  LoadedFile(FileInfo info, absl::string_view content)
+      : info_(std::move(info)), content_(std::string(content)) {}
+
+  const FileInfo& info() const override { return info_; }
+  absl::StatusOr<absl::Cord> Read(int64_t offset, int64_t length) override {
+    return content_.Subcord(static_cast<size_t>(offset),
+                            static_cast<size_t>(length));
+  }
+  absl::optional<absl::StatusOr<absl::Cord>> TryRead(int64_t offset,
+                                                     int64_t length) override {
+    return Read(offset, length);
+  }
+
+ private:
+  const FileInfo info_;
+  const absl::Cord content_;
 };
 
 }  // namespace storage

@@ -344,6 +344,14 @@ bool PathState::HasSharedSegment(uint64_t number) const {
   MutexLock lock(&mu_);
   return shared_.count(number) != 0;
 }
+bool PathState::FindSharedSegment(uint64_t number,
+                                  SharedSegment* segment) const {
+  MutexLock lock(&mu_);
+  const auto it = shared_.find(number);
+  if (it == shared_.end()) return false;
+  *segment = it->second;
+  return true;
+}
 bool PathState::SegmentFileExists(uint64_t number) const {
   MutexLock lock(&mu_);
   return shared_.count(number) != 0 || doomed_.count(number) != 0;

@@ -180,6 +180,9 @@ class PathState {
   std::map<uint64_t, SharedSegment> SharedSegments() const;
   bool HasSharedSegment(uint64_t number) const;
 
+  // False if there is none.
+  bool FindSharedSegment(uint64_t number, SharedSegment* segment) const;
+
   // Whether the file of a shared segment may still be there.
   bool SegmentFileExists(uint64_t number) const;
 
