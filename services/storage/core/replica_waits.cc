@@ -267,6 +267,24 @@ uint64_t ReplicaWaits::AppliedBy(const Uuid& member, const LogId& log) const {
   return said == known->second.logs.end() ? 0 : said->second.applied;
 }
 
+uint64_t ReplicaWaits::MissedBy(const Uuid& member, const LogRange& log,
+                                bool durably) const {
+  uint64_t has = log.cut;
+  uint64_t without_content = 0;
+  MutexLock lock(&mu_);
+  const auto known = members_.find(member);
+  if (known != members_.end()) {
+    for (const LogPosition& missing : known->second.missing) {
+      without_content += missing.log == log.log ? 1 : 0;
+    }
+    const auto said = known->second.logs.find(log.log);
+    if (said != known->second.logs.end()) {
+      has = std::max(has, durably ? said->second.synced : said->second.applied);
+    }
+  }
+  return without_content + (log.applied > has ? log.applied - has : 0);
+}
+
 size_t ReplicaWaits::waiting() const {
   MutexLock lock(&mu_);
   return waits_.size();

@@ -110,6 +110,12 @@ class ReplicaWaits {
   uint64_t AppliedBy(const Uuid& member, const LogId& log) const
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // How many changes of `log`, of those that are kept, a member has not applied
+  // with their contents, as far as it said, or with `durably` may lose in a
+  // power cut.
+  uint64_t MissedBy(const Uuid& member, const LogRange& log, bool durably) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   // What a member has not of `logs`, as far as they are of `incarnation`.
   MemberLag LagOf(const Uuid& member, const Uuid& incarnation,
                   const std::vector<LogRange>& logs) const

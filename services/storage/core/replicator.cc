@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -730,6 +731,26 @@ absl::optional<absl::Duration> Replicator::BehindSince::since() const {
   return oldest;
 }
 
+uint64_t Replicator::NotElsewhere(const LogRange& log,
+                                  absl::Duration now) const {
+  uint64_t least = std::numeric_limits<uint64_t>::max();
+  for (const auto& [uuid, state] : peers_) {
+    if (!state.current) continue;
+    // Who was heard of a moment ago has what it took. Another one may have lost
+    // what it has not made durable.
+    const bool there =
+        state.pull != nullptr && !state.pull->peer_logs().empty() &&
+        now - state.pull->heard() <= 2 * options_.heartbeat_interval;
+    const bool took = std::any_of(state.logs.begin(), state.logs.end(),
+                                  [&log](const LogRange& theirs) {
+                                    return theirs.own && theirs.log == log.log;
+                                  });
+    if (there && took) return 0;
+    least = std::min(least, waits_.MissedBy(uuid, log, /*durably=*/!there));
+  }
+  return least == std::numeric_limits<uint64_t>::max() ? 0 : least;
+}
+
 void Replicator::Measure(uint64_t changes, uint64_t bytes, absl::Duration now) {
   const absl::Duration passed = now - measured_at_;
   if (passed < kMeasureInterval) return;
@@ -856,6 +877,10 @@ void Replicator::Publish(absl::Duration now) {
   if (!lags.empty()) {
     std::sort(lags.begin(), lags.end());
     progress.changes_only_here = lags.front();
+    for (const LogRange& log : logs_) {
+      if (log.log.incarnation == own.log.incarnation) continue;
+      progress.changes_only_here += NotElsewhere(log, now);
+    }
     // With this member itself, the first of them is the second that has it.
     const size_t wanted = std::max<size_t>(options_.replicas, 1) - 1;
     if (wanted > 0) {

@@ -142,7 +142,8 @@ struct ReplicationProgress {
 
   // Changes that this path took and that no peer has with its content, and
   // those that fewer than the wished-for number of members have. 0 without
-  // peers.
+  // peers. The first counts those, too, that others took which cannot be
+  // reached now and may have lost them.
   uint64_t changes_only_here = 0;
   uint64_t under_replicated_changes = 0;
 };
@@ -309,6 +310,9 @@ class Replicator : public LogObserver {
   void RunRetries(absl::Duration now);
   void Measure(uint64_t changes, uint64_t bytes, absl::Duration now);
   void Publish(absl::Duration now) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Of a log of another member: changes that no peer has for certain.
+  uint64_t NotElsewhere(const LogRange& log, absl::Duration now) const;
   size_t FetchedInVain() const;
   LogRange RangeOf(const LogId& id) const;
 

@@ -531,7 +531,8 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
     }
     ++others;
     others_active += other.state == NodeState::kActive ? 1 : 0;
-    others_settled += IsSettled(other) ? 1 : 0;
+    others_settled +=
+        other.state == NodeState::kActive && IsSettled(other) ? 1 : 0;
     others_files = std::max(others_files, FilesOf(other));
   }
   if (others == 0 && files > 0) {
@@ -560,11 +561,11 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
       only_here > 0
           ? absl::StrCat("As far as is known, ",
                          Count(static_cast<int64_t>(only_here), "change"),
-                         " that it took ", only_here == 1 ? "is" : "are",
-                         " on no other member, and may be lost.")
+                         " that it has ", only_here == 1 ? "is" : "are",
+                         " on no other member for certain, and may be lost.")
       : files > 0 && others > 0 && others_settled == 0
           ? absl::StrCat("None of the other members of group ", group,
-                         " has caught up: files may be lost.")
+                         " is active and has caught up: files may be lost.")
           : "";
   if (!lost.empty() && !force) {
     return ErrorWithReason(

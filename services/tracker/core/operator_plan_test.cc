@@ -155,7 +155,7 @@ TEST_F(OperatorPlanTest, WhatWouldBeLostWithANodeKeepsItIn) {
   auto refused = PlanRemoveNode(view_, UuidOf(1), /*force=*/false, "");
   EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kNotReplicated);
   EXPECT_THAT(std::string(refused.status().message()),
-              HasSubstr("3 changes that it took are on no other member"));
+              HasSubstr("3 changes that it has are on no other member"));
   // Also if it is not there to be asked.
   view_.nodes[0].state = NodeState::kOffline;
   refused = PlanRemoveNode(view_, UuidOf(1), /*force=*/false, "");
@@ -171,6 +171,11 @@ TEST_F(OperatorPlanTest, WhatWouldBeLostWithANodeKeepsItIn) {
   EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kNotReplicated);
   AddNode(3, "g1", 10);
   EXPECT_THAT(PlanRemoveNode(view_, UuidOf(1), /*force=*/false, ""), IsOk());
+
+  // Nor does one that is away: it may have lost what it had.
+  view_.nodes[2].state = NodeState::kSuspect;
+  refused = PlanRemoveNode(view_, UuidOf(1), /*force=*/false, "");
+  EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kNotReplicated);
 }
 
 TEST_F(OperatorPlanTest, DrainingTellsWhatTheGroupIsLeftWith) {
@@ -290,8 +295,12 @@ TEST_F(OperatorPlanTest, AnEmptyLastMemberAndAnOfflineOneCanGo) {
   AddNode(2, "g2", 5);
   AddNode(3, "g2", 5);
   view_.nodes[1].state = NodeState::kOffline;
+  EXPECT_THAT(PlanRemoveNode(view_, UuidOf(2), /*force=*/false, ""), IsOk());
+  // Nobody can tell what the other one has.
   view_.nodes[2].state = NodeState::kOffline;
-  const auto plan = PlanRemoveNode(view_, UuidOf(2), /*force=*/false, "");
+  EXPECT_EQ(ReasonOf(PlanRemoveNode(view_, UuidOf(2), false, "").status()),
+            ErrorReason::kNotReplicated);
+  const auto plan = PlanRemoveNode(view_, UuidOf(2), /*force=*/true, "");
   ASSERT_THAT(plan, IsOk());
   EXPECT_THAT(TextOf(*plan),
               HasSubstr("No other member of group g2 is active"));
