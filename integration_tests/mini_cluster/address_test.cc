@@ -158,7 +158,9 @@ TEST_F(AddressTest, WhatIsAdvertisedNeedNotBeListenedOn) {
   Start(/*proxies=*/true);
   AwaitAddress(cluster_->link(1)->address());
   ExpectBothServe();
-  EXPECT_GT(cluster_->link(1)->counts().bytes, 4 << 20);
+  // The large file of member 1, at least once: who reads it before it has come
+  // is passed on.
+  EXPECT_GT(cluster_->link(1)->counts().bytes, 2 << 20);
 }
 
 TEST_F(AddressTest, ANameIsLookedUpAgain) {
