@@ -550,10 +550,12 @@ void Replicator::RunFetches(absl::Duration now) {
       fetching.backoff.Failed(now, options_);
       continue;
     }
-    if (!known->has_value()) continue;  // Its change is being applied.
-    if (!(*known)->content_missing) {
+    // Its change is being applied, or what it changed comes in another log.
+    if (!known->has_value() && !latest.settled) continue;
+    if (!known->has_value() || !(*known)->content_missing) {
       const LogRange log = RangeOf(change.log);
-      // Deleted, or brought by somebody else; or not applied yet.
+      // Deleted, and forgotten, maybe; or brought by somebody else; or not
+      // applied yet.
       if (latest.settled || change.log.is_nil() ||
           log.applied >= change.sequence) {
         missing_->Remove(name, change);
