@@ -59,7 +59,7 @@ class SimulationFindsTest : public ::testing::TestWithParam<KnownBug> {};
 
 TEST_P(SimulationFindsTest, ABugThatWasPutIn) {
   SetLogLevel(LogLevel::kError);
-  constexpr uint64_t kSeedsMax = 40;
+  constexpr uint64_t kSeedsMax = 150;
   for (uint64_t seed = 1; seed <= kSeedsMax; ++seed) {
     SimulationOptions options;
     options.seed = seed;
