@@ -4,9 +4,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
-#include "absl/types/optional.h"
 #include "lib/attributes/utf8.h"
 #include "lib/base/error_reason.h"
 #include "lib/base/status_macros.h"
@@ -58,22 +56,6 @@ char* WriteAttribute(absl::string_view key, absl::string_view value, char* to) {
   to = WriteVarint(FieldBytes(key) + FieldBytes(value), to);
   to = WriteField(kKeyTag, key, to);
   return WriteField(kValueTag, value, to);
-}
-
-// Of pairs of a key and a value, in order.
-template <typename Pairs>
-std::string Encode(const Pairs& attributes) {
-  size_t size = 0;
-  for (const auto& [key, value] : attributes) {
-    const size_t bytes = FieldBytes(key) + FieldBytes(value);
-    size += 1 + VarintSize(bytes) + bytes;
-  }
-  std::string encoded(size, '\0');
-  char* to = &encoded[0];
-  for (const auto& [key, value] : attributes) {
-    to = WriteAttribute(key, value, to);
-  }
-  return encoded;
 }
 
 // Takes the next field off `bytes`. `value` is that of one that holds bytes;
@@ -135,26 +117,61 @@ absl::Status CheckAttribute(absl::string_view key, absl::string_view value) {
   return absl::OkStatus();
 }
 
-// NormalizeAttributes() of a set that comes in order, as clients send it: much
-// faster than by way of a map. Nullopt if it is anything else, or not allowed.
-absl::optional<std::string> NormalizeInOrder(absl::string_view bytes) {
-  absl::InlinedVector<std::pair<absl::string_view, absl::string_view>, 8> set;
+bool IsPrintableAscii(char c) {
+  return static_cast<uint8_t>(c - 0x20) < 0x7f - 0x20;
+}
+
+bool TakeByte(uint8_t byte, absl::string_view* bytes) {
+  if (bytes->empty() || static_cast<uint8_t>(bytes->front()) != byte) {
+    return false;
+  }
+  bytes->remove_prefix(1);
+  return true;
+}
+
+// Takes a field of bytes whose length is written as WriteVarint() writes it, in
+// two bytes at most.
+bool TakeShortField(uint8_t tag, absl::string_view* bytes,
+                    absl::string_view* value) {
+  if (!TakeByte(tag, bytes) || bytes->empty()) return false;
+  size_t length = static_cast<uint8_t>((*bytes)[0]);
+  size_t length_bytes = 1;
+  if (length >= 0x80) {
+    if (bytes->size() < 2) return false;
+    const auto high = static_cast<uint8_t>((*bytes)[1]);
+    if (high == 0 || high >= 0x80) return false;
+    length = (length & 0x7f) | size_t{high} << 7;
+    length_bytes = 2;
+  }
+  if (bytes->size() < length_bytes + length) return false;
+  *value = bytes->substr(length_bytes, length);
+  bytes->remove_prefix(length_bytes + length);
+  return true;
+}
+
+// Whether the bytes are an allowed set as EncodeAttributes() lays it out, with
+// keys of ASCII, as nearly all are: they are stored as they come.
+bool IsEncoded(absl::string_view bytes) {
   absl::string_view last;
-  while (!bytes.empty()) {
-    bool found = false;
+  for (size_t count = 0; !bytes.empty(); ++count) {
+    absl::string_view attribute;
     absl::string_view key;
     absl::string_view value;
-    if (!TakeAttribute(&bytes, &found, &key, &value).ok()) return absl::nullopt;
-    if (!found) continue;
-    // No key is empty, so the first one is behind none.
-    if (key <= last || set.size() == kAttributesMax ||
-        !CheckAttribute(key, value).ok()) {
-      return absl::nullopt;
+    if (count == kAttributesMax ||
+        !TakeShortField(kAttributeTag, &bytes, &attribute) ||
+        !TakeShortField(kKeyTag, &attribute, &key) ||
+        !TakeShortField(kValueTag, &attribute, &value) || !attribute.empty()) {
+      return false;
     }
-    set.emplace_back(key, value);
+    // No key is empty, so the first one is behind none.
+    if (key <= last || key.size() > kAttributeKeyBytesMax ||
+        value.size() > kAttributeValueBytesMax ||
+        !std::all_of(key.begin(), key.end(), IsPrintableAscii)) {
+      return false;
+    }
     last = key;
   }
-  return Encode(set);
+  return true;
 }
 
 }  // namespace
@@ -165,9 +182,7 @@ absl::Status CheckAttributeKey(absl::string_view key) {
     return TooLong("attributes.key", key.size(), kAttributeKeyBytesMax);
   }
   // Nearly all are ASCII.
-  const auto other = std::find_if(key.begin(), key.end(), [](char c) {
-    return static_cast<uint8_t>(c - 0x20) >= 0x7f - 0x20;
-  });
+  const auto other = std::find_if_not(key.begin(), key.end(), IsPrintableAscii);
   absl::string_view rest = key;
   rest.remove_prefix(static_cast<size_t>(other - key.begin()));
   while (!rest.empty()) {
@@ -190,7 +205,17 @@ absl::Status CheckAttributes(const Attributes& attributes) {
 }
 
 std::string EncodeAttributes(const Attributes& attributes) {
-  return Encode(attributes);
+  size_t size = 0;
+  for (const auto& [key, value] : attributes) {
+    const size_t bytes = FieldBytes(key) + FieldBytes(value);
+    size += 1 + VarintSize(bytes) + bytes;
+  }
+  std::string encoded(size, '\0');
+  char* to = &encoded[0];
+  for (const auto& [key, value] : attributes) {
+    to = WriteAttribute(key, value, to);
+  }
+  return encoded;
 }
 
 absl::StatusOr<Attributes> DecodeAttributes(absl::string_view bytes) {
@@ -209,9 +234,7 @@ absl::StatusOr<Attributes> DecodeAttributes(absl::string_view bytes) {
 }
 
 absl::StatusOr<std::string> NormalizeAttributes(absl::string_view bytes) {
-  if (absl::optional<std::string> stored = NormalizeInOrder(bytes)) {
-    return *std::move(stored);
-  }
+  if (IsEncoded(bytes)) return std::string(bytes);
   CAIRN_ASSIGN_OR_RETURN(const Attributes attributes, DecodeAttributes(bytes));
   CAIRN_RETURN_IF_ERROR(CheckAttributes(attributes));
   return EncodeAttributes(attributes);

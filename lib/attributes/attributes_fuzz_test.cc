@@ -20,8 +20,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   const absl::StatusOr<cairn::Attributes> any = cairn::DecodeAttributes(bytes);
   const absl::StatusOr<std::string> stored = cairn::NormalizeAttributes(bytes);
+  CAIRN_CHECK(stored.ok() == (any.ok() && cairn::CheckAttributes(*any).ok()));
   if (!stored.ok()) return 0;
-  CAIRN_CHECK(any.ok());
   CAIRN_CHECK(stored->size() <= cairn::kAttributesBytesMax);
   CAIRN_CHECK(*stored == cairn::EncodeAttributes(*any));
   const absl::StatusOr<std::string> again = cairn::NormalizeAttributes(*stored);
