@@ -876,6 +876,13 @@ void Replicator::Publish(absl::Duration now) {
   progress.logs = logs_;
   caught_up_ = caught_up_ || (at_every_end && snapshot_ == nullptr);
   progress.caught_up = caught_up_;
+  if (lags.empty() && !peers_known()) {
+    // Nobody has said yet that there is anybody who has it.
+    for (const LogRange& log : logs_) {
+      if (log.log.incarnation != own.log.incarnation) continue;
+      progress.changes_only_here += log.applied - log.cut;
+    }
+  }
   if (!lags.empty()) {
     std::sort(lags.begin(), lags.end());
     progress.changes_only_here = lags.front();
