@@ -128,7 +128,10 @@ class CrashableFile : public File {
     return node_->content.size();
   }
 
-  void DropCache(int64_t offset, int64_t size) override {}
+  void DropCache(int64_t offset, int64_t size) override {
+    MutexLock lock(&fs_->mu_);
+    fs_->dropped_end_ = std::max(fs_->dropped_end_, offset + size);
+  }
 
  private:
   absl::StatusOr<size_t> Read(int64_t offset, void* buffer, size_t size)
@@ -261,6 +264,11 @@ void CrashableFileSystem::TruncateOnDisk(absl::string_view path, int64_t size) {
   const NodePtr node = Find(path);
   CAIRN_CHECK_MSG(node != nullptr, path);
   node->content.TruncateOnDisk(size);
+}
+
+int64_t CrashableFileSystem::dropped_end() const {
+  MutexLock lock(&mu_);
+  return dropped_end_;
 }
 
 uint64_t CrashableFileSystem::CountOf(FileOperations operations) const {

@@ -80,6 +80,10 @@ class CrashableFileSystem : public FileSystem {
   // ones included.
   uint64_t CountOf(FileOperations operations) const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The furthest place in a file up to which the cache was to be dropped; 0 if
+  // none was.
+  int64_t dropped_end() const ABSL_LOCKS_EXCLUDED(mu_);
+
   // Every file (not folder) below `path`, sorted: for tests that damage what
   // they find.
   std::vector<std::string> FilesUnder(absl::string_view path) const
@@ -159,6 +163,7 @@ class CrashableFileSystem : public FileSystem {
   uint64_t generation_ ABSL_GUARDED_BY(mu_) = 1;  // Of processes.
   int64_t capacity_ ABSL_GUARDED_BY(mu_) = int64_t{1} << 40;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  int64_t dropped_end_ ABSL_GUARDED_BY(mu_) = 0;
   absl::optional<uint64_t> stop_after_ ABSL_GUARDED_BY(mu_);
   FileOperations stop_operations_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<FileOperation, uint64_t> counts_ ABSL_GUARDED_BY(mu_);

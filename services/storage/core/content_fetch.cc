@@ -157,6 +157,7 @@ void ContentFetch::WriteWaiting() {
 absl::Status ContentFetch::Write(const absl::Cord& data) {
   if (upload_ == nullptr) {
     CAIRN_ASSIGN_OR_RETURN(upload_, path_->StartUpload(file_.file.size_bytes));
+    upload_->BypassCache();
   }
   return upload_->Write(data);
 }

@@ -236,6 +236,10 @@ class Upload {
   // Before the first Write(): as PutRequest::dedup.
   virtual void Share() {}
 
+  // Before the first Write(): nobody is expected to read it soon. What is large
+  // is not kept in memory, where it would take the place of what is read.
+  virtual void BypassCache() {}
+
   // Appends `data` (referenced until it returns). Blocks: call it on io().
   //   RESOURCE_EXHAUSTED   DISK_FULL. The upload is over; destroy it.
   //   ABORTED              WRITE_FAILED. The same.

@@ -10,7 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "lib/base/check.h"
@@ -526,6 +528,24 @@ TEST(EngineReplicaTest, ATombstoneWaitsUntilEveryMemberHasPassedIt) {
   a.clock()->Advance(absl::Hours(24 * 30));
   ASSERT_THAT(a.path()->Compact(0, nullptr), IsOk());
   EXPECT_EQ(ReasonOf(a.path()->Stat("f").status()), ErrorReason::kFileNotFound);
+}
+
+// It would take the place of what is read here.
+TEST(EngineReplicaTest, ALargeContentThatIsFetchedStaysOutOfTheCache) {
+  Member member(1);
+  const std::string chunk(8 << 20, 'c');
+  for (const bool bypass : {false, true}) {
+    const auto upload = member.path()->StartUpload(absl::nullopt);
+    ASSERT_THAT(upload, IsOk());
+    if (bypass) (*upload)->BypassCache();
+    for (int i = 0; i < 9; ++i) {
+      EXPECT_EQ(member.fs()->dropped_end(), 0);
+      ASSERT_THAT((*upload)->Write(absl::Cord(chunk)), IsOk());
+    }
+    // Behind the 64 MiB that the disk may still be busy with.
+    EXPECT_EQ(member.fs()->dropped_end() > 0, bypass);
+    EXPECT_LE(member.fs()->dropped_end(), (8 << 20) + 4096);
+  }
 }
 
 }  // namespace

@@ -26,6 +26,11 @@ FaultPoint before_publish("upload.before_publish");
 // little left to do.
 constexpr int64_t kWritebackBytes = 8 << 20;
 
+// Of a content that is not to be cached: what is kept, since the disk may still
+// be writing it, and how far behind that it is looked for what can be dropped.
+constexpr int64_t kCachedBytes = 64 << 20;
+constexpr int64_t kDropBytes = 512 << 20;
+
 constexpr int64_t kBufferBytesMax = 256 << 10;
 
 }  // namespace
@@ -199,13 +204,20 @@ absl::Status SegmentUpload::WriteToSegment(const absl::Cord& data) {
   const auto bytes = static_cast<int64_t>(data.size());
   parts_.health->Took(bytes);
   parts_.dedicated_bytes->fetch_add(data.size(), std::memory_order_relaxed);
-  const int64_t end = size_bytes_ + bytes;
-  if (end - written_back_ >= kWritebackBytes) {
-    file_->StartWriteback(kSegmentHeaderBytes + written_back_,
-                          end - written_back_);
-    written_back_ = end;
-  }
+  WriteBack(size_bytes_ + bytes);
   return absl::OkStatus();
+}
+
+// `end`: what was written so far.
+void SegmentUpload::WriteBack(int64_t end) {
+  if (end - written_back_ < kWritebackBytes) return;
+  file_->StartWriteback(kSegmentHeaderBytes + written_back_,
+                        end - written_back_);
+  written_back_ = end;
+  if (!bypass_cache_ || end <= kCachedBytes) return;
+  const int64_t drop_end = end - kCachedBytes;
+  const int64_t drop_begin = std::max<int64_t>(drop_end - kDropBytes, 0);
+  file_->DropCache(kSegmentHeaderBytes + drop_begin, drop_end - drop_begin);
 }
 
 absl::Status SegmentUpload::FinishSegment(Durability durability) {

@@ -74,6 +74,7 @@ class SegmentUpload : public Upload {
   ~SegmentUpload() override;
 
   void Share() override;
+  void BypassCache() override { bypass_cache_ = true; }
   absl::Status Write(const absl::Cord& data) override;
   int64_t size_bytes() const override { return size_bytes_; }
   uint32_t crc32c() const override;
@@ -95,6 +96,7 @@ class SegmentUpload : public Upload {
                     CommitDone done);
   absl::Status Spill();
   absl::Status WriteToSegment(const absl::Cord& data);
+  void WriteBack(int64_t end);
   void AddToCrcs(const absl::Cord& data);
   absl::Status FinishSegment(Durability durability);
   absl::Status Failed(const absl::Status& status);
@@ -102,6 +104,7 @@ class SegmentUpload : public Upload {
 
   const UploadParts parts_;
   int64_t buffer_bytes_max_;
+  bool bypass_cache_ = false;
   absl::optional<Sha256Stream> hash_;  // If it is to be shared.
 
   int64_t size_bytes_ = 0;
