@@ -205,9 +205,9 @@ absl::optional<FileNameOrigin> DecodeFileNameFloor(
     if (c >= 'A' && c <= 'Z') {
       digit = static_cast<uint64_t>(c - 'A');
     } else if (c >= 'a' && c <= 'z') {
-      digit = static_cast<uint64_t>(c - 'a' + 26);
+      digit = static_cast<uint64_t>(c - 'a') + 26;
     } else if (c >= '0' && c <= '9') {
-      digit = static_cast<uint64_t>(c - '0' + 52);
+      digit = static_cast<uint64_t>(c - '0') + 52;
     } else if (c == '-') {
       digit = 62;
     } else if (c == '_') {

@@ -93,12 +93,13 @@ class Recovery {
       const absl::Status published = segments_->Open(number).status();
       if (!published.ok() && !absl::IsNotFound(published)) return published;
       bool goes_on = uploads_.count(number) != 0;
-      if (published.ok() && orphans_.count(number) == 0) {
-        // It is a file. What is left here is of a name that a power cut brought
-        // back.
+      // What is left here of one that is a file is of a name that a power cut
+      // brought back.
+      const bool is_file = published.ok() && orphans_.count(number) == 0;
+      // See RemoveOrphans().
+      const bool may_be_file = published.ok() && result_.damaged_records > 0;
+      if (is_file || may_be_file) {
         goes_on = false;
-      } else if (published.ok() && result_.damaged_records > 0) {
-        goes_on = false;  // It may be a file: see RemoveOrphans().
       } else if (published.ok() && !goes_on) {
         CAIRN_RETURN_IF_ERROR(segments_->UnpublishUpload(number));
         orphans_.erase(number);
