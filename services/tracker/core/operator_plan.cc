@@ -507,6 +507,34 @@ absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
   return planner.Finish();
 }
 
+// What speaks against taking the node out of its group, in sentences.
+// `others_complete`: what it had when it said so last is elsewhere.
+std::vector<std::string> WhatMayBeLost(const NodeRecord& node,
+                                       bool others_complete) {
+  std::vector<std::string> lost;
+  const uint64_t only_here = ChangesOnlyHere(node);
+  if (only_here > 0) {
+    lost.push_back(
+        absl::StrCat("As far as is known, ",
+                     Count(static_cast<int64_t>(only_here), "change"),
+                     " that it has ", only_here == 1 ? "is" : "are",
+                     " on no other member for certain, and may be lost."));
+  }
+  if (!others_complete) {
+    lost.push_back(absl::StrCat("None of the other members of group ",
+                                node.identity.group,
+                                " is active and has caught up: files may be "
+                                "lost."));
+  }
+  // It may be out of the trackers' sight alone, and go on taking changes.
+  if (node.state != NodeState::kActive) {
+    lost.push_back(
+        "It is not heard of now: what it has taken since it last was is on no "
+        "other member for certain, and may be lost.");
+  }
+  return lost;
+}
+
 absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
                                             const std::string& node_uuid,
                                             bool force,
@@ -556,23 +584,18 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
                      node->identity.name, "`), or say that you mean it"),
         {{"node_uuid", node_uuid}});
   }
-  const uint64_t only_here = ChangesOnlyHere(*node);
-  const std::string lost =
-      only_here > 0
-          ? absl::StrCat("As far as is known, ",
-                         Count(static_cast<int64_t>(only_here), "change"),
-                         " that it has ", only_here == 1 ? "is" : "are",
-                         " on no other member for certain, and may be lost.")
-      : files > 0 && others > 0 && others_settled == 0
-          ? absl::StrCat("None of the other members of group ", group,
-                         " is active and has caught up: files may be lost.")
-          : "";
+  const std::vector<std::string> lost =
+      WhatMayBeLost(*node, /*others_complete=*/files == 0 || others == 0 ||
+                               others_settled > 0);
   if (!lost.empty() && !force) {
     return ErrorWithReason(
         absl::StatusCode::kFailedPrecondition, ErrorReason::kNotReplicated,
-        absl::StrCat(NameOf(*node), " may hold what nobody else has. ", lost,
-                     " Wait (`cairn node drain ", node->identity.name,
-                     "` does), or say that you mean it"),
+        absl::StrCat(NameOf(*node), " may hold what nobody else has. ",
+                     absl::StrJoin(lost, " "),
+                     node->state == NodeState::kActive
+                         ? " Wait (`cairn node drain "
+                         : " Start it and wait (`cairn node drain ",
+                     node->identity.name, "` does), or say that you mean it"),
         {{"node_uuid", node_uuid}});
   }
 
@@ -604,7 +627,7 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
     planner.SetFilesLosingRedundancy(files);
   }
   CAIRN_RETURN_IF_ERROR(DecideHeir(view, *node, &planner));
-  if (!lost.empty()) planner.Say(lost);
+  for (const std::string& sentence : lost) planner.Say(sentence);
   if (files > others_files) {
     planner.Say(absl::StrCat(
         "No other member holds more than ", Count(others_files, "file"),

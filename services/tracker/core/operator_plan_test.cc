@@ -164,8 +164,19 @@ TEST_F(OperatorPlanTest, WhatWouldBeLostWithANodeKeepsItIn) {
   ASSERT_THAT(forced, IsOk());
   EXPECT_THAT(TextOf(*forced), HasSubstr("may be lost"));
 
-  // Others that are being filled hold nothing for certain.
+  // What it said before it went out of sight is not its last word.
   view_.nodes[0].status.store_paths[0].changes_only_here = 0;
+  for (const NodeState state : {NodeState::kSuspect, NodeState::kOffline}) {
+    view_.nodes[0].state = state;
+    refused = PlanRemoveNode(view_, UuidOf(1), /*force=*/false, "");
+    EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kNotReplicated);
+    EXPECT_THAT(std::string(refused.status().message()),
+                HasSubstr("It is not heard of now"));
+  }
+  view_.nodes[0].state = NodeState::kActive;
+  EXPECT_THAT(PlanRemoveNode(view_, UuidOf(1), /*force=*/false, ""), IsOk());
+
+  // Others that are being filled hold nothing for certain.
   view_.nodes[1].status.store_paths[0].space.syncing = true;
   refused = PlanRemoveNode(view_, UuidOf(1), /*force=*/false, "");
   EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kNotReplicated);
@@ -295,7 +306,9 @@ TEST_F(OperatorPlanTest, AnEmptyLastMemberAndAnOfflineOneCanGo) {
   AddNode(2, "g2", 5);
   AddNode(3, "g2", 5);
   view_.nodes[1].state = NodeState::kOffline;
-  EXPECT_THAT(PlanRemoveNode(view_, UuidOf(2), /*force=*/false, ""), IsOk());
+  EXPECT_EQ(ReasonOf(PlanRemoveNode(view_, UuidOf(2), false, "").status()),
+            ErrorReason::kNotReplicated);
+  EXPECT_THAT(PlanRemoveNode(view_, UuidOf(2), /*force=*/true, ""), IsOk());
   // Nobody can tell what the other one has.
   view_.nodes[2].state = NodeState::kOffline;
   EXPECT_EQ(ReasonOf(PlanRemoveNode(view_, UuidOf(2), false, "").status()),
