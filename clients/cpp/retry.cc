@@ -70,6 +70,8 @@ RetryAdvice AdviceFor(const absl::Status& failure, Intent intent) {
           return intent == Intent::kCreate ? SameOrElsewhere() : Once();
         case ErrorReason::kOriginDown:  // It answers: it is catching up.
           return Patient();
+        case ErrorReason::kContentNotHere:  // Of a derived file: the same.
+          return intent == Intent::kCreate ? Patient() : SameOrElsewhere();
         default:
           return SameOrElsewhere();
       }

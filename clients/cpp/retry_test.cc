@@ -63,6 +63,15 @@ TEST(AdviceTest, WhoDoesNotChangeTheFileIsNotAskedAgain) {
   EXPECT_TRUE(advice.repeat && advice.only_elsewhere);
 }
 
+TEST(AdviceTest, WhoIsCatchingUpIsWaitedForIfNobodyElseTakesADerivedFile) {
+  const absl::Status syncing =
+      Error(Code::kUnavailable, ErrorReason::kContentNotHere);
+  const RetryAdvice put = AdviceFor(syncing, Intent::kCreate);
+  EXPECT_TRUE(put.repeat && put.elsewhere && put.patient);
+  // What is missing for good is not read for as long as the caller allows.
+  EXPECT_FALSE(AdviceFor(syncing, Intent::kRead).patient);
+}
+
 TEST(AdviceTest, AFullDiskSendsUploadsElsewhereAndStopsDeletions) {
   const absl::Status full =
       Error(Code::kResourceExhausted, ErrorReason::kDiskFull);

@@ -473,6 +473,13 @@ void Member::Guard(
 
 void Member::Put(storage::PutRequest put, const ReplicaWish& wish,
                  Answer answer) {
+  if (put.kind == storage::FileKind::kDerived) {
+    const absl::Status admitted = process_->gate->AdmitDerived(0);
+    if (!admitted.ok()) {
+      answer(admitted);
+      return;
+    }
+  }
   Guard(wish, std::move(answer),
         [this, &put](const ReplicaWish& admitted, CommitDone done) {
           put.durability = admitted.level;

@@ -28,6 +28,7 @@
 #include "lib/testing/status_matchers.h"
 #include "services/storage/api/item_observer.h"
 #include "services/storage/core/byte_budget.h"
+#include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
 #include "services/storage/core/testing/fake_store_path.h"
 
@@ -422,6 +423,23 @@ TEST_F(BatchServiceTest, DerivedFilesArePutInABatch) {
     other.mutable_put()->mutable_derived()->Clear();
     EXPECT_EQ(ReasonOfAnswer(RunOne(other)), ErrorReason::kInvalidFileId);
   }
+}
+
+// There may be another file by that name, of which it is about to hear.
+TEST_F(BatchServiceTest, ADerivedFileWaitsUntilTheNodeHasCaughtUp) {
+  Replicator replicator(
+      ReplicatorOptions(), [] { return std::shared_ptr<StorePath>(); }, nullptr,
+      Clock::Real(), [] {});
+  alone_ = ReplicaGate([&replicator](uint8_t) { return &replicator; },
+                       ReplicaGateOptions(), Clock::Real());
+  Start();
+  v1::BatchItem item = PutItem(1, "a small one");
+  v1::DerivedName* const derived = item.mutable_put()->mutable_derived();
+  derived->set_master_id(PutSomething("master"));
+  derived->set_prefix("_small");
+  EXPECT_EQ(ReasonOfAnswer(RunOne(item)), ErrorReason::kContentNotHere);
+  alone_ = ReplicaGate(7);
+  EXPECT_TRUE(RunOne(item).has_put());
 }
 
 TEST_F(BatchServiceTest, AttributesAreChangedInABatch) {

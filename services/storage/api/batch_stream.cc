@@ -607,6 +607,9 @@ void BatchStream::Put(const Item& item, const BatchItem& request) {
     }
     placed = context_.node->Place("", store_path, bytes);
     CAIRN_RETURN_IF_ERROR(placed.status());
+    if (!derived_name.empty()) {
+      CAIRN_RETURN_IF_ERROR(context_.replicas->AdmitDerived(placed->index));
+    }
     CAIRN_ASSIGN_OR_RETURN(interest,
                            context_.replicas->Admit(placed->index, &wish));
     return absl::OkStatus();

@@ -1051,6 +1051,26 @@ TEST_F(FileServiceTest, AttributesOfAnAppenderWaitUntilTheNodeHasCaughtUp) {
   EXPECT_THAT(merge(Put("content")), IsOk());
 }
 
+// There may be another file by that name, of which it is about to hear.
+TEST_F(FileServiceTest, ADerivedFileWaitsUntilTheNodeHasCaughtUp) {
+  replicator_ = std::make_unique<Replicator>(
+      ReplicatorOptions(), [] { return std::shared_ptr<StorePath>(); }, nullptr,
+      Clock::Real(), [] {});
+  alone_ = std::make_unique<ReplicaGate>(
+      [this](uint8_t) { return replicator_.get(); }, ReplicaGateOptions(),
+      Clock::Real());
+  Start();
+  const std::string master = Put("content");  // Of a name of its own.
+  for (const size_t size : {size_t{1000}, size_t{3 * kMiB}}) {
+    v1::UploadSpec spec = Spec(static_cast<int64_t>(size));
+    spec.mutable_derived()->set_master_id(master);
+    spec.mutable_derived()->set_prefix("_small");
+    EXPECT_REASON(Upload(spec, SomeContent(size)), kUnavailable,
+                  kContentNotHere);
+  }
+  EXPECT_EQ(fakes_[0]->files(), 1u);
+}
+
 // As when a member brings the change while its upload is repeated here.
 TEST_F(FileServiceTest, ARetryThatIsFoundLateWaitsForTheOtherMembers) {
   replicator_ = std::make_unique<Replicator>(

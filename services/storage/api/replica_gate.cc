@@ -63,6 +63,17 @@ absl::Status ReplicaGate::AdmitUpdate(uint8_t store_path,
       {{"origin_node", absl::StrCat(changer)}});
 }
 
+absl::Status ReplicaGate::AdmitDerived(uint8_t store_path) const {
+  if (!replicator_of_ || !replicator_of_(store_path)->awaits_others()) {
+    return absl::OkStatus();
+  }
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, ErrorReason::kContentNotHere,
+      "this member has not caught up with its group, and does not know yet "
+      "whether there is a derived file of that name; ask another member, or "
+      "later");
+}
+
 void ReplicaGate::Confirm(uint8_t store_path, const ReplicaWish& wish,
                           absl::StatusOr<Committed> committed,
                           CommitDone done) const {

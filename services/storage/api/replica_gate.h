@@ -67,6 +67,14 @@ class ReplicaGate {
   //   UNAVAILABLE          ORIGIN_DOWN: not now. Nothing was changed.
   absl::Status AdmitUpdate(uint8_t store_path, absl::string_view name) const;
 
+  // Whether a file may be stored under a name that somebody else may have given
+  // away. Not while the path is SYNCING: what is there by that name it is about
+  // to hear of, and would replace with what it took meanwhile, or lose that to
+  // a deletion.
+  //   UNAVAILABLE  CONTENT_NOT_HERE: at another member, or later. Nothing was
+  //                changed.
+  absl::Status AdmitDerived(uint8_t store_path) const;
+
   // Hands an outcome on to `done` when what was wished for is true, with
   // Committed::replicas filled in. Runs in the call, or on another thread.
   //   UNAVAILABLE  INSUFFICIENT_REPLICAS: it is committed here, and fewer

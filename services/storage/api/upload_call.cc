@@ -177,6 +177,9 @@ absl::Status UploadCall::BeginUpload(const storage::v1::UploadSpec& spec) {
   CAIRN_ASSIGN_OR_RETURN(placed_,
                          context_.node->Place(spec.group(), store_path,
                                               declared_bytes_.value_or(0)));
+  if (!derived_name_.empty()) {
+    CAIRN_RETURN_IF_ERROR(context_.replicas->AdmitDerived(placed_.index));
+  }
   CAIRN_ASSIGN_OR_RETURN(interest_,
                          context_.replicas->Admit(placed_.index, &wish_));
 

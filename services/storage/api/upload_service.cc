@@ -84,10 +84,14 @@ absl::Status Commit(const std::shared_ptr<Finishing>& call) {
   UploadSessions* const uploads = call->located.path->uploads();
   CAIRN_ASSIGN_OR_RETURN(const UploadSessionInfo info,
                          uploads->Query(call->located.id.secret));
+  const bool derived = !info.spec.derived_name.empty();
+  if (derived) {
+    CAIRN_RETURN_IF_ERROR(
+        call->context.replicas->AdmitDerived(call->located.id.store_path));
+  }
   CAIRN_ASSIGN_OR_RETURN(
       call->complete,
       uploads->OpenFinish(call->located.id.secret, call->crc32c));
-  const bool derived = !info.spec.derived_name.empty();
   StorageNode::NewFile file =
       derived ? call->context.node->MakeDerived(info.spec.derived_name)
               : call->context.node->MakeName(
@@ -164,6 +168,8 @@ grpc::ServerUnaryReactor* UploadServiceImpl::CreateUpload(
     if (spec.derived_name.empty()) {
       CAIRN_RETURN_IF_ERROR(
           context_.CheckNewFile(spec.owner, spec.size_bytes.value_or(0)));
+    } else {
+      CAIRN_RETURN_IF_ERROR(context_.replicas->AdmitDerived(placed.index));
     }
     UploadId id;
     id.node_number = context_.node->identity().node_number;

@@ -39,6 +39,7 @@
 #include "services/storage/core/byte_budget.h"
 #include "services/storage/core/file_use.h"
 #include "services/storage/core/quotas.h"
+#include "services/storage/core/replicator.h"
 #include "services/storage/core/storage_node.h"
 #include "services/storage/core/store_path.h"
 #include "services/storage/core/upload_sessions.h"
@@ -627,6 +628,36 @@ TEST_F(UploadServiceTest, ADerivedFileRemembersItsNameOverARestart) {
 
   request.mutable_derived()->set_master_id(stored->info().file_id());
   EXPECT_EQ(ReasonOf(Create(request).status()), ErrorReason::kWrongKind);
+}
+
+// There may be another file by that name, of which it is about to hear.
+TEST_F(UploadServiceTest, ADerivedFileWaitsUntilTheNodeHasCaughtUp) {
+  FileIdParts master;
+  master.group = "group1";
+  master.name = codec_.MakeName("group1", 0, FileIdFields(), "mp4");
+  v1::CreateUploadRequest request;
+  request.mutable_derived()->set_master_id(master.ToString());
+  request.mutable_derived()->set_prefix("_720p");
+  const auto created = Create(request);
+  ASSERT_THAT(created, IsOk());
+  Part part(stub_.get(), created->upload_id(), 0, absl::nullopt);
+  part.Send("content");
+  ASSERT_THAT(part.Finish(), IsOk());
+
+  // It has heard of nobody yet.
+  Replicator replicator(
+      ReplicatorOptions(), [] { return std::shared_ptr<StorePath>(); }, nullptr,
+      &clock_, [] {});
+  alone_ = ReplicaGate([&replicator](uint8_t) { return &replicator; },
+                       ReplicaGateOptions(), &clock_);
+  for (const absl::Status& refused :
+       {Create(request).status(), Finish(created->upload_id()).status()}) {
+    EXPECT_THAT(refused, StatusIs(absl::StatusCode::kUnavailable));
+    EXPECT_EQ(ReasonOf(refused), ErrorReason::kContentNotHere);
+  }
+  // What has come stays, and is finished later.
+  alone_ = ReplicaGate(7);
+  EXPECT_THAT(Finish(created->upload_id()), IsOk());
 }
 
 }  // namespace

@@ -6,6 +6,8 @@ namespace storage {
 void CatchUp::Restart() {
   syncing_ = true;
   unreached_since_.reset();
+  alone_since_.reset();
+  left_alone_ = false;
 }
 
 bool CatchUp::Update(const CatchUpView& view, absl::Duration now) {
@@ -13,6 +15,12 @@ bool CatchUp::Update(const CatchUpView& view, absl::Duration now) {
     incarnation_ = view.incarnation;
     Restart();
   }
+  if (view.peers_reached > 0) {
+    alone_since_.reset();
+  } else if (!alone_since_.has_value()) {
+    alone_since_ = now;
+  }
+  left_alone_ = alone_since_.has_value() && now - *alone_since_ >= kPatience;
   if (!view.peers_known) return syncing_;
   if (view.peers == 0) {
     syncing_ = false;

@@ -54,7 +54,8 @@ class CatchUp {
   // all the time always has some under way.
   static constexpr size_t kMissingMax = 8;
 
-  // How long members that cannot be reached are waited for while others can.
+  // How long members that cannot be reached are waited for: while others can
+  // until the path is ACTIVE, and by AwaitsOthers() if none can.
   static constexpr absl::Duration kPatience = absl::Seconds(15);
 
   // Returns whether the path is SYNCING. While no other member can be reached
@@ -66,10 +67,19 @@ class CatchUp {
 
   bool syncing() const { return syncing_; }
 
+  // It is SYNCING, and others can be asked for what it lacks, or may be there
+  // in a moment.
+  bool AwaitsOthers() const { return syncing_ && !left_alone_; }
+
  private:
   Uuid incarnation_;
   bool syncing_ = true;
   absl::optional<absl::Duration> unreached_since_;
+
+  // Nobody is reached, since then; and was for as long as others are waited
+  // for.
+  absl::optional<absl::Duration> alone_since_;
+  bool left_alone_ = false;
 };
 
 }  // namespace storage

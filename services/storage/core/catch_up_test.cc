@@ -67,6 +67,40 @@ TEST_F(CatchUpTest, WhoCannotBeReachedIsWaitedForForAWhile) {
   EXPECT_FALSE(Syncing());
 }
 
+TEST_F(CatchUpTest, AwaitsWhoKnowsMoreUntilItIsLeftAlone) {
+  EXPECT_TRUE(catch_up_.AwaitsOthers());
+  view_.peers_known = false;
+  view_.peers = 0;
+  view_.peers_reached = 0;
+  Syncing();
+  now_ += CatchUp::kPatience - absl::Milliseconds(1);
+  view_.peers_known = true;
+  view_.peers = 2;
+  Syncing();
+  EXPECT_TRUE(catch_up_.AwaitsOthers());
+  now_ += absl::Milliseconds(1);
+  Syncing();
+  EXPECT_FALSE(catch_up_.AwaitsOthers());
+  // One is back, and has more.
+  view_.peers_reached = 1;
+  view_.behind_changes = 1;
+  EXPECT_TRUE(Syncing());
+  EXPECT_TRUE(catch_up_.AwaitsOthers());
+  now_ += absl::Hours(1);
+  EXPECT_TRUE(Syncing());
+  EXPECT_TRUE(catch_up_.AwaitsOthers());
+  view_.behind_changes = 0;
+  EXPECT_FALSE(Syncing());
+  EXPECT_FALSE(catch_up_.AwaitsOthers());
+  // A new path awaits them anew, however long nobody was reached.
+  view_.peers_reached = 0;
+  Syncing();
+  now_ += absl::Hours(1);
+  view_.incarnation = Uuid::Random();
+  EXPECT_TRUE(Syncing());
+  EXPECT_TRUE(catch_up_.AwaitsOthers());
+}
+
 TEST_F(CatchUpTest, StaysAsItIsWhileNobodyCanBeReached) {
   view_.peers_reached = 0;
   EXPECT_TRUE(Syncing());

@@ -169,6 +169,11 @@ bool Replicator::syncing() const {
   return progress_.syncing;
 }
 
+bool Replicator::awaits_others() const {
+  MutexLock lock(&mu_);
+  return progress_.awaits_others;
+}
+
 bool Replicator::syncing_gone() const {
   MutexLock lock(&mu_);
   return progress_.syncing_gone || member_gone_;
@@ -900,6 +905,7 @@ void Replicator::Publish(absl::Duration now) {
   MutexLock lock(&mu_);
   view.peers_known = peers_known_;
   progress.syncing = catch_up_.Update(view, now);
+  progress.awaits_others = catch_up_.AwaitsOthers();
   if (member_gone_) {
     member_gone_ = false;
     gone_at_ = now;

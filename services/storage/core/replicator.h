@@ -136,6 +136,7 @@ struct ReplicationProgress {
   std::vector<LogRange> logs;           // Of this path.
   bool caught_up = false;  // Was at the end of every peer's log since it began.
   bool syncing = true;     // See catch_up.h.
+  bool awaits_others = true;
 
   // The same, as to the logs of members that are gone, since the last one went.
   bool syncing_gone = true;
@@ -217,6 +218,10 @@ class Replicator : public LogObserver {
   // As ReplicationProgress::syncing: others may have what this path took and
   // has lost.
   bool syncing() const ABSL_LOCKS_EXCLUDED(mu_);
+
+  // As ReplicationProgress::awaits_others: others have files that this path
+  // knows nothing of, and it is about to hear of them.
+  bool awaits_others() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // As ReplicationProgress::syncing_gone: others may have what a member took
   // that was removed, and this path has not.
