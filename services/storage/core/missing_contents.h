@@ -40,6 +40,7 @@ class MissingContents {
                      const LogPosition& later) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
     AddChange(name, change, later, /*tells=*/false);
+    names_[name].comes_with_log = !(later == change);
   }
 
   // The change is applied, and no log has to bring it: one of a snapshot, or of
@@ -63,6 +64,23 @@ class MissingContents {
     names_.erase(it);
   }
 
+  // What was waited for by one name is there when the other one is: an appender
+  // that was sealed. Nothing if the other one is not waited for.
+  void Join(const std::string& name, const std::string& other)
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    const auto from = names_.find(name);
+    const auto to = names_.find(other);
+    if (from == names_.end() || to == names_.end() || from == to) return;
+    if (from->second.is_full()) --full_;
+    if (to->second.is_full()) --full_;
+    to->second.changes.insert(to->second.changes.end(),
+                              from->second.changes.begin(),
+                              from->second.changes.end());
+    if (to->second.is_full()) ++full_;
+    names_.erase(from);
+  }
+
   bool Has(const std::string& name) const ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
     return names_.count(name) != 0;
@@ -80,10 +98,12 @@ class MissingContents {
     return full_ > 0;
   }
 
-  // The last change of a file that was added, and whether it is settled.
+  // The last change of a file that was added, whether it is settled, and
+  // whether all is said of the file once its log is applied up to it.
   struct Latest {
     LogPosition change;
     bool settled = false;
+    bool comes_with_log = true;
   };
 
   // All of them, by name.
@@ -91,7 +111,7 @@ class MissingContents {
     std::map<std::string, Latest> all;
     MutexLock lock(&mu_);
     for (const auto& [name, waiting] : names_) {
-      all[name] = {waiting.latest, waiting.settled};
+      all[name] = {waiting.latest, waiting.settled, waiting.comes_with_log};
     }
     return all;
   }
@@ -124,6 +144,7 @@ class MissingContents {
   struct Waiting {
     LogPosition latest;
     bool settled = false;  // The latest one.
+    bool comes_with_log = true;
     std::vector<LogPosition> changes;
     bool told = false;  // One of them said what the file is.
 
@@ -137,6 +158,7 @@ class MissingContents {
     if (waiting.is_full()) --full_;
     waiting.latest = latest;
     waiting.settled = false;
+    waiting.comes_with_log = true;
     waiting.told = waiting.told || tells;
     if (!change.log.is_nil()) waiting.changes.push_back(change);
     if (waiting.is_full()) ++full_;

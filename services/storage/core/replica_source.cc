@@ -131,9 +131,12 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
       change.file.name = std::move(entry.name);
       change.file.version = entry.version;
       change.file.life = entry.life;
-      if (known.has_value() && !known->deleted && !is_delete) {
+      // What an appender was is in what it became.
+      const bool is_sealed =
+          known.has_value() && !known->file.sealed_as.empty();
+      if (known.has_value() && (!known->deleted || is_sealed) && !is_delete) {
         if (known->change.log != log) {
-          change.superseded_elsewhere = true;
+          change.superseded_elsewhere = !is_sealed;
         } else if (known->change.sequence > entry.sequence) {
           change.superseded_by = known->change.sequence;
         }

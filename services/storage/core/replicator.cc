@@ -555,10 +555,19 @@ void Replicator::RunFetches(absl::Duration now) {
       fetching.backoff.Failed(now, options_);
       continue;
     }
+    const LogRange log = RangeOf(change.log);
     // Its change is being applied, or what it changed comes in another log.
-    if (!known->has_value() && !latest.settled) continue;
+    if (!known->has_value() && !latest.settled &&
+        !(latest.comes_with_log && log.applied >= change.sequence)) {
+      continue;
+    }
     if (!known->has_value() || !(*known)->content_missing) {
-      const LogRange log = RangeOf(change.log);
+      // It is there when what it became is.
+      if (known->has_value() && !(*known)->file.sealed_as.empty() &&
+          IsMissing((*known)->file.sealed_as)) {
+        missing_->Join(name, (*known)->file.sealed_as);
+        continue;
+      }
       // Deleted, and forgotten, maybe; or brought by somebody else; or not
       // applied yet.
       if (latest.settled || change.log.is_nil() ||

@@ -221,6 +221,39 @@ TEST_F(PullTest, AReplacedChangeIsMissingUntilTheOneBehindItIsThere) {
   EXPECT_THAT(ReadFile(b.path(), "f"), IsOkAndHolds("Xontentmore"));
 }
 
+// What an appender was, whoever has heard of what it became has.
+TEST_F(PullTest, WhatWasSealedIsMissingUntilWhatItBecameIsThere) {
+  Member a(1);
+  Member b(2);
+  const LogId log = a.own_log().log;
+  ASSERT_THAT(CreateAppender(a.path(), "f", TestContent(1, 2 << 20)), IsOk());
+  ASSERT_THAT(UpdateFile(a.path(), Append("f", "more")), IsOk());
+  SealRequest seal;
+  seal.name = "f";
+  seal.make_name = [](int64_t /*size*/, uint32_t /*crc32c*/) {
+    return SealRequest::NewName{"sealed", 1767225600};
+  };
+  const auto sealed = AwaitCommitted([&](CommitDone done) {
+    a.path()->Seal(std::move(seal), std::move(done));
+  });
+  ASSERT_THAT(sealed, IsOk());
+  EXPECT_THAT(Pull(&a, &b, 1), IsOk());
+  EXPECT_EQ(b.RangeOf(log).applied, 3u);
+  ASSERT_THAT(missing_->Changes(), SizeIs(3));
+  EXPECT_EQ(missing_->All().at("f").change.sequence, 3u);
+  EXPECT_EQ(missing_->All().at("sealed").change.sequence, 3u);
+  EXPECT_TRUE(missing_->All().at("f").comes_with_log);
+
+  // They are waited for as one.
+  missing_->Join("f", "gone");
+  EXPECT_TRUE(missing_->Has("f"));
+  missing_->Join("f", "sealed");
+  EXPECT_FALSE(missing_->Has("f"));
+  EXPECT_THAT(missing_->Changes(), SizeIs(3));
+  missing_->Remove("sealed", LogPosition{log, 3});
+  EXPECT_THAT(missing_->Changes(), IsEmpty());
+}
+
 SetAttributesRequest Describe(const std::string& name, uint64_t value) {
   SetAttributesRequest set;
   set.name = name;
@@ -245,6 +278,7 @@ TEST_F(PullTest, APutIsMissingUntilTheChangeOfAnotherLogIsThere) {
   EXPECT_EQ(c.path()->Status().files, 0);
   ASSERT_THAT(missing_->Changes(), SizeIs(1));
   EXPECT_TRUE(missing_->Changes().front() == (LogPosition{a.own_log().log, 1}));
+  EXPECT_FALSE(missing_->All().at("f0").comes_with_log);
   ASSERT_THAT(Pull(&b, &c, 1), IsOk());
   EXPECT_THAT(ReadFile(c.path(), "f0"), IsOkAndHolds("content"));
 }
