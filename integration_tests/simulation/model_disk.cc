@@ -159,6 +159,11 @@ bool DiskState::Has(const FileInfo& change, bool deleted, bool with_content,
   return file->has_good_content() && (!synced || file->content->IsSynced());
 }
 
+bool DiskState::Reached(const storage::LogPosition& change) const {
+  const auto log = logs.find(change.log);
+  return log != logs.end() && log->second.applied >= change.sequence;
+}
+
 ModelDisk::ModelDisk(EventLoop* loop) : loop_(loop) { Wipe(); }
 
 void ModelDisk::Append(DiskRecord record) {

@@ -119,6 +119,9 @@ struct DiskState {
   bool Has(const storage::FileInfo& change, bool deleted, bool with_content,
            bool synced) const;
 
+  // Whether the log is applied up to the change.
+  bool Reached(const storage::LogPosition& change) const;
+
  private:
   // `sealed` is what the appender `name` became.
   void EndAppender(const std::string& name, const storage::KnownFile& sealed);

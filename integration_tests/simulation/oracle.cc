@@ -175,8 +175,9 @@ Oracle::Promise Oracle::MakePromise(CallKind kind, const ReplicaWish& wish,
       ++had;
     } else if (loop_->now() - LastLoss(*member, wish.level) < kNewsTravel ||
                IsDamagedIn(state, name) ||
-               (kind == CallKind::kDelete && committed.replayed &&
-                state.Find(name) == nullptr)) {  // It has forgotten it.
+               (kind == CallKind::kDelete && state.Find(name) == nullptr &&
+                (committed.replayed || state.Reached(committed.change)))) {
+      // Or has forgotten it, as it may once all have it.
       ++had;
     }
   }
@@ -185,7 +186,7 @@ Oracle::Promise Oracle::MakePromise(CallKind kind, const ReplicaWish& wish,
                           ? file.undeleted
                           : file.ever_deleted || file.is_derived ||
                                 file.may_expire || file.is_cut ||
-                                file.is_damaged ||
+                                IsDamaged(file) ||
                                 (file.is_sealed && committed.replayed);
   if (committed.replicas > had && !undone) {
     Fail("a ", what, " of ", name, " is said to be at ", committed.replicas,
@@ -249,6 +250,26 @@ bool Oracle::IsSettled(const File& file) {
                      });
 }
 
+void Oracle::Damaged(const std::string& name) {
+  File& file = files_[name];
+  file.is_damaged = true;
+  for (const auto& [version, state] : file.versions) {
+    const std::string& sha256 = state.known.file.sha256;
+    if (!sha256.empty()) damaged_contents_.insert(sha256);
+  }
+}
+
+// The file, or one whose bytes it shares: what it is a copy of, or one that has
+// the same content.
+bool Oracle::IsDamaged(const File& file) const {
+  if (file.is_damaged) return true;
+  for (const auto& [version, state] : file.versions) {
+    if (damaged_contents_.count(state.known.file.sha256) != 0) return true;
+  }
+  const auto from = files_.find(file.copied_from);
+  return from != files_.end() && IsDamaged(from->second);
+}
+
 // Nobody has it. `by`: who knows that it was deleted.
 void Oracle::Settle(const std::string& name, File* file,
                     const std::vector<const Member*>& by) {
@@ -296,7 +317,7 @@ void Oracle::Retire(const Member* member, bool force) {
         }
       }
       if (heirs.empty() && !file.ever_deleted && !file.may_be_gone() &&
-          !file.is_cut && !file.is_derived && !file.is_damaged) {
+          !file.is_cut && !file.is_derived && !IsDamaged(file)) {
         Fail(member->name(), " is removed without force, and alone has what ",
              name, " was in version ", promise.standing.version.clock, "/",
              promise.standing.version.node);
@@ -348,7 +369,7 @@ void Oracle::ReadDone(const std::string& name, absl::Duration begun,
   }
   const ErrorReason reason = ReasonOf(content.status());
   if (absl::IsDataLoss(content.status())) {
-    if (file.is_damaged) return;
+    if (IsDamaged(file)) return;
     Fail("a read of ", name, " at ", member, ": ", content.status().ToString());
   } else if (reason == ErrorReason::kFileDeleted && !file.ever_deleted &&
              !file.may_expire && !file.is_sealed) {
@@ -454,10 +475,10 @@ void Oracle::CheckFile(const std::string& name, File* file,
       if (IsBroken(promise) || !storage::Replaces(promise.standing, standing)) {
         continue;
       }
-      // It has the version of what it became when a member heard of that, and
-      // another member's may be gone by now.
+      // It has the version and the life of what it became when a member heard
+      // of that, and another member's may be gone by now.
       if (!first->known.file.sealed_as.empty() && first->known.deleted &&
-          promise.standing.deleted && promise.standing.life == standing.life) {
+          promise.standing.deleted) {
         continue;
       }
       Fail(name, promise.standing.deleted ? " was deleted" : " was changed",

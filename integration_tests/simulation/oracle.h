@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,8 +66,18 @@ class Oracle {
     files_[name].ever_cut = true;
   }
 
+  // The same of one that is added to, for members that hear of it by a
+  // snapshot.
+  void GrownBySnapshot(const std::string& name) { files_[name].is_cut = true; }
+
   // A disk loses or spoils what it has of the file, or cannot read it.
-  void Damaged(const std::string& name) { files_[name].is_damaged = true; }
+  void Damaged(const std::string& name);
+
+  // `name` is to be a copy, which shares the bytes of `from`, and what happens
+  // to them.
+  void CopyTried(const std::string& name, const std::string& from) {
+    files_[name].copied_from = from;
+  }
 
   // The member has not any more what it had of the file.
   void LostAt(const Member* member, const std::string& name);
@@ -144,6 +155,7 @@ class Oracle {
     bool is_cut = false;      // It may have got another content, lately,
     bool ever_cut = false;    // or ever.
     bool is_damaged = false;  // Some member may be unable to read it.
+    std::string copied_from;
 
     // Somebody has tried to, ever, and since the last check.
     bool ever_deleted = false;
@@ -171,6 +183,7 @@ class Oracle {
                       const storage::Committed& committed);
   static bool IsBroken(const Promise& promise);
   static bool IsSettled(const File& file);
+  bool IsDamaged(const File& file) const;
   void Settle(const std::string& name, File* file,
               const std::vector<const Member*>& by);
 
@@ -189,6 +202,7 @@ class Oracle {
   EventLoop* const loop_;
   const std::vector<std::unique_ptr<Member>>* const members_;
   std::map<std::string, File> files_;
+  std::set<std::string> damaged_contents_;  // SHA-256 of shared ones.
   std::vector<std::string> names_;
   std::vector<std::string> appenders_;
   std::vector<std::string> deleted_;

@@ -485,6 +485,7 @@ class Simulation {
     }
     oracle_.Tried(CallKind::kUpdate, update.name);
     if (update.kind != Kind::kAppend) oracle_.CutTried(update.name);
+    if (profile_.cuts) oracle_.GrownBySnapshot(update.name);
     const char* const what = update.kind == Kind::kAppend   ? "append"
                              : update.kind == Kind::kModify ? "modify"
                                                             : "truncate";
@@ -546,6 +547,7 @@ class Simulation {
     copy.request_id = loop_.DrawUuid();
     copy.name = NewName(maker->node_number());
     oracle_.Tried(CallKind::kCopy, copy.name);
+    oracle_.CopyTried(copy.name, copy.from);
     MakeAt(maker, CallKind::kCopy, "copy", copy.name, copy.from,
            [copy](Member* member, const ReplicaWish& wish,
                   const Member::Answer& answer) {
@@ -684,6 +686,7 @@ class Simulation {
         if (!profile_.wipes || member->draining()) return;
         member->Kill(loop_.Chance(0.5));
         member->Wipe();
+        sources_lost_ = true;
         StartLater(member, absl::Seconds(8));
         return;
       case 5:
@@ -976,7 +979,7 @@ class Simulation {
       return false;
     }
     oracle_.Retire(member, force);
-    forced_ = forced_ || force;
+    sources_lost_ = sources_lost_ || force;
     member->SetRetired(true);
     // It is stopped some time later.
     loop_.After(loop_.Between(absl::ZeroDuration(), absl::Seconds(10)),
@@ -993,13 +996,17 @@ class Simulation {
     const auto decide = [tracker](const auto& planner) {
       return tracker->Decide(planner);
     };
+    bool heard = false;  // Of the removal, by this tracker.
     const absl::Status restored =
-        decide([uuid](const tracker::OperatorView& view) {
-          return tracker::PlanRestoreNode(view, uuid, "");
+        decide([uuid, &heard](const tracker::OperatorView& view) {
+          absl::StatusOr<tracker::OperatorPlan> plan =
+              tracker::PlanRestoreNode(view, uuid, "");
+          heard = plan.ok() && !plan->decisions.empty();
+          return plan;
         });
     loop_.Trace("restore ", member->name(), " at ", tracker->name(), ": ",
                 restored.ToString());
-    if (!restored.ok()) return;
+    if (!restored.ok() || !heard) return;
     tracker::SetNodeWish wish;
     wish.node_uuid = uuid;
     wish.clear_role = true;
@@ -1147,6 +1154,16 @@ class Simulation {
     const std::string disagreement = Disagreement();
     if (!disagreement.empty()) return disagreement;
     const std::vector<Member*> members = Live();
+    // Who was half way through a snapshot of a member that is gone, or has lost
+    // its disk, has files that no log tells of: members that compare find them,
+    // sooner or later.
+    std::string differences;
+    if (profile_.upkeep || sources_lost_) differences = Differences(members);
+    if (!profile_.upkeep && !differences.empty()) {
+      for (Member* member : members) {
+        member->replicator()->upkeep()->comparer()->Start().IgnoreError();
+      }
+    }
     std::map<storage::LogId, uint64_t> most;
     for (Member* member : members) {
       if (member->path()->broken()) {
@@ -1219,15 +1236,6 @@ class Simulation {
         return absl::StrCat("somebody waits at ", member->name());
       }
     }
-    if (!profile_.upkeep && !forced_) return std::string();
-    std::string differences = Differences(members);
-    // Who was half way through a snapshot of a member that is gone has files
-    // that no log tells of: members that compare find them, sooner or later.
-    if (!profile_.upkeep && !differences.empty()) {
-      for (Member* member : members) {
-        member->replicator()->upkeep()->comparer()->Start().IgnoreError();
-      }
-    }
     return differences;
   }
 
@@ -1240,6 +1248,10 @@ class Simulation {
           const DiskState::File* const there = other->disk()->now().Find(name);
           if (there == nullptr) {
             return absl::StrCat(other->name(), " does not know ", name);
+          }
+          if (!there->known.deleted &&
+              !(there->known.file.version == file.known.file.version)) {
+            return absl::StrCat(name, " is another version at ", other->name());
           }
           if (!there->known.deleted && file.has_good_content() &&
               there->content != nullptr && there->content->IsRotten()) {
@@ -1266,7 +1278,7 @@ class Simulation {
   std::vector<std::weak_ptr<int>> calls_;  // Under way.
   bool calm_ = true;
   bool tracker_wiped_ = false;
-  bool forced_ = false;  // A member was removed that had to leave at once.
+  bool sources_lost_ = false;  // Of snapshots that members may be taking.
   int rounds_begun_ = 0;
   uint64_t names_ = 0;
 };
