@@ -29,12 +29,13 @@ Intent IntentOf(SmallKind kind) {
   return Intent::kRead;
 }
 
-// Changes of a name that is used again meet at one member and follow on each
-// other there.
+// Changes of a name that is used again, and of an appender, meet at one member
+// and follow on each other there.
 bool GoesToOrigin(const SmallRequest& request) {
   if (request.kind != SmallKind::kDelete) return false;
   const absl::StatusOr<FileIdParts> parts = ParseFileId(request.file_id);
-  return parts.ok() && !DerivedPrefixOf(parts->name).empty();
+  return parts.ok() &&
+         (!DerivedPrefixOf(parts->name).empty() || IsAppenderName(parts->name));
 }
 
 absl::Status Damaged(absl::string_view what) {
