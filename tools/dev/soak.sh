@@ -45,13 +45,15 @@ soak_seeds() {
       args=("--test_arg=--seed=$seed" --test_arg=--minutes=1)
       # Without a minute to spend: one seed each, to see that all is well.
       [ "$minutes" -gt 0 ] || args=("--test_arg=--seed=$seed")
-      if ! run_bazel test --config=release "${args[@]}" --test_output=errors \
+      if ! run_bazel test --config=release "${args[@]}" --test_output=all \
         --nocache_test_results "$target" >"$log" 2>&1; then
         cat "$log"
         rm -f "$log"
         fail "$target failed; the seed is above. Again:
   bazel test --config=release --test_arg=--seed=SEED $target"
       fi
+      # What a seed has done, of the tests that say so.
+      grep -E '^[a-z]+: seed [0-9]+, ' "$log" || true
       if [ "$rounds" -gt 0 ] && [ "$SECONDS" -ge "$end" ]; then break 2; fi
     done
     rounds=$((rounds + 1))
