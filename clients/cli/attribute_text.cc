@@ -18,7 +18,7 @@ absl::Status UsageError(absl::string_view message) {
 
 bool IsUtf8(const std::string& text) {
   try {
-    return Json(text).dump().size() > 0;
+    return !Json(text).dump().empty();
   } catch (const Json::exception&) {
     return false;
   }
