@@ -29,6 +29,18 @@ bool IsDamagedIn(const DiskState& state, const std::string& name) {
          file->content->IsRotten();
 }
 
+// For people: why a member is not one that has it.
+std::string WhyNot(const DiskState::File* file) {
+  if (file == nullptr) return "-";
+  if (file->known.deleted) return "-deleted";
+  const storage::Version& version = file->known.file.version;
+  return absl::StrCat("-", version.clock, "/", version.node,
+                      file->content == nullptr     ? ",no-content"
+                      : file->content->IsRotten()  ? ",damaged"
+                      : !file->content->IsSynced() ? ",not-synced"
+                                                   : "");
+}
+
 absl::Duration LastLoss(const Member& member, Durability level) {
   return level == Durability::kSynced ? member.lost_all()
                                       : member.lost_unsynced();
@@ -169,7 +181,8 @@ Oracle::Promise Oracle::MakePromise(CallKind kind, const ReplicaWish& wish,
         synced ? member->disk()->durable() : member->disk()->now();
     const bool has = state.Has(change, promise.standing.deleted,
                                promise.with_content, synced);
-    absl::StrAppend(&account, " ", member->name(), has ? "+" : "-");
+    absl::StrAppend(&account, " ", member->name(),
+                    has ? "+" : WhyNot(state.Find(name)));
     if (has) {
       promise.holders.push_back(member.get());
       ++had;

@@ -36,6 +36,27 @@ LogSender::LogSender(const Uuid& caller, std::shared_ptr<StorePath> path,
   }
 }
 
+// What was to come with a change of another log, and was not here when the log
+// was read: nobody is to take it that nothing is left of it.
+void LogSender::MarkUnknown(std::vector<ReplicatedChange>* changes) const {
+  for (ReplicatedChange& change : *changes) {
+    if (!change.passed || change.kind != ChangeKind::kPut ||
+        change.superseded_by != 0 || change.superseded_elsewhere) {
+      continue;
+    }
+    const std::string& name = change.file.name;
+    if (replicator_->Misses(name, change.change)) {
+      change.superseded_elsewhere = true;
+      continue;
+    }
+    // Or it has come since.
+    const absl::StatusOr<absl::optional<KnownFile>> known =
+        path_->replica()->Find(name);
+    change.superseded_elsewhere =
+        known.ok() && known->has_value() && !(*known)->deleted;
+  }
+}
+
 LogSender::~LogSender() { CAIRN_CHECK(!started_); }
 
 void LogSender::Start() {
@@ -83,8 +104,10 @@ absl::StatusOr<absl::optional<SyncBatch>> LogSender::Next() {
   // Before the log is read: who commits now may wait for what is read then.
   batch.ack_wanted = replicator_->ack_wanted();
   batch.sync_wanted = replicator_->sync_wanted();
+  const bool misses_some = replicator_->MissesSome();
   CAIRN_ASSIGN_OR_RETURN(batch.changes, ReadChanges(path_.get(), files_.get(),
                                                     log_, sent_, limits_));
+  if (misses_some) MarkUnknown(&batch.changes);
   if (batch.changes.empty()) {
     if (own_ && !following_) {
       following_ = true;

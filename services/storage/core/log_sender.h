@@ -70,6 +70,8 @@ class LogSender : public LogTail {
   // Whether what is new waits for the acknowledgement of what was sent.
   bool Gathers();
 
+  void MarkUnknown(std::vector<ReplicatedChange>* changes) const;
+
   const Uuid caller_;
   const std::shared_ptr<StorePath> path_;
   Replicator* const replicator_;

@@ -41,6 +41,7 @@ class MissingContents {
     MutexLock lock(&mu_);
     AddChange(name, change, later, /*tells=*/false);
     names_[name].comes_with_log = !(later == change);
+    names_[name].superseded = true;
   }
 
   // The change is applied, and no log has to bring it: one of a snapshot, or of
@@ -77,6 +78,7 @@ class MissingContents {
     to->second.changes.insert(to->second.changes.end(),
                               from->second.changes.begin(),
                               from->second.changes.end());
+    to->second.superseded = true;
     if (to->second.is_full()) ++full_;
     names_.erase(from);
   }
@@ -84,6 +86,16 @@ class MissingContents {
   bool Has(const std::string& name) const ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
     return names_.count(name) != 0;
+  }
+
+  // What the change did is not here.
+  bool HasChange(const std::string& name, const LogPosition& change) const
+      ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    const auto it = names_.find(name);
+    if (it == names_.end()) return false;
+    const std::vector<LogPosition>& changes = it->second.changes;
+    return std::find(changes.begin(), changes.end(), change) != changes.end();
   }
 
   size_t size() const ABSL_LOCKS_EXCLUDED(mu_) {
@@ -100,10 +112,13 @@ class MissingContents {
 
   // The last change of a file that was added, whether it is settled, and
   // whether all is said of the file once its log is applied up to it.
+  // `superseded`: what one of the changes did is in another one, and lasts when
+  // that does.
   struct Latest {
     LogPosition change;
     bool settled = false;
     bool comes_with_log = true;
+    bool superseded = false;
   };
 
   // All of them, by name.
@@ -111,7 +126,8 @@ class MissingContents {
     std::map<std::string, Latest> all;
     MutexLock lock(&mu_);
     for (const auto& [name, waiting] : names_) {
-      all[name] = {waiting.latest, waiting.settled, waiting.comes_with_log};
+      all[name] = {waiting.latest, waiting.settled, waiting.comes_with_log,
+                   waiting.superseded};
     }
     return all;
   }
@@ -145,6 +161,7 @@ class MissingContents {
     LogPosition latest;
     bool settled = false;  // The latest one.
     bool comes_with_log = true;
+    bool superseded = false;
     std::vector<LogPosition> changes;
     bool told = false;  // One of them said what the file is.
 

@@ -245,6 +245,10 @@ bool Replicator::AttachPath() {
   path_ = now;
   path_->replica()->SetLogObserver(this);
   missing_ = std::make_shared<MissingContents>();
+  {
+    MutexLock lock(&mu_);
+    missing_now_ = missing_;
+  }
   std::string after;
   while (true) {
     const std::vector<std::string> names =
@@ -271,6 +275,22 @@ bool Replicator::IsMissing(const std::string& name) const {
   const absl::StatusOr<absl::optional<KnownFile>> known =
       path_->replica()->Find(name);
   return known.ok() && known->has_value() && (*known)->content_missing;
+}
+
+bool Replicator::Misses(const std::string& name,
+                        const LogPosition& change) const {
+  MutexLock lock(&mu_);
+  return missing_now_ != nullptr && missing_now_->HasChange(name, change);
+}
+
+bool Replicator::MissesSome() const {
+  MutexLock lock(&mu_);
+  return missing_now_ != nullptr && missing_now_->size() > 0;
+}
+
+bool Replicator::MayBeLost(const LogPosition& change) const {
+  const LogRange log = RangeOf(change.log);
+  return log.applied >= change.sequence && log.synced < change.sequence;
 }
 
 LogRange Replicator::RangeOf(const LogId& id) const {
@@ -566,6 +586,11 @@ void Replicator::RunFetches(absl::Duration now) {
       if (known->has_value() && !(*known)->file.sealed_as.empty() &&
           IsMissing((*known)->file.sealed_as)) {
         missing_->Join(name, (*known)->file.sealed_as);
+        continue;
+      }
+      // A power cut takes what only another change has, until that is durable.
+      if (latest.superseded && known->has_value() &&
+          MayBeLost((*known)->change)) {
         continue;
       }
       // Deleted, and forgotten, maybe; or brought by somebody else; or not

@@ -227,6 +227,12 @@ class Replicator : public LogObserver {
   // that was removed, and this path has not.
   bool syncing_gone() const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What the change made of the file is not here; of anything, there is such a
+  // change.
+  bool Misses(const std::string& name, const LogPosition& change) const
+      ABSL_LOCKS_EXCLUDED(mu_);
+  bool MissesSome() const ABSL_LOCKS_EXCLUDED(mu_);
+
   // What the node's clock says: for people, and for nothing else.
   absl::Time WallNow() const { return clock_->Now(); }
   absl::Duration MonotonicNow() const { return clock_->Monotonic(); }
@@ -320,6 +326,9 @@ class Replicator : public LogObserver {
   // Of a log of another member: changes that no peer has for certain.
   uint64_t NotElsewhere(const LogRange& log, absl::Duration now) const;
   size_t FetchedInVain() const;
+  // Applied here, and not durable yet.
+  bool MayBeLost(const LogPosition& change) const;
+
   LogRange RangeOf(const LogId& id) const;
 
   const ReplicatorOptions options_;
@@ -375,6 +384,8 @@ class Replicator : public LogObserver {
   std::vector<Peer> wanted_peers_ ABSL_GUARDED_BY(mu_);
   bool peers_known_ ABSL_GUARDED_BY(mu_) = false;
   bool member_gone_ ABSL_GUARDED_BY(mu_) = false;  // Since the last Publish().
+  std::shared_ptr<const MissingContents> missing_now_
+      ABSL_GUARDED_BY(mu_);  // For other threads.
   ReplicationProgress progress_ ABSL_GUARDED_BY(mu_);
 
   Mutex tails_mu_;  // Held while they are woken.
