@@ -40,6 +40,10 @@ std::shared_ptr<const RepairTicket> Repairs::Report(const FileInfo& file) {
     if (entry.ticket == nullptr || !(entry.info.version == file.version)) {
       added = true;
       ++numbers_.found;
+      // Whoever waits for what the file was waits for nothing any more.
+      if (entry.ticket != nullptr) {
+        entry.ticket->outcome_.store(RepairOutcome::kGone);
+      }
       const bool fetching = entry.fetching;
       entry = File();
       entry.fetching = fetching;  // Of the old version; ends by itself.

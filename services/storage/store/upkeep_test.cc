@@ -596,6 +596,22 @@ TEST(RepairTest, AContentIsFetchedThoughTheFileIsChangedMeanwhile) {
   EXPECT_THAT(ReadFile(b->path(), "f"), IsOkAndHolds(content));
 }
 
+// A scrub that has found both would never end.
+TEST(RepairTest, NobodyWaitsForADamagedFileThatWasChangedSince) {
+  Repairs repairs(RepairsOptions(), 0, nullptr, [] {});
+  FileInfo file;
+  file.name = "f";
+  file.version.clock = 1;
+  const auto before = repairs.Report(file);
+  ASSERT_NE(before, nullptr);
+  EXPECT_EQ(repairs.Report(file), before);
+  file.version.clock = 2;
+  const auto after = repairs.Report(file);
+  ASSERT_NE(after, nullptr);
+  EXPECT_EQ(before->outcome(), RepairOutcome::kGone);
+  EXPECT_EQ(after->outcome(), RepairOutcome::kPending);
+}
+
 TEST(RepairTest, WhatIsDamagedIsRememberedUpToALimit) {
   RepairsOptions options;
   options.files_max = 2;
