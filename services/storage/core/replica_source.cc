@@ -117,6 +117,13 @@ absl::StatusOr<std::vector<ReplicatedChange>> ReadChanges(
           known->file.copied_from.empty()) {
         AddContent(*known, file.get(), &change);
       }
+    } else if (is_delete && known.has_value() && known->deleted &&
+               known->file.life == entry.life &&
+               known->file.sealed_as.empty()) {
+      // Another deletion of the same file counts here: to who has heard of
+      // neither, this one is as good.
+      change.file = known->file;
+      change.file.version = entry.version;
     } else if (aside.Find(change.change, &change.file)) {
       // Not applied here, though the file may be known as it was before, but
       // told: the content is fetched elsewhere.

@@ -283,6 +283,39 @@ TEST_F(PullTest, APutIsMissingUntilTheChangeOfAnotherLogIsThere) {
   EXPECT_THAT(ReadFile(c.path(), "f0"), IsOkAndHolds("content"));
 }
 
+// Of two deletions of a file one counts. Who has heard of neither is told each.
+TEST_F(PullTest, ADeletionIsToldThoughAnotherOneCounts) {
+  Member a(1);
+  Member b(2);
+  PutSome(&a, 1);
+  ASSERT_THAT(Pull(&a, &b, 1), IsOk());
+  ASSERT_THAT(DeleteFile(a.path(), "f0"), IsOk());
+  ASSERT_THAT(DeleteFile(b.path(), "f0"), IsOk());
+  ASSERT_THAT(Pull(&a, &b, 1), IsOk());
+  ASSERT_THAT(Pull(&b, &a, 1), IsOk());
+  ASSERT_TRUE((*a.replica()->Find("f0"))->file.version ==
+              (*b.replica()->Find("f0"))->file.version);
+  for (Member* member : {&a, &b}) {
+    Member c(3);
+    if (member == &b) {
+      ASSERT_THAT(PutFile(c.path(), "f0", "content"), IsOk());
+    }
+    const LogId log = member->own_log().log;
+    const auto told = ReadChanges(member->path(), log, 0, ChangeLimits());
+    ASSERT_THAT(told, IsOk());
+    EXPECT_EQ(told->back().kind, ChangeKind::kDelete);
+    EXPECT_FALSE(told->back().passed);
+    CAIRN_CHECK_OK(c.replica()->SetLogs({LogRange{log}}));
+    for (const ReplicatedChange& change : *told) {
+      ASSERT_THAT(ApplyAndWait(&c, change), IsOk());
+    }
+    const auto here = c.replica()->Find("f0");
+    ASSERT_THAT(here, IsOk());
+    ASSERT_TRUE(here->has_value());
+    EXPECT_TRUE((*here)->deleted);
+  }
+}
+
 // What could not be applied is passed on all the same, and not as if another
 // change had taken its place.
 TEST_F(PullTest, WhatIsSetAsideIsToldThoughTheFileIsKnown) {
