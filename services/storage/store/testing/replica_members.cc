@@ -27,7 +27,7 @@ Member::Member(uint32_t number, uint64_t seed)
 void Member::Open() {
   path_.reset();
   auto opened = OpenStorePath(options_, &fs_, &clock_);
-  CAIRN_CHECK_OK(opened.status());
+  CAIRN_CHECK_MSG(opened.ok(), opened.status().ToString());
   path_ = *std::move(opened);
 }
 
@@ -111,12 +111,12 @@ absl::StatusOr<Committed> ApplyAndWait(Member* to, ReplicatedChange change) {
 absl::StatusOr<Committed> FetchContent(Member* from, Member* to,
                                        const std::string& name) {
   const auto known = to->replica()->Find(name);
-  CAIRN_CHECK_OK(known.status());
+  CAIRN_CHECK_MSG(known.ok(), known.status().ToString());
   CAIRN_CHECK(known->has_value());
   const absl::StatusOr<std::string> content = ReadFile(from->path(), name);
-  CAIRN_CHECK_OK(content.status());
+  CAIRN_CHECK_MSG(content.ok(), content.status().ToString());
   auto upload = to->path()->StartUpload((*known)->file.size_bytes);
-  CAIRN_CHECK_OK(upload.status());
+  CAIRN_CHECK_MSG(upload.ok(), upload.status().ToString());
   CAIRN_CHECK_OK((*upload)->Write(absl::Cord(*content)));
   ReplicatedChange change;
   change.mode = ReplicatedChange::Mode::kContent;
