@@ -367,6 +367,12 @@ TEST_F(OperatorTest, ANodeIsRemovedAndLetBack) {
 
   ASSERT_EQ(Cairn(0, {"node", "drain", "storage0", "--no-wait", "--yes"}).exit,
             0);
+  // As soon as it has looked whether anything is there alone.
+  ASSERT_TRUE(AwaitNodes(Tracker(0), [](const Nodes& nodes) {
+    const tracker::v1::Node* const node = Find(nodes, "storage0");
+    return node != nullptr && node->report().store_paths_size() > 0 &&
+           node->report().store_paths(0).changes_only_here() == 0;
+  }));
   result = Cairn(0, {"node", "remove", "storage0", "--yes"});
   ASSERT_EQ(result.exit, 0) << result.text;
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(AwaitGone(Tracker(i), "storage0"));
