@@ -29,6 +29,7 @@
 #include "integration_tests/mini_cluster/storage_stub.h"
 #include "integration_tests/mini_cluster/tcp_proxy.h"
 #include "lib/base/mutex.h"
+#include "lib/placement/cluster_model.h"
 #include "lib/testing/status_matchers.h"
 
 namespace cairn {
@@ -149,7 +150,19 @@ class FailoverTest : public ::testing::Test {
     cluster_ = *std::move(cluster);
   }
 
-  // Once it knows all members.
+  // That all members take uploads: none is the last choice any more.
+  static bool AllAreThere(const ClusterModel& model) {
+    return model.nodes().size() == kMembers &&
+           std::none_of(
+               model.nodes().begin(), model.nodes().end(),
+               [](const NodeModel& node) {
+                 return std::any_of(
+                     node.store_paths.begin(), node.store_paths.end(),
+                     [](const StorePathModel& path) { return path.syncing; });
+               });
+  }
+
+  // Once it knows that.
   std::unique_ptr<Client> Connect(ClientOptions options = {}) {
     options.trackers = cluster_->tracker_addresses();
     options.connect_timeout = kProcessDeadline;
@@ -157,7 +170,7 @@ class FailoverTest : public ::testing::Test {
     EXPECT_THAT(client, IsOk());
     if (!client.ok()) return nullptr;
     const absl::Time deadline = absl::Now() + kProcessDeadline;
-    while ((*client)->cluster()->nodes().size() != kMembers) {
+    while (!AllAreThere(*(*client)->cluster())) {
       EXPECT_LT(absl::Now(), deadline);
       if (absl::Now() > deadline) return nullptr;
       absl::SleepFor(absl::Milliseconds(20));
