@@ -815,6 +815,7 @@ void Replicator::Publish(absl::Duration now) {
   ReplicationProgress progress;
   progress.applied_changes = applied_before_;
   progress.missing_contents = missing_->size();
+  progress.changes_only_here = 0;
   uint64_t changes = snapshot_changes_;
   uint64_t bytes = bytes_before_;
   SnapshotPull::Cursor snapshot = snapshot_cursor_;
