@@ -320,9 +320,14 @@ void Oracle::Retire(const Member* member, bool force) {
       change.version = promise.standing.version;
       const bool synced = promise.level == Durability::kSynced;
       std::vector<const Member*> heirs;
+      std::string account;
       for (const auto& other : *members_) {
         const DiskState& state =
             synced ? other->disk()->durable() : other->disk()->now();
+        if (!other->retired()) {
+          absl::StrAppend(&account, " ", other->name(),
+                          WhyNot(state.Find(name)));
+        }
         if (other.get() != member && !other->retired() &&
             state.Has(change, promise.standing.deleted, promise.with_content,
                       synced)) {
@@ -333,7 +338,7 @@ void Oracle::Retire(const Member* member, bool force) {
           !file.is_cut && !file.is_derived && !IsDamaged(file)) {
         Fail(member->name(), " is removed without force, and alone has what ",
              name, " was in version ", promise.standing.version.clock, "/",
-             promise.standing.version.node);
+             promise.standing.version.node, ":", account);
       }
       promise.holders = std::move(heirs);
       promise.at = loop_->now();

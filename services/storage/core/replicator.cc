@@ -919,8 +919,7 @@ void Replicator::Publish(absl::Duration now) {
   if (lags.empty() && !peers_known()) {
     // Nobody has said yet that there is anybody who has it.
     for (const LogRange& log : logs_) {
-      if (log.log.incarnation != own.log.incarnation) continue;
-      progress.changes_only_here += log.applied - log.cut;
+      progress.changes_only_here += log.applied;
     }
   }
   if (!lags.empty()) {

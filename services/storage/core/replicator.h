@@ -144,8 +144,8 @@ struct ReplicationProgress {
   // Changes that this path took and that no peer has with its content, and
   // those that fewer than the wished-for number of members have. 0 without
   // peers; but until it is known whether there are any, the first is all that
-  // is kept of its logs. And that counts those, too, that others took which
-  // cannot be reached now and may have lost them. Not 0 before it has looked.
+  // it has. And that counts those, too, that others took which cannot be
+  // reached now and may have lost them. Not 0 before it has looked.
   uint64_t changes_only_here = 1;
   uint64_t under_replicated_changes = 0;
 };
