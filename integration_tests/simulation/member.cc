@@ -563,23 +563,24 @@ void Member::SetExpiry(storage::SetExpiryRequest set, const ReplicaWish& wish,
 
 void Member::Undelete(storage::UndeleteRequest undelete,
                       const ReplicaWish& wish, Answer answer) {
-  Guard(wish, std::move(answer),
-        [this, &undelete](const ReplicaWish& admitted, CommitDone done) {
-          undelete.durability = admitted.level;
-          const std::string name = undelete.name;
-          auto moved = std::make_shared<CommitDone>(std::move(done));
-          process_->path->Undelete(
-              std::move(undelete), [this, moved, name, alive = alive_](
-                                       absl::StatusOr<Committed> committed) {
-                const ErrorReason reason = ReasonOf(committed.status());
-                if (*alive && (reason == ErrorReason::kFileNotFound ||
-                               reason == ErrorReason::kFileExists)) {
-                  AskIfDeleted(name, committed.status(), std::move(*moved));
-                  return;
-                }
-                (*moved)(std::move(committed));
-              });
-        });
+  GuardUpdate(
+      undelete.name, wish, std::move(answer),
+      [this, &undelete](const ReplicaWish& admitted, CommitDone done) {
+        undelete.durability = admitted.level;
+        const std::string name = undelete.name;
+        auto moved = std::make_shared<CommitDone>(std::move(done));
+        process_->path->Undelete(
+            std::move(undelete), [this, moved, name, alive = alive_](
+                                     absl::StatusOr<Committed> committed) {
+              const ErrorReason reason = ReasonOf(committed.status());
+              if (*alive && (reason == ErrorReason::kFileNotFound ||
+                             reason == ErrorReason::kFileExists)) {
+                AskIfDeleted(name, committed.status(), std::move(*moved));
+                return;
+              }
+              (*moved)(std::move(committed));
+            });
+      });
 }
 
 void Member::Update(storage::UpdateRequest update, const ReplicaWish& wish,
