@@ -1,6 +1,8 @@
 #include "services/storage/core/replica_source.h"
 
+#include <map>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "lib/base/log.h"
@@ -47,6 +49,18 @@ class SetAsideHere {
   ReplicaStore* const store_;
   absl::optional<std::vector<ReplicatedChange>> changes_;
 };
+
+// What was set aside here: the logs that a snapshot stands for have it, so that
+// nothing else brings it.
+std::map<std::string, ReplicatedChange> SetAsideByName(ReplicaStore* store) {
+  std::map<std::string, ReplicatedChange> by_name;
+  for (ReplicatedChange& change : store->ListSetAside()) {
+    change.mode = ReplicatedChange::Mode::kSnapshot;
+    std::string name = change.file.name;
+    by_name.emplace(std::move(name), std::move(change));
+  }
+  return by_name;
+}
 
 // What an earlier change made of an appender that was only added to since: what
 // it begins with. With `base` only what the change added is sent.
@@ -163,7 +177,17 @@ absl::StatusOr<SnapshotChanges> ReadSnapshotChanges(
   changes.next = std::move(page.next);
   changes.changes.reserve(page.files.size());
   int64_t bytes = 0;
+  const std::map<std::string, ReplicatedChange> aside =
+      SetAsideByName(path->replica());
   for (KnownFile& known : page.files) {
+    const auto newer = aside.find(known.file.name);
+    if (newer != aside.end() &&
+        Replaces(StandingOf(newer->second.file,
+                            newer->second.kind == ChangeKind::kDelete),
+                 StandingOf(known.file, known.deleted))) {
+      changes.changes.push_back(newer->second);
+      continue;
+    }
     ReplicatedChange change;
     change.mode = ReplicatedChange::Mode::kSnapshot;
     change.change = known.change;
@@ -182,6 +206,13 @@ absl::StatusOr<SnapshotChanges> ReadSnapshotChanges(
     bytes += static_cast<int64_t>(change.content_bytes());
     change.file = std::move(known.file);
     changes.changes.push_back(std::move(change));
+  }
+  if (!changes.next.empty()) return changes;
+  // Those of files of which nothing is known here are in no page.
+  for (const auto& [name, change] : aside) {
+    const absl::StatusOr<absl::optional<KnownFile>> known =
+        path->replica()->Find(name);
+    if (!known.ok() || !known->has_value()) changes.changes.push_back(change);
   }
   return changes;
 }

@@ -288,6 +288,11 @@ bool Replicator::MissesSome() const {
   return missing_now_ != nullptr && missing_now_->size() > 0;
 }
 
+bool Replicator::NothingToCome(absl::Duration now) const {
+  return at_end_since_.has_value() &&
+         now - *at_end_since_ > 2 * options_.heartbeat_interval;
+}
+
 bool Replicator::MayBeLost(const LogPosition& change) const {
   const LogRange log = RangeOf(change.log);
   return log.applied >= change.sequence && log.synced < change.sequence;
@@ -576,8 +581,9 @@ void Replicator::RunFetches(absl::Duration now) {
       continue;
     }
     const LogRange log = RangeOf(change.log);
-    // Its change is being applied, or what it changed comes in another log.
-    if (!known->has_value() && !latest.settled &&
+    // Its change is being applied, or what it changed comes in another log;
+    // unless nothing comes any more, since that was undone and forgotten.
+    if (!known->has_value() && !latest.settled && !NothingToCome(now) &&
         !(latest.comes_with_log && log.applied >= change.sequence)) {
       continue;
     }
@@ -915,6 +921,12 @@ void Replicator::Publish(absl::Duration now) {
   progress.set_aside = retries_.List(kSetAsideShown);
   progress.logs = logs_;
   caught_up_ = caught_up_ || (at_every_end && snapshot_ == nullptr);
+  if (!at_every_end || snapshot_ != nullptr || !peers_known() ||
+      view.peers_reached < view.peers) {
+    at_end_since_.reset();
+  } else if (!at_end_since_.has_value()) {
+    at_end_since_ = now;
+  }
   progress.caught_up = caught_up_;
   if (lags.empty() && !peers_known()) {
     // Nobody has said yet that there is anybody who has it.

@@ -326,6 +326,10 @@ class Replicator : public LogObserver {
   // Of a log of another member: changes that no peer has for certain.
   uint64_t NotElsewhere(const LogRange& log, absl::Duration now) const;
   size_t FetchedInVain() const;
+  // This path has been at the end of all logs of all other members for as long
+  // as it takes them to tell of new ones.
+  bool NothingToCome(absl::Duration now) const;
+
   // Applied here, and not durable yet.
   bool MayBeLost(const LogPosition& change) const;
 
@@ -363,6 +367,7 @@ class Replicator : public LogObserver {
   uint64_t bytes_before_ = 0;      // The same.
   uint64_t snapshot_changes_ = 0;  // By snapshots that are gone.
   SetAsideRetries retries_;
+  absl::optional<absl::Duration> at_end_since_;
   absl::Duration find_missing_due_ = -absl::InfiniteDuration();
   std::string find_missing_after_;
   absl::Duration retries_due_ = -absl::InfiniteDuration();

@@ -203,6 +203,38 @@ TEST_F(SnapshotTest, WhatIsRemovedDoesNotComeBackFromAnybody) {
   EXPECT_EQ(b.path()->Status().files, 8);
 }
 
+// The logs that the snapshot stands for have it: nothing else would bring it.
+TEST_F(SnapshotTest, BringsWhatWasSetAside) {
+  Member a(1);
+  Member b(2);
+  Member c(3);
+  PutSome(&a, 2, "a");
+  Copy(&a, &b);
+  ASSERT_THAT(DeleteFile(a.path(), "a0"), IsOk());
+  PutSome(&a, 1, "new");
+  const LogId log = a.own_log().log;
+  const auto changes = ReadChanges(a.path(), log, 2, ChangeLimits{});
+  ASSERT_THAT(changes, IsOk());
+  for (ReplicatedChange change : *changes) {
+    change.set_aside = true;
+    change.content.reset();
+    ASSERT_THAT(ApplyAndWait(&b, std::move(change)), IsOk());
+  }
+  EXPECT_EQ(b.RangeOf(log).applied, 4u);
+  EXPECT_THAT(b.path()->Stat("a0"), IsOk());
+
+  ASSERT_THAT(Pull(&b, &c), IsOk());
+  EXPECT_EQ(c.RangeOf(log).applied, 4u);
+  EXPECT_EQ(c.path()->Status().files, 2);
+  EXPECT_THAT(ReadFile(c.path(), "a1"), IsOkAndHolds("a1"));
+  EXPECT_EQ(ReasonOf(c.path()->Stat("a0").status()), ErrorReason::kFileDeleted);
+  const auto made = c.replica()->Find("new0");
+  ASSERT_THAT(made, IsOk());
+  ASSERT_TRUE(made->has_value());
+  EXPECT_TRUE((*made)->content_missing);
+  EXPECT_TRUE(missing_.Has("new0"));
+}
+
 TEST_F(SnapshotTest, KeepsWhatTheSenderMayNotHaveSeen) {
   Member a(1);
   Member b(2);
