@@ -190,12 +190,14 @@ void LogPull::ApplyFrom(size_t begin) {
     }
     // Until the other change has come, and the content with it.
     if (change.superseded_elsewhere) {
-      missing_->AddSuperseded(change.file.name, change.change, change.change);
+      missing_->AddSuperseded(change.file.name, change.change, change.change,
+                              StandingOf(change.file, /*deleted=*/false));
     }
     if (change.superseded_by != 0) {
       missing_->AddSuperseded(
           change.file.name, change.change,
-          LogPosition{change.change.log, change.superseded_by});
+          LogPosition{change.change.log, change.superseded_by},
+          StandingOf(change.file, /*deleted=*/false));
     }
     path_->replica()->Apply(change, [this, i](absl::StatusOr<Committed> done) {
       Applied(done.status(), i);

@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/types/optional.h"
 #include "lib/base/mutex.h"
+#include "services/storage/core/file_info.h"
 #include "services/storage/core/replica_log.h"
 
 namespace cairn {
@@ -35,13 +37,19 @@ class MissingContents {
   }
 
   // What `change` did is known only by what `later` made of it, or (then
-  // `later` is `change`) by what a change of another log made of it.
+  // `later` is `change`) by what a change of another log made of it. `made`:
+  // what it made; what is older is not what is waited for.
   void AddSuperseded(const std::string& name, const LogPosition& change,
-                     const LogPosition& later) ABSL_LOCKS_EXCLUDED(mu_) {
+                     const LogPosition& later, const Standing& made)
+      ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
     AddChange(name, change, later, /*tells=*/false);
-    names_[name].comes_with_log = !(later == change);
-    names_[name].superseded = true;
+    Waiting& waiting = names_[name];
+    waiting.comes_with_log = !(later == change);
+    if (!waiting.superseded.has_value() ||
+        Replaces(made, *waiting.superseded)) {
+      waiting.superseded = made;
+    }
   }
 
   // The change is applied, and no log has to bring it: one of a snapshot, or of
@@ -78,7 +86,9 @@ class MissingContents {
     to->second.changes.insert(to->second.changes.end(),
                               from->second.changes.begin(),
                               from->second.changes.end());
-    to->second.superseded = true;
+    if (!to->second.superseded.has_value()) {
+      to->second.superseded = from->second.superseded;
+    }
     if (to->second.is_full()) ++full_;
     names_.erase(from);
   }
@@ -103,6 +113,12 @@ class MissingContents {
     return names_.size();
   }
 
+  // How many changes were added so far.
+  uint64_t added() const ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    return added_;
+  }
+
   // A file changes faster than it can be fetched: no changes should be applied
   // before it is here.
   bool IsFull() const ABSL_LOCKS_EXCLUDED(mu_) {
@@ -110,15 +126,16 @@ class MissingContents {
     return full_ > 0;
   }
 
-  // The last change of a file that was added, whether it is settled, and
-  // whether all is said of the file once its log is applied up to it.
-  // `superseded`: what one of the changes did is in another one, and lasts when
-  // that does.
+  // The last change of a file that was added, and whether it is settled.
+  // `superseded`: what one of the changes made is in another one, and lasts
+  // when that does. `comes_with_log`: that is the last one, and nothing but its
+  // place in the log is waited for.
   struct Latest {
     LogPosition change;
     bool settled = false;
-    bool comes_with_log = true;
-    bool superseded = false;
+    bool comes_with_log = false;
+    absl::optional<Standing> superseded;
+    uint64_t added = 0;  // As MissingContents::added() said then.
   };
 
   // All of them, by name.
@@ -127,7 +144,7 @@ class MissingContents {
     MutexLock lock(&mu_);
     for (const auto& [name, waiting] : names_) {
       all[name] = {waiting.latest, waiting.settled, waiting.comes_with_log,
-                   waiting.superseded};
+                   waiting.superseded, waiting.added};
     }
     return all;
   }
@@ -160,8 +177,9 @@ class MissingContents {
   struct Waiting {
     LogPosition latest;
     bool settled = false;  // The latest one.
-    bool comes_with_log = true;
-    bool superseded = false;
+    bool comes_with_log = false;
+    absl::optional<Standing> superseded;
+    uint64_t added = 0;
     std::vector<LogPosition> changes;
     bool told = false;  // One of them said what the file is.
 
@@ -174,8 +192,9 @@ class MissingContents {
     Waiting& waiting = names_[name];
     if (waiting.is_full()) --full_;
     waiting.latest = latest;
+    waiting.added = ++added_;
     waiting.settled = false;
-    waiting.comes_with_log = true;
+    waiting.comes_with_log = false;
     waiting.told = waiting.told || tells;
     if (!change.log.is_nil()) waiting.changes.push_back(change);
     if (waiting.is_full()) ++full_;
@@ -183,6 +202,7 @@ class MissingContents {
 
   mutable Mutex mu_;
   std::map<std::string, Waiting> names_ ABSL_GUARDED_BY(mu_);
+  uint64_t added_ ABSL_GUARDED_BY(mu_) = 0;
   size_t full_ ABSL_GUARDED_BY(mu_) = 0;  // Files with kChangesMax changes.
 };
 

@@ -245,6 +245,8 @@ bool Replicator::AttachPath() {
   path_ = now;
   path_->replica()->SetLogObserver(this);
   missing_ = std::make_shared<MissingContents>();
+  at_end_since_.reset();
+  at_end_with_ = 0;
   {
     MutexLock lock(&mu_);
     missing_now_ = missing_;
@@ -286,11 +288,6 @@ bool Replicator::Misses(const std::string& name,
 bool Replicator::MissesSome() const {
   MutexLock lock(&mu_);
   return missing_now_ != nullptr && missing_now_->size() > 0;
-}
-
-bool Replicator::NothingToCome(absl::Duration now) const {
-  return at_end_since_.has_value() &&
-         now - *at_end_since_ > 2 * options_.heartbeat_interval;
 }
 
 bool Replicator::MayBeLost(const LogPosition& change) const {
@@ -581,9 +578,10 @@ void Replicator::RunFetches(absl::Duration now) {
       continue;
     }
     const LogRange log = RangeOf(change.log);
+    const bool nothing_comes = latest.added <= at_end_with_;
     // Its change is being applied, or what it changed comes in another log;
     // unless nothing comes any more, since that was undone and forgotten.
-    if (!known->has_value() && !latest.settled && !NothingToCome(now) &&
+    if (!known->has_value() && !latest.settled && !nothing_comes &&
         !(latest.comes_with_log && log.applied >= change.sequence)) {
       continue;
     }
@@ -594,15 +592,19 @@ void Replicator::RunFetches(absl::Duration now) {
         missing_->Join(name, (*known)->file.sealed_as);
         continue;
       }
-      // A power cut takes what only another change has, until that is durable.
-      if (latest.superseded && known->has_value() &&
-          MayBeLost((*known)->change)) {
+      // It is there with a later one, and a power cut takes it until that one
+      // is durable.
+      if (latest.superseded.has_value() && known->has_value() &&
+          (MayBeLost((*known)->change) ||
+           (Replaces(*latest.superseded,
+                     StandingOf((*known)->file, (*known)->deleted)) &&
+            !nothing_comes))) {
         continue;
       }
       // Deleted, and forgotten, maybe; or brought by somebody else; or not
-      // applied yet.
+      // applied yet, unless it was lost where it was made.
       if (latest.settled || change.log.is_nil() ||
-          log.applied >= change.sequence) {
+          log.applied >= change.sequence || nothing_comes) {
         missing_->Remove(name, change);
         fetches_.erase(name);
       }
@@ -924,8 +926,11 @@ void Replicator::Publish(absl::Duration now) {
   if (!at_every_end || snapshot_ != nullptr || !peers_known() ||
       view.peers_reached < view.peers) {
     at_end_since_.reset();
-  } else if (!at_end_since_.has_value()) {
+  } else if (!at_end_since_.has_value() ||
+             now - *at_end_since_ > 2 * options_.heartbeat_interval) {
+    if (at_end_since_.has_value()) at_end_with_ = added_by_then_;
     at_end_since_ = now;
+    added_by_then_ = missing_->added();
   }
   progress.caught_up = caught_up_;
   if (lags.empty() && !peers_known()) {

@@ -326,10 +326,6 @@ class Replicator : public LogObserver {
   // Of a log of another member: changes that no peer has for certain.
   uint64_t NotElsewhere(const LogRange& log, absl::Duration now) const;
   size_t FetchedInVain() const;
-  // This path has been at the end of all logs of all other members for as long
-  // as it takes them to tell of new ones.
-  bool NothingToCome(absl::Duration now) const;
-
   // Applied here, and not durable yet.
   bool MayBeLost(const LogPosition& change) const;
 
@@ -367,7 +363,13 @@ class Replicator : public LogObserver {
   uint64_t bytes_before_ = 0;      // The same.
   uint64_t snapshot_changes_ = 0;  // By snapshots that are gone.
   SetAsideRetries retries_;
+
+  // Since when this path is at the end of all logs of all other members, for as
+  // long as it takes them to tell of new ones; how many changes were among the
+  // missing when that began; and with how many it was last so for that long.
   absl::optional<absl::Duration> at_end_since_;
+  uint64_t added_by_then_ = 0;
+  uint64_t at_end_with_ = 0;
   absl::Duration find_missing_due_ = -absl::InfiniteDuration();
   std::string find_missing_after_;
   absl::Duration retries_due_ = -absl::InfiniteDuration();
