@@ -153,6 +153,13 @@ absl::StatusOr<std::shared_ptr<Node>> Router::ForFile(absl::string_view file_id,
   // Without fields (an imported ID) no member is its origin.
   const absl::StatusOr<FileIdFields> fields = DecodeFileName(parts.name);
   if (fields.ok()) query.origin_node = fields->node_number;
+  // A tracker that has just begun with an empty disk knows nobody yet, and no
+  // group to be the wrong one.
+  if (now->model->nodes().empty()) {
+    return ErrorWithReason(absl::StatusCode::kUnavailable,
+                           ErrorReason::kUnspecified,
+                           "no node has joined the cluster yet");
+  }
   CAIRN_ASSIGN_OR_RETURN(std::vector<const NodeModel*> order,
                          placer_.ReadOrder(*now->model, query));
   if (origin_first && fields.ok()) {
