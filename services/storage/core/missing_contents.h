@@ -43,8 +43,7 @@ class MissingContents {
                      const LogPosition& later, const Standing& made)
       ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
-    AddChange(name, change, later, /*tells=*/false);
-    Waiting& waiting = names_[name];
+    Waiting& waiting = AddChange(name, change, later, /*tells=*/false);
     waiting.comes_with_log = !(later == change);
     if (!waiting.superseded.has_value() ||
         Replaces(made, *waiting.superseded)) {
@@ -186,8 +185,8 @@ class MissingContents {
     bool is_full() const { return told && changes.size() >= kChangesMax; }
   };
 
-  void AddChange(const std::string& name, const LogPosition& change,
-                 const LogPosition& latest, bool tells)
+  Waiting& AddChange(const std::string& name, const LogPosition& change,
+                     const LogPosition& latest, bool tells)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     Waiting& waiting = names_[name];
     if (waiting.is_full()) --full_;
@@ -198,6 +197,7 @@ class MissingContents {
     waiting.told = waiting.told || tells;
     if (!change.log.is_nil()) waiting.changes.push_back(change);
     if (waiting.is_full()) ++full_;
+    return waiting;
   }
 
   mutable Mutex mu_;

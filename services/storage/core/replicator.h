@@ -326,6 +326,7 @@ class Replicator : public LogObserver {
   // Of a log of another member: changes that no peer has for certain.
   uint64_t NotElsewhere(const LogRange& log, absl::Duration now) const;
   size_t FetchedInVain() const;
+
   // Applied here, and not durable yet.
   bool MayBeLost(const LogPosition& change) const;
 

@@ -110,6 +110,34 @@ bool IsSettled(const NodeRecord& node) {
       [](const StorePathStatus& path) { return path.space.syncing; });
 }
 
+// What speaks against taking the node out of its group, in sentences.
+// `others_complete`: what it had when it said so last is elsewhere.
+std::vector<std::string> WhatMayBeLost(const NodeRecord& node,
+                                       bool others_complete) {
+  std::vector<std::string> lost;
+  const uint64_t only_here = ChangesOnlyHere(node);
+  if (only_here > 0) {
+    lost.push_back(
+        absl::StrCat("As far as is known, ",
+                     Count(static_cast<int64_t>(only_here), "change"),
+                     " that it has ", only_here == 1 ? "is" : "are",
+                     " on no other member for certain, and may be lost."));
+  }
+  if (!others_complete) {
+    lost.push_back(absl::StrCat("None of the other members of group ",
+                                node.identity.group,
+                                " is active and has caught up: files may be "
+                                "lost."));
+  }
+  // It may be out of the trackers' sight alone, and go on taking changes.
+  if (node.state != NodeState::kActive) {
+    lost.push_back(
+        "It is not heard of now: what it has taken since it last was is on no "
+        "other member for certain, and may be lost.");
+  }
+  return lost;
+}
+
 const NodeRecord* FindNode(const OperatorView& view,
                            absl::string_view node_uuid) {
   for (const NodeRecord& node : view.nodes) {
@@ -505,34 +533,6 @@ absl::StatusOr<OperatorPlan> PlanSetNode(const OperatorView& view,
         "The node is removed: what is decided here holds when it is back.");
   }
   return planner.Finish();
-}
-
-// What speaks against taking the node out of its group, in sentences.
-// `others_complete`: what it had when it said so last is elsewhere.
-std::vector<std::string> WhatMayBeLost(const NodeRecord& node,
-                                       bool others_complete) {
-  std::vector<std::string> lost;
-  const uint64_t only_here = ChangesOnlyHere(node);
-  if (only_here > 0) {
-    lost.push_back(
-        absl::StrCat("As far as is known, ",
-                     Count(static_cast<int64_t>(only_here), "change"),
-                     " that it has ", only_here == 1 ? "is" : "are",
-                     " on no other member for certain, and may be lost."));
-  }
-  if (!others_complete) {
-    lost.push_back(absl::StrCat("None of the other members of group ",
-                                node.identity.group,
-                                " is active and has caught up: files may be "
-                                "lost."));
-  }
-  // It may be out of the trackers' sight alone, and go on taking changes.
-  if (node.state != NodeState::kActive) {
-    lost.push_back(
-        "It is not heard of now: what it has taken since it last was is on no "
-        "other member for certain, and may be lost.");
-  }
-  return lost;
 }
 
 absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
