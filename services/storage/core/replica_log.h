@@ -155,7 +155,8 @@ struct ReplicatedChange {
   // one and not the other has lost what the first one did.
   uint64_t superseded_by = 0;
 
-  // With `passed`, if it is a change of another log, and the file is there.
+  // With `passed`, if it is a change of another log, and the file is there, or
+  // whoever sends it waits for that one, too.
   bool superseded_elsewhere = false;
 
   // kNext, kPut of an appender: what it was before, and `content` (if it is

@@ -59,6 +59,8 @@ struct SnapshotChanges {
 };
 
 // A page of a snapshot; ReplicaStore::BeginSnapshot() was called before.
+// Changes that were set aside stand in the place of what is known of their
+// files; the last page has those, too, of files that are not known.
 //   INVALID_ARGUMENT, UNAVAILABLE  as ReplicaStore::ReadSnapshot().
 absl::StatusOr<SnapshotChanges> ReadSnapshotChanges(StorePath* path,
                                                     absl::string_view from,
