@@ -49,6 +49,14 @@ class ReplicationTest : public ::testing::Test {
     }
   }
 
+  // Kills it, if it runs. The first call over a connection to a process that
+  // has ended may fail, so the new one gets a stub of its own.
+  void Restart(int member, const std::vector<std::string>& flags = {}) {
+    ASSERT_THAT(cluster_->storage(member)->KillAndRestart(flags), IsOk());
+    stubs_[member] =
+        std::make_unique<StorageStub>(cluster_->storage(member)->address());
+  }
+
   void Put(int member, const std::vector<int64_t>& sizes) {
     for (const int64_t size : sizes) {
       Stored file;
@@ -201,8 +209,7 @@ TEST_F(ReplicationTest, AttributesThatAreSetAtOneMemberAreReadAtEach) {
         stubs_[0]->SetAttributes(Uuid::Random(), file.file_id, change, 2),
         IsOk());
   }
-  ASSERT_THAT(cluster_->storage(2)->Start(), IsOk());
-  stubs_[2] = std::make_unique<StorageStub>(cluster_->storage(2)->address());
+  ASSERT_NO_FATAL_FAILURE(Restart(2));
   const absl::Time deadline = absl::Now() + kProcessDeadline;
   for (const Stored& file : files_) {
     absl::StatusOr<SeenAttributes> seen;
@@ -251,7 +258,7 @@ TEST_F(ReplicationTest, EachMemberSaysHowItStandsWithTheOthers) {
   EXPECT_TRUE(all_is_said());
   // Who is restarted is told again what others have, though nothing has
   // changed.
-  ASSERT_THAT(cluster_->storage(0)->KillAndRestart(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Restart(0));
   while (!all_is_said() && absl::Now() < deadline) {
     absl::SleepFor(absl::Milliseconds(20));
   }
@@ -295,7 +302,7 @@ TEST_F(ReplicationTest, AMemberThatWasAwayCatchesUp) {
   ExpectAllAt(1);
   cluster_->storage(1)->Kill();
   Put(0, kSizes);
-  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Restart(1));
   Put(1, kSizes);
   for (int member = 0; member < 2; ++member) ExpectAllAt(member);
 }
@@ -311,9 +318,8 @@ TEST_F(ReplicationTest, AMemberThatComesBackElsewhereIsFoundAgain) {
   };
   for (const std::vector<std::string>& place : places) {
     const std::string before = cluster_->storage(1)->address();
-    ASSERT_THAT(cluster_->storage(1)->KillAndRestart(place), IsOk());
+    ASSERT_NO_FATAL_FAILURE(Restart(1, place));
     ASSERT_NE(cluster_->storage(1)->address(), before);
-    stubs_[1] = std::make_unique<StorageStub>(cluster_->storage(1)->address());
     Put(1, kSizes);
     Put(0, kSizes);
     for (int member = 0; member < 2; ++member) ExpectAllAt(member);
@@ -321,9 +327,8 @@ TEST_F(ReplicationTest, AMemberThatComesBackElsewhereIsFoundAgain) {
   // Behind a name; the port is the one of before.
   const std::string port(
       absl::StripPrefix(cluster_->storage(1)->address(), "127.0.0.1:"));
-  ASSERT_THAT(cluster_->storage(1)->KillAndRestart(
-                  {absl::StrCat("--set=advertise=localhost:", port)}),
-              IsOk());
+  ASSERT_NO_FATAL_FAILURE(
+      Restart(1, {absl::StrCat("--set=advertise=localhost:", port)}));
   Put(1, kSizes);
   ExpectAllAt(0);
   const auto state = stubs_[0]->State();
@@ -341,7 +346,7 @@ TEST_F(ReplicationTest, SurvivorsCompleteTheLogOfADeadMember) {
   Put(0, kSizes);
   ExpectAllAt(1);
   cluster_->storage(0)->Kill();
-  ASSERT_THAT(cluster_->storage(2)->Start(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Restart(2));
   ExpectAllAt(2);
 }
 
@@ -352,7 +357,7 @@ TEST_F(ReplicationTest, AWipedMemberIsFilledAgain) {
   ExpectAllAt(0);
   cluster_->storage(1)->Kill();
   std::filesystem::remove_all(cluster_->path_folder(1));
-  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Restart(1));
   ExpectAllAt(1);
   Put(1, kSizes);
   ExpectAllAt(0);
@@ -380,9 +385,9 @@ TEST_F(ReplicationTest, AMemberIsSyncingUntilItHasCaughtUp) {
   // A new disk, and nobody there to fill it.
   for (int member = 0; member < 2; ++member) cluster_->storage(member)->Kill();
   std::filesystem::remove_all(cluster_->path_folder(1));
-  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Restart(1));
   EXPECT_TRUE(await_syncing(1, true));
-  ASSERT_THAT(cluster_->storage(0)->Start(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Restart(0));
   EXPECT_TRUE(await_syncing(1, false));
   ExpectAllAt(1);
   EXPECT_TRUE(await_syncing(0, false));
@@ -395,7 +400,7 @@ TEST_F(ReplicationTest, AReplacedDiskIsFilledWhileTheOtherServes) {
   ExpectAllAt(0);
   cluster_->storage(1)->Kill();
   std::filesystem::remove_all(cluster_->path_folder(1, 0));
-  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Restart(1));
   ExpectAllAt(1);
 }
 
@@ -408,7 +413,7 @@ TEST_F(ReplicationTest, ARebuiltIndexIsTakenAsASnapshot) {
   // The log that tells of these is gone with the index.
   ASSERT_THAT(stubs_[0]->RebuildIndex(0), IsOk());
   Put(0, kSizes);
-  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Restart(1));
   Put(1, kSizes);
   for (int member = 0; member < 2; ++member) ExpectAllAt(member);
 }
@@ -470,7 +475,7 @@ TEST_F(ReplicationTest, WhatIsNotKnownIsNotGoneBeforeTheMembersAreKnown) {
 TEST_F(ReplicationTest, AMemberStopsInTheMiddleOfFetchingAContent) {
   StopInTheMiddleOfAFetch();
   if (HasFatalFailure()) return;
-  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Restart(1));
   ExpectAllAt(1);
 }
 
@@ -478,7 +483,7 @@ TEST_F(ReplicationTest, AContentWhoseFileIsDeletedIsNotFetchedAnyMore) {
   StopInTheMiddleOfAFetch();
   if (HasFatalFailure()) return;
   ASSERT_THAT(stubs_[0]->Delete(Uuid::Random(), files_.back().file_id), IsOk());
-  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Restart(1));
   AwaitGone(1, files_.back().file_id);
   const absl::Time deadline = absl::Now() + kProcessDeadline;
   int64_t missing;
@@ -594,7 +599,7 @@ TEST_F(ReplicationTest, WhatIsRequiredIsRefusedWithoutTheMembers) {
   const auto stored = stubs_[0]->Put(Uuid::Random(), "content");
   ASSERT_THAT(stored, IsOk());
   EXPECT_EQ(stored->replicas, 1u);
-  ASSERT_THAT(cluster_->storage(1)->Start(), IsOk());
+  ASSERT_NO_FATAL_FAILURE(Restart(1));
   EXPECT_EQ(AwaitReplicas(stubs_[0].get(), two, 2), 2u);
 }
 
