@@ -594,9 +594,12 @@ bool Committer::AnswerFromRequestId(CommitRequest* request, Outcome* outcome) {
   outcome->committed = std::move(earlier);
   outcome->committed.replayed = true;
   // What counts of it is here, wherever the content is.
-  if (request->kind == CommitRequest::Kind::kAttributes ||
+  const bool is_apart_from_content =
+      request->kind == CommitRequest::Kind::kAttributes ||
       request->kind == CommitRequest::Kind::kExpiry ||
-      request->kind == CommitRequest::Kind::kUndelete || is_seal) {
+      request->kind == CommitRequest::Kind::kUndelete || is_seal;
+  if (is_apart_from_content &&
+      !parts_.state->IsSetAside(outcome->committed.file.name)) {
     outcome->committed.replicas = 1;
   }
   // The first call may have asked for less, and may have put the content into a
@@ -658,7 +661,9 @@ absl::StatusOr<Lookup> Committer::LookUpRequest(const Uuid& request_id,
     committed->file.size_bytes = static_cast<int64_t>(log.size_bytes());
     committed->file.crc32c = log.crc32c();
   }
-  if (found == Lookup::kFound && record.needs_content()) {
+  // What is set aside may be just this change, or one after it.
+  if ((found == Lookup::kFound && record.needs_content()) ||
+      parts_.state->IsSetAside(log.name())) {
     committed->replicas = 0;
   }
   LogHead head;

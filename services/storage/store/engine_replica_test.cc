@@ -265,6 +265,41 @@ TEST(EngineReplicaTest, ARequestIsAnsweredAlikeAtAnotherMember) {
   EXPECT_TRUE(again->change == put->change);
 }
 
+// The repeated call is not told that it is here before it is.
+TEST(EngineReplicaTest, WhatIsSetAsideCountsForNothing) {
+  Member a(1);
+  Member b(2);
+  const Uuid put = Uuid::Random();
+  const Uuid deletion = Uuid::Random();
+  ASSERT_THAT(PutFile(a.path(), "f", "content", Durability::kSynced, put),
+              IsOk());
+  ASSERT_THAT(DeleteFile(a.path(), "f", Durability::kSynced, deletion), IsOk());
+  const LogId log = a.own_log().log;
+  auto changes = ReadChanges(a.path(), log, 0, ChangeLimits{});
+  ASSERT_THAT(changes, IsOkAndHolds(SizeIs(2)));
+  ASSERT_THAT(b.replica()->SetLogs({LogRange{log}}), IsOk());
+  ASSERT_THAT(ApplyAndWait(&b, changes->front()), IsOk());
+  changes->back().set_aside = true;
+  ASSERT_THAT(ApplyAndWait(&b, changes->back()), IsOk());
+  for (const bool again : {false, true}) {
+    SCOPED_TRACE(again);
+    const uint32_t here = again ? 1 : 0;
+    const auto found = b.path()->FindRequest(deletion, Durability::kSynced);
+    ASSERT_THAT(found, IsOk());
+    ASSERT_TRUE(found->has_value());
+    EXPECT_EQ((*found)->replicas, here);
+    const auto deleted =
+        DeleteFile(b.path(), "f", Durability::kSynced, deletion);
+    ASSERT_THAT(deleted, IsOk());
+    EXPECT_TRUE(deleted->replayed);
+    EXPECT_EQ(deleted->replicas, here);
+    if (again) break;
+    b.KillAndOpen();
+    ASSERT_THAT(b.replica()->ListSetAside(), SizeIs(1));
+    ASSERT_THAT(ApplyAndWait(&b, b.replica()->ListSetAside().front()), IsOk());
+  }
+}
+
 TEST(EngineReplicaTest, ANewMemberTakesASnapshotAndThenTheLog) {
   Member a(1);
   Member b(2);

@@ -297,6 +297,10 @@ size_t PathState::set_aside_count() const {
   MutexLock lock(&mu_);
   return set_aside_.size();
 }
+bool PathState::IsSetAside(absl::string_view name) const {
+  MutexLock lock(&mu_);
+  return !set_aside_.empty() && set_aside_.count(std::string(name)) != 0;
+}
 bool PathState::FindSetAside(absl::string_view name,
                              disk::v1::FileChange* change) const {
   MutexLock lock(&mu_);

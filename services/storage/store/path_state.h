@@ -165,6 +165,7 @@ class PathState {
   // ---- Changes that could not be applied, by name.
   std::map<std::string, disk::v1::FileChange> SetAside() const;
   size_t set_aside_count() const;
+  bool IsSetAside(absl::string_view name) const;
   bool FindSetAside(absl::string_view name, disk::v1::FileChange* change) const;
 
   // ---- Segments.
