@@ -683,6 +683,8 @@ absl::optional<Committed> ModelPath::LookUpRequest(const Uuid& request_id,
     committed.file = file->known.file;
     if (file->known.content_missing) committed.replicas = 0;
   }
+  // What is set aside may be just this change, or one after it.
+  if (visible_.aside.count(made.name) != 0) committed.replicas = 0;
   committed.file.name = made.name;
   committed.file.version = made.version;
   if (committed.file.kind == FileKind::kAppender && made.state.has_value()) {
@@ -724,8 +726,11 @@ absl::optional<ModelPath::Outcome> ModelPath::AnswerFromRequestId(
   }
   outcome.committed = *std::move(earlier);
   // What counts of it is here, wherever the content is.
-  if (request.kind == Kind::kAttributes || request.kind == Kind::kExpiry ||
-      request.kind == Kind::kUndelete || is_seal) {
+  const bool is_apart_from_content = request.kind == Kind::kAttributes ||
+                                     request.kind == Kind::kExpiry ||
+                                     request.kind == Kind::kUndelete || is_seal;
+  if (is_apart_from_content &&
+      visible_.aside.count(outcome.committed.file.name) == 0) {
     outcome.committed.replicas = 1;
   }
   if (request.durability == Durability::kSynced) sync_contents_ = true;
@@ -1834,6 +1839,7 @@ void ModelPath::DropTombstones() {
     record.name = name;
     disk_->Append(record);
     visible_.Apply(record);
+    if (options_.on_forget) options_.on_forget(name);
   }
 }
 

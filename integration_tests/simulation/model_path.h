@@ -79,6 +79,9 @@ struct ModelPathOptions {
   std::function<void(const storage::KnownFile& known,
                      const DiskContent* content)>
       on_change;
+
+  // Told of each deletion that the path forgets. May be null.
+  std::function<void(const std::string& name)> on_forget;
 };
 
 // How bad the disk is now; probabilities.

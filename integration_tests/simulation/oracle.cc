@@ -20,6 +20,10 @@ namespace {
 // speaks of.
 constexpr absl::Duration kNewsTravel = absl::Seconds(10);
 
+// For so long trackers take a member that they do not hear of for there, with
+// what it had: MembershipOptions::offline_after, and a tick of theirs.
+constexpr absl::Duration kTakenForThere = absl::Milliseconds(10200);
+
 constexpr size_t kFailuresMax = 20;
 
 // It is there, and nobody has noticed yet that it cannot be read.
@@ -44,6 +48,15 @@ std::string WhyNot(const DiskState::File* file) {
 absl::Duration LastLoss(const Member& member, Durability level) {
   return level == Durability::kSynced ? member.lost_all()
                                       : member.lost_unsynced();
+}
+
+storage::Standing StandingOf(const DiskState::File& file) {
+  return storage::StandingOf(file.known.file, file.known.deleted);
+}
+
+// A deletion that nobody can take back here.
+bool IsBareTombstone(const DiskState::File& file) {
+  return file.known.deleted && !file.keeps_content();
 }
 
 }  // namespace
@@ -321,12 +334,16 @@ void Oracle::Retire(const Member* member, bool force) {
       const bool synced = promise.level == Durability::kSynced;
       std::vector<const Member*> heirs;
       std::string account;
+      bool just_lost = false;  // By one that was counted on.
       for (const auto& other : *members_) {
         const DiskState& state =
             synced ? other->disk()->durable() : other->disk()->now();
         if (!other->retired()) {
           absl::StrAppend(&account, " ", other->name(),
                           WhyNot(state.Find(name)));
+          just_lost =
+              just_lost ||
+              loop_->now() - LastLoss(*other, promise.level) < kTakenForThere;
         }
         if (other.get() != member && !other->retired() &&
             state.Has(change, promise.standing.deleted, promise.with_content,
@@ -334,8 +351,9 @@ void Oracle::Retire(const Member* member, bool force) {
           heirs.push_back(other.get());
         }
       }
-      if (heirs.empty() && !file.ever_deleted && !file.may_be_gone() &&
-          !file.is_cut && !file.is_derived && !IsDamaged(file)) {
+      if (heirs.empty() && !just_lost && !file.ever_deleted &&
+          !file.may_be_gone() && !file.is_cut && !file.is_derived &&
+          !IsDamaged(file)) {
         Fail(member->name(), " is removed without force, and alone has what ",
              name, " was in version ", promise.standing.version.clock, "/",
              promise.standing.version.node, ":", account);
@@ -463,17 +481,22 @@ void Oracle::CheckFile(const std::string& name, File* file,
                     here->known.file.version.clock, "/",
                     here->known.file.version.node, ";");
     CheckState(name, *member, *here);
-    // One that has forgotten a tombstone is as good as one that has it. That of
-    // an appender that was sealed has the version of what it became when the
-    // member heard of that.
+    // One that has forgotten a tombstone is as good as one that has it, and may
+    // be told of an earlier deletion. That of an appender that was sealed has
+    // the version of what it became when the member heard of that.
     if (first != nullptr &&
         (first->known.deleted != here->known.deleted ||
          (!(first->known.file.version == here->known.file.version) &&
-          first->known.file.sealed_as.empty()) ||
+          first->known.file.sealed_as.empty() &&
+          !(file->forgotten && IsBareTombstone(*first) &&
+            IsBareTombstone(*here))) ||
          first->known.file.sealed_as != here->known.file.sealed_as)) {
       alike = false;
     }
-    first = here;
+    if (first == nullptr ||
+        storage::Replaces(StandingOf(*here), StandingOf(*first))) {
+      first = here;
+    }
   }
   if (known_here != 0 && known_here != members.size()) alike = false;
   // What was lost with everybody who had the content is known to all, and
@@ -487,8 +510,7 @@ void Oracle::CheckFile(const std::string& name, File* file,
     Fail(name, " was deleted everywhere, and is known again");
   }
   if (first != nullptr) {
-    const storage::Standing standing =
-        storage::StandingOf(first->known.file, first->known.deleted);
+    const storage::Standing standing = StandingOf(*first);
     for (const Promise& promise : file->promises) {
       if (IsBroken(promise) || !storage::Replaces(promise.standing, standing)) {
         continue;

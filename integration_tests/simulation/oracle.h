@@ -79,6 +79,9 @@ class Oracle {
     files_[name].copied_from = from;
   }
 
+  // A member has forgotten that the file was deleted.
+  void Forgotten(const std::string& name) { files_[name].forgotten = true; }
+
   // The member has not any more what it had of the file.
   void LostAt(const Member* member, const std::string& name);
 
@@ -162,6 +165,7 @@ class Oracle {
     bool deleted = false;
     bool undeleted = false;
 
+    bool forgotten = false;        // Its deletion, by some member.
     bool settled_deleted = false;  // Everywhere, at some check.
 
     // If a member that was removed then still has it, and may be let back:

@@ -182,6 +182,9 @@ class Simulation {
                                     const DiskContent* content) {
       oracle_.OnChange(known, content);
     };
+    options.path.on_forget = [this](const std::string& name) {
+      oracle_.Forgotten(name);
+    };
     options.path.mutations = mutations_;
     options.mutations = mutations_;
     options.cluster_id = cluster_id_;
