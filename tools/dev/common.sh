@@ -19,18 +19,35 @@ fail() {
   exit 1
 }
 
+# GiB that are free where builds and caches are.
+free_gib() {
+  local kib
+  kib=$(df --output=avail -k "$CACHE" | tail -1)
+  printf '%d\n' $((kib >> 20))
+}
+
+# What building everything once takes, and as much again for the cache from which
+# other checkouts, and this one when it is made anew, are built.
+BUILD_GIB=4
+
 # Options of every `bazel build` and `bazel test`.
 bazel_options() {
-  printf '%s\n' "--disk_cache=$BAZEL_CACHE"
-  # On a terminal a person waits and wants to see something move.
-  if [ -t 1 ] && [ -z "${CI:-}" ]; then printf '%s\n' --show_progress; fi
+  if [ "$(free_gib)" -ge $((2 * BUILD_GIB)) ]; then
+    printf '%s\n' "--disk_cache=$BAZEL_CACHE"
+  fi
+  # On a terminal a person waits and wants to see something move. (What this
+  # prints is read by the caller, so stdout says nothing.)
+  if [ -t 2 ] && [ -z "${CI:-}" ]; then printf '%s\n' --show_progress; fi
 }
 
 run_bazel() {
   local command=$1
   shift
-  mapfile -t options < <(bazel_options)
   mkdir -p "$BAZEL_CACHE"
+  mapfile -t options < <(bazel_options)
+  if [[ ${options[*]} != *--disk_cache* ]]; then
+    say "$(free_gib) GiB of disk are free: building without the compiled cache" >&2
+  fi
   bazel "$command" "${options[@]}" "$@" </dev/null
 }
 
