@@ -267,6 +267,14 @@ bool Oracle::IsBroken(const Promise& promise) {
                      });
 }
 
+bool Oracle::HasLostSome(uint32_t node) const {
+  return std::any_of(
+      members_->begin(), members_->end(), [node](const auto& member) {
+        return member->node_number() == node &&
+               member->lost_unsynced() > -absl::InfiniteDuration();
+      });
+}
+
 bool Oracle::IsSettled(const File& file) {
   if (!file.settled_deleted || !file.at_retired) return file.settled_deleted;
   return std::any_of(file.settled_by.begin(), file.settled_by.end(),
@@ -455,6 +463,23 @@ void Oracle::CheckState(const std::string& name, const Member& member,
   }
 }
 
+// One that has forgotten a tombstone is as good as one that has it, and may be
+// told of an earlier deletion; and no log may tell of a later one any more,
+// since its maker's is lost. The tombstone of an appender that was sealed has
+// the version of what it became when the member heard of that.
+bool Oracle::AreAlike(const File& file, const DiskState::File& one,
+                      const DiskState::File& other) const {
+  const storage::FileInfo& a = one.known.file;
+  const storage::FileInfo& b = other.known.file;
+  if (one.known.deleted != other.known.deleted || a.sealed_as != b.sealed_as) {
+    return false;
+  }
+  if (a.version == b.version || !a.sealed_as.empty()) return true;
+  return IsBareTombstone(one) && IsBareTombstone(other) &&
+         (file.forgotten || HasLostSome(a.version.node) ||
+          HasLostSome(b.version.node));
+}
+
 void Oracle::CheckFile(const std::string& name, File* file,
                        const std::vector<Member*>& members) {
   const absl::Duration now = loop_->now();
@@ -481,18 +506,7 @@ void Oracle::CheckFile(const std::string& name, File* file,
                     here->known.file.version.clock, "/",
                     here->known.file.version.node, ";");
     CheckState(name, *member, *here);
-    // One that has forgotten a tombstone is as good as one that has it, and may
-    // be told of an earlier deletion. That of an appender that was sealed has
-    // the version of what it became when the member heard of that.
-    if (first != nullptr &&
-        (first->known.deleted != here->known.deleted ||
-         (!(first->known.file.version == here->known.file.version) &&
-          first->known.file.sealed_as.empty() &&
-          !(file->forgotten && IsBareTombstone(*first) &&
-            IsBareTombstone(*here))) ||
-         first->known.file.sealed_as != here->known.file.sealed_as)) {
-      alike = false;
-    }
+    if (first != nullptr && !AreAlike(*file, *first, *here)) alike = false;
     if (first == nullptr ||
         storage::Replaces(StandingOf(*here), StandingOf(*first))) {
       first = here;

@@ -180,6 +180,13 @@ class Oracle {
     }
   };
 
+  // The member's disk has lost changes, or all of them, at some time.
+  bool HasLostSome(uint32_t node) const;
+
+  // What two members have of the file is the same in the end.
+  bool AreAlike(const File& file, const DiskState::File& one,
+                const DiskState::File& other) const;
+
   void AddFailure(std::string what);
   std::string PickOf(const std::vector<std::string>& names) const;
   static const char* NameOf(CallKind kind);

@@ -195,6 +195,8 @@ def main():
     rows = [row for row in ROWS if not arguments.only or any(arguments.only in p.work for p in row.parts())]
     if not rows:
         parser.error(f"no row contains '{arguments.only}'")
+    if arguments.dir:
+        os.makedirs(arguments.dir, exist_ok=True)
     folder = tempfile.mkdtemp(prefix="cairn-bench-", dir=arguments.dir)
     try:
         warm_memory(folder, settings.warm_bytes)
