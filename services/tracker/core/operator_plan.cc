@@ -600,18 +600,21 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
   }
 
   // Somebody there may be removing the other one.
-  if (others == 1 && files > 0 && !view.trackers_apart.empty() && !force) {
-    const std::string apart = absl::StrJoin(view.trackers_apart, ", ");
-    return ErrorWithReason(
-        absl::StatusCode::kFailedPrecondition, ErrorReason::kTrackersApart,
-        absl::StrCat(NameOf(*node),
-                     " is one of the last two members of its "
-                     "group, and not all trackers can be reached (",
-                     apart,
-                     "): if the other one is removed there at the same time, "
-                     "the group is left with none. Bring them back, or say "
-                     "that you mean it"),
-        {{"trackers", apart}});
+  std::string apart;
+  if (others == 1 && files > 0 && !view.trackers_apart.empty()) {
+    const std::string trackers = absl::StrJoin(view.trackers_apart, ", ");
+    apart = absl::StrCat("Not all trackers can be reached (", trackers,
+                         "): if the other member of group ", group,
+                         " is removed there at the same time, the group is "
+                         "left with none.");
+    if (!force) {
+      return ErrorWithReason(
+          absl::StatusCode::kFailedPrecondition, ErrorReason::kTrackersApart,
+          absl::StrCat(NameOf(*node),
+                       " is one of the last two members of its group. ", apart,
+                       " Bring them back, or say that you mean it"),
+          {{"trackers", trackers}});
+    }
   }
 
   planner.Say(
@@ -628,6 +631,7 @@ absl::StatusOr<OperatorPlan> PlanRemoveNode(const OperatorView& view,
   }
   CAIRN_RETURN_IF_ERROR(DecideHeir(view, *node, &planner));
   for (const std::string& sentence : lost) planner.Say(sentence);
+  if (!apart.empty()) planner.Say(apart);
   if (files > others_files) {
     planner.Say(absl::StrCat(
         "No other member holds more than ", Count(others_files, "file"),
