@@ -106,9 +106,13 @@ int Main(int argc, char** argv) {
       app.add_subcommand("sync", "write + fdatasync of 4 KiB by one thread.");
   CLI::App* const file =
       app.add_subcommand("file", "Sequential write and read of one file.");
-  file->add_option("--bytes", total_bytes, "Size of the file.");
-  for (CLI::App* const disk : {sync, file}) {
-    disk->add_option("--directory", directory, "Where the file is made.");
+  CLI::App* const disk = app.add_subcommand(
+      "disk", "Sequential write of one file past the page cache.");
+  for (CLI::App* const whole : {file, disk}) {
+    whole->add_option("--bytes", total_bytes, "Size of the file.");
+  }
+  for (CLI::App* const local : {sync, file, disk}) {
+    local->add_option("--directory", directory, "Where the file is made.");
   }
   for (CLI::App* const timed : {echo, sync}) {
     timed->add_option("--seconds", seconds, "How long to measure.");
@@ -150,6 +154,7 @@ int Main(int argc, char** argv) {
   if (sync->parsed()) {
     return Print(ProbeSync(directory, absl::Seconds(seconds)));
   }
+  if (disk->parsed()) return Print(ProbeDisk(directory, total_bytes));
   if (lag->parsed()) {
     return Print(ProbeLag(from, to, absl::Seconds(quiet_seconds),
                           absl::Seconds(limit_seconds)));

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -32,6 +34,8 @@ constexpr char kSinkMethod[] = "/cairn.probe.v1.ProbeService/Sink";
 constexpr char kSourceMethod[] = "/cairn.probe.v1.ProbeService/Source";
 constexpr size_t kSyncBytes = 4096;
 constexpr size_t kFilePieceBytes = size_t{1} << 20;
+constexpr size_t kDiskPieceBytes = size_t{4} << 20;
+constexpr size_t kDiskAlignment = 4096;
 
 absl::Status ToAbsl(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
@@ -256,6 +260,27 @@ absl::StatusOr<ProbeResult> ProbeSequentialFile(const std::string& directory,
       {"read_bytes_per_second",
        bytes / absl::ToDoubleSeconds(end - read_start)},
   };
+}
+
+absl::StatusOr<ProbeResult> ProbeDisk(const std::string& directory,
+                                      int64_t total_bytes) {
+  CAIRN_ASSIGN_OR_RETURN(const int fd, OpenScratchFile(directory));
+  const auto close_file = absl::MakeCleanup([fd] { close(fd); });
+  if (fcntl(fd, F_SETFL, O_DIRECT) != 0) return Errno("O_DIRECT");
+  const std::unique_ptr<void, decltype(&std::free)> piece(
+      std::aligned_alloc(kDiskAlignment, kDiskPieceBytes), &std::free);
+  if (piece == nullptr) return absl::ResourceExhaustedError("out of memory");
+  std::memset(piece.get(), 'x', kDiskPieceBytes);
+  const absl::Time start = absl::Now();
+  int64_t written = 0;
+  while (written < total_bytes) {
+    const ssize_t done = write(fd, piece.get(), kDiskPieceBytes);
+    if (done <= 0) return Errno("write");
+    written += done;
+  }
+  return ProbeResult{
+      {"bytes_per_second", static_cast<double>(written) /
+                               absl::ToDoubleSeconds(absl::Now() - start)}};
 }
 
 }  // namespace probe

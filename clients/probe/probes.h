@@ -46,6 +46,13 @@ absl::StatusOr<ProbeResult> ProbeSync(const std::string& directory,
 absl::StatusOr<ProbeResult> ProbeSequentialFile(const std::string& directory,
                                                 int64_t total_bytes);
 
+// Writes a file of `total_bytes` in pieces of 4 MiB past the page cache
+// (O_DIRECT): what the disk takes. The file is removed.
+//   bytes_per_second
+// INVALID_ARGUMENT where the file system has no such writes (tmpfs).
+absl::StatusOr<ProbeResult> ProbeDisk(const std::string& directory,
+                                      int64_t total_bytes);
+
 }  // namespace probe
 }  // namespace cairn
 

@@ -43,6 +43,9 @@ TEST(ProbesTest, DiskProbesMoveTheirBytes) {
   const auto file = ProbeSequentialFile(directory, 4 << 20);
   EXPECT_GT(Value(file, "write_bytes_per_second"), 0);
   EXPECT_GT(Value(file, "read_bytes_per_second"), 0);
+  const auto disk = ProbeDisk(directory, 8 << 20);
+  if (absl::IsInvalidArgument(disk.status())) GTEST_SKIP() << disk.status();
+  EXPECT_GT(Value(disk, "bytes_per_second"), 0);
 }
 
 TEST(ProbesTest, WhatCannotBeMeasuredIsAnError) {

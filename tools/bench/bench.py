@@ -87,7 +87,7 @@ def summarise(row, rounds):
     def score(measured):
         value, _, required = measured
         if row.bound == "at least":
-            return value / required
+            return value / required if required else float("inf")
         return required / value if value else float("inf")
 
     ordered = sorted(rounds, key=score)

@@ -115,7 +115,7 @@ class Probe(Server):
 
     def run(self, kind, *options):
         """One measurement; see `cairn-probe --help`."""
-        if kind in ("sync", "file"):
+        if kind in ("sync", "file", "disk"):
             where = [f"--directory={self.folder}"]
         else:
             where = [f"--target={self.address}"]
@@ -133,6 +133,14 @@ class Probe(Server):
     def file(self):
         """Sequential write and read of one file, without Cairn."""
         return self.run("file")
+
+    def disk(self, total):
+        """What the disk takes, past the page cache; 0 where that cannot be said (tmpfs)."""
+        try:
+            os.close(os.open(self.folder, os.O_TMPFILE | os.O_DIRECT | os.O_WRONLY))
+        except OSError:
+            return 0.0
+        return self.run("disk", f"--bytes={total}")["bytes_per_second"]
 
     def start_lag(self, taker, follower):
         """Watches how far one member is behind another until a load is over; see `cairn-probe lag`."""

@@ -284,21 +284,28 @@ class CatchUp(OwnNodes):
 
 
 class CopyLarge(OwnNodes):
-    """One large file on its way to an empty member."""
+    """One large file on its way to an empty member, against a stream that writes nothing, and the disk alone."""
 
     work = "4 GiB file copied to a member"
-    row = Row(work, "MB/s")
+    beside_stream = Row(f"{work}; probe: raw stream", "MB/s")
+    beside_disk = Row(f"{work}; probe: the disk", "MB/s")
+
+    def parts(self):
+        return [self.beside_stream, self.beside_disk]
 
     def measure_own(self, arguments, folder, settings):
         for turn in range(settings.rounds):
             place = os.path.join(folder, str(turn))
             with Probe(arguments.probe, place) as probe, Group(arguments, place, 1) as group:
                 group.bench("put", size=settings.copy_bytes, in_flight=1, level="cached", count=1, replicas=1)
+                os.sync()  # The disk is to have nothing else to do.
                 down = probe.down(1, settings.copy_bytes) / 1e6
+                disk = probe.disk(settings.copy_bytes) / 1e6
                 member = group.add()
                 copied = settings.copy_bytes / probe.filled(member.address, 1, settings.copy_bytes) / 1e6
             shutil.rmtree(place)
-            yield self.work, (copied, down, 0.7 * down)
+            yield self.beside_stream.work, (copied, down, 0.7 * down)
+            yield self.beside_disk.work, (copied, disk, 0.7 * disk)
 
 
 class Failover(OwnNodes):
